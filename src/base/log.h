@@ -1,0 +1,46 @@
+#pragma once
+
+// Log lines for people, on stderr, behind spdlog. Any thread; never on the request path (that is
+// the access log's business). Each room logs under its own name, whose level can be changed at run
+// time.
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace outrigger::log {
+
+enum class Level { trace, debug, info, warn, error, off };
+enum class Format { text, json };
+using Pairs = std::vector<std::pair<std::string, std::string>>;
+
+// Sets level and format of every room; before threads start, and again on reload.
+void configure(Level level, Format format);
+// Sets one room's level ("net", "tls", …); false when there is no such room.
+bool set_level(std::string_view room, Level level);
+void set_all(Level level);
+// Room name and level, for the admin page.
+Pairs levels();
+// "info" -> Level::info; false when it is none.
+bool parse_level(std::string_view text, Level& out);
+// Closes and opens the log again (SIGUSR1) when it goes to a file.
+void reopen();
+
+bool enabled(std::string_view room, Level level);
+void write(std::string_view room, Level level, std::string_view message, const Pairs& fields = {});
+
+inline void debug(std::string_view room, std::string_view message, const Pairs& fields = {}) {
+  if (enabled(room, Level::debug)) write(room, Level::debug, message, fields);
+}
+inline void info(std::string_view room, std::string_view message, const Pairs& fields = {}) {
+  write(room, Level::info, message, fields);
+}
+inline void warn(std::string_view room, std::string_view message, const Pairs& fields = {}) {
+  write(room, Level::warn, message, fields);
+}
+inline void error(std::string_view room, std::string_view message, const Pairs& fields = {}) {
+  write(room, Level::error, message, fields);
+}
+
+}  // namespace outrigger::log

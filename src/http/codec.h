@@ -1,0 +1,158 @@
+#pragma once
+
+// A codec: one connection's protocol without I/O and without clocks. Bytes are fed in and come out
+// as calls of StreamSinks; what is sent goes through the Wire. Owned by whoever owns the
+// connection, same thread. A codec may be destroyed from the outside only, never from inside one of
+// its callbacks: use Loop::retire().
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "base/metric_cells.h"
+#include "http/stream.h"
+#include "net/buffer.h"
+
+namespace outrigger::http {
+
+// What a codec may ask of its connection.
+class Wire {
+ public:
+  virtual net::Buffer& output() = 0;
+  // Sends output() now, or at the end of the turn together with the rest of it.
+  virtual void flush() = 0;
+  virtual void flush_soon() = 0;
+  // Sends output() and then `bytes` without copying what leaves at once.
+  virtual void write_through(std::string_view bytes) = 0;
+  // Bytes not yet taken by the kernel; and whether they are above the connection's high watermark.
+  virtual std::size_t unsent() const = 0;
+  virtual bool above_high() const = 0;
+  virtual void pause_reading(bool paused) = 0;
+  // feed() again with the bytes it did not consume, at the end of this turn.
+  virtual void redeliver() = 0;
+  // The protocol is over: send what is left, then FIN, then linger. No feed() follows.
+  virtual void finish() = 0;
+  // FIN after what is left; input goes on (tunnels).
+  virtual void end_output() = 0;
+  // Close at once; with RST where the peer must not take what it got for complete. Nothing follows.
+  virtual void abort(bool reset) = 0;
+
+ protected:
+  ~Wire() = default;
+};
+
+// Limits of one connection. Defaults are for peers that have not authenticated; see
+// raise_for_trusted().
+struct CodecLimits {
+  std::size_t head_bytes = 60 * 1024;
+  std::size_t head_fields = 100;
+  std::size_t cookie_crumbs = 256;     // HTTP/2: cookie fields beside the hundred
+  std::size_t field_bytes = 8 * 1024;  // name + value
+  std::size_t name_bytes = 256;
+  std::size_t line_bytes = 8 * 1024;  // request line
+  std::size_t trailer_bytes = 8 * 1024;
+  std::size_t trailer_fields = 32;
+  std::size_t chunk_extension_bytes = 256;
+  std::size_t chunk_overhead = 100 * 1024;  // framing beyond a tenth of the data
+  std::size_t drain_bytes = 64 * 1024;      // rest of a request whose answer is already sent
+  std::size_t upgrade_hold = 16 * 1024;     // client bytes kept until 101
+
+  std::size_t stream_high = 256 * 1024;  // queued to send, per stream
+  std::size_t stream_low = 64 * 1024;
+
+  // HTTP/2
+  std::uint32_t streams = 100;
+  std::uint32_t stream_window = 64 * 1024;
+  std::uint32_t connection_window = 1024 * 1024;
+  std::uint32_t new_streams_per_feed = 100;
+  std::size_t queued_control_frames = 1000;
+  std::size_t ping_burst = 200, ping_rate = 100;    // a second; SETTINGS count here too
+  std::size_t reset_burst = 1000, reset_rate = 33;  // RST_STREAM received
+  std::size_t own_reset_burst = 200,
+              own_reset_rate = 20;  // RST_STREAM we sent for the peer's faults
+  std::size_t settings_per_frame = 32;
+  std::size_t continuations = 8;
+  std::size_t empty_frames = 1;
+
+  void raise_for_trusted() {
+    streams = 1024;
+    stream_window = 256 * 1024;
+    new_streams_per_feed = 1024;
+  }
+};
+
+// Counters of all codecs of a worker; exported by telemetry.
+struct CodecCounters {
+  Counter malformed;  // messages refused as malformed
+  Counter too_large;  // heads, fields and trailers beyond the limits
+  Counter floods;     // connections closed for abuse
+  Counter glitches;   // anything odd a peer did that was tolerated
+  Counter resets_received;
+  Counter resets_sent;
+  Counter goaways_received;
+  Counter goaways_sent;
+};
+
+class Codec {
+ public:
+  virtual ~Codec() = default;
+
+  // Bytes from the peer. Returns how many were consumed; the rest must be fed again, with more
+  // behind it or after Wire::redeliver(). `now_ms`: any monotonic clock in milliseconds, for rate
+  // limits.
+  virtual std::size_t feed(std::string_view bytes, std::uint64_t now_ms) = 0;
+  // The peer has finished sending. Streams that depended on more end.
+  virtual void input_ended() = 0;
+  // The connection is dead: all streams end, with no more output. `reset`: with an error, not a
+  // close.
+  virtual void connection_lost(bool reset) = 0;
+  // Wire::unsent() has fallen below the low watermark.
+  virtual void output_drained() = 0;
+  // No new streams: GOAWAY, or Connection: close on the next answer. Open ones go on. When none is
+  // open the codec calls Wire::finish().
+  virtual void drain() = 0;
+  virtual Version version() const = 0;
+  virtual std::size_t open_streams() const = 0;
+  // A request's head has begun to arrive and is not whole yet: the header deadline runs.
+  virtual bool receiving_head() const = 0;
+};
+
+class ServerEvents {
+ public:
+  // A request begins; on_head() of the returned sink follows at once. Never null.
+  virtual StreamSink& on_stream(Stream& stream) = 0;
+  // The last open stream is gone.
+  virtual void on_idle() = 0;
+
+ protected:
+  ~ServerEvents() = default;
+};
+
+// A server codec answers malformed requests itself (400, 431, 413, 417, GOAWAY) and finishes the
+// wire.
+class ServerCodec : public Codec {};
+
+class ClientEvents {
+ public:
+  // A stream has closed or the peer's limits have changed: room for more, or idle.
+  virtual void on_capacity() = 0;
+  // No stream can be opened on this connection ever again (GOAWAY, Connection: close, an error).
+  // Open ones may go on. Once.
+  virtual void on_retiring() = 0;
+
+ protected:
+  ~ClientEvents() = default;
+};
+
+class ClientCodec : public Codec {
+ public:
+  // REQUIRES: capacity() > 0. Call send_head() on it before returning to the loop.
+  virtual Stream& open(StreamSink& sink) = 0;
+  // How many streams could be opened now: 0 or 1 in HTTP/1.
+  virtual std::size_t capacity() const = 0;
+  // HTTP/2: PING for liveness; `answered_pings()` counts the acknowledgements. No-op in HTTP/1.
+  virtual void ping() {}
+  virtual std::uint64_t answered_pings() const { return 0; }
+};
+
+}  // namespace outrigger::http

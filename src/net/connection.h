@@ -1,0 +1,174 @@
+#pragma once
+
+// One connection: a channel, perhaps a transport, and the bytes waiting in both directions. It
+// reads when told that there is something to read and hands the plain bytes to its handler; what
+// the handler writes leaves at once or at the end of the turn. Owned by whoever speaks the protocol
+// on it; one thread; dies through Loop::retire().
+//
+//   connection.start(handler)      -> on_open() (at once in plain text, after the handshake with
+//   TLS) bytes arrive                   -> on_bytes(), again and again; -> on_end_of_input() at
+//   most once output() << …, flush()         -> on_drained() when the output falls from above high
+//   to below low finish() or peer gone or abort -> on_closed(reason), exactly once and last;
+//   nothing follows.
+// abort() itself calls on_closed() only if told so: whoever aborts knows.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/time.h"
+#include "net/channel.h"
+#include "net/loop.h"
+#include "net/transport.h"
+
+namespace outrigger::net {
+
+enum class CloseReason : std::uint8_t {
+  finished,        // we closed, everything was sent
+  peer_closed,     // the peer ended its side (and we were done)
+  peer_reset,      // ECONNRESET, EPIPE
+  connect_failed,  // refused, unreachable
+  connect_timeout,
+  handshake_failed,  // see transport()->failure()
+  handshake_timeout,
+  tls_failed,  // a broken record after the handshake
+  io_error,    // any other errno
+  aborted,     // abort()
+};
+const char* to_string(CloseReason reason);
+
+class ConnectionHandler {
+ public:
+  // The transport's handshake is done. Once, before anything else.
+  virtual void on_open() = 0;
+  // Plain bytes, beginning with what was not consumed the last time. Returns how many were
+  // consumed; the rest is kept and comes again with more bytes, or on redeliver(). Kept bytes
+  // beyond the input limit stop the reading. The view dies with the call.
+  virtual std::size_t on_bytes(std::string_view bytes) = 0;
+  // The peer has finished sending (FIN or close_notify); writing still works.
+  virtual void on_end_of_input() = 0;
+  // The output has fallen below the low watermark after it was above the high one.
+  virtual void on_drained() = 0;
+  // Dead, for this reason. The last call.
+  virtual void on_closed(CloseReason reason) = 0;
+
+ protected:
+  ~ConnectionHandler() = default;
+};
+
+struct ConnectionLimits {
+  std::size_t output_high = 1024 * 1024;  // above it, above_high() and later on_drained()
+  std::size_t output_low = 256 * 1024;
+  std::size_t input_max = 64 * 1024;  // unconsumed bytes kept before reading stops
+  Duration handshake = seconds(5);
+  Duration linger = seconds(2);  // finish(): how long to wait for the peer's close
+};
+
+class Connection final : public Retirable, private ChannelHandler, private TurnHook {
+ public:
+  // `transport` null: plain text. `connecting`: the channel's connect is under way;
+  // `connect_timeout` bounds it.
+  Connection(Loop& loop, std::unique_ptr<Channel> channel, std::unique_ptr<Transport> transport,
+             const ConnectionLimits& limits);
+  ~Connection() override;
+
+  // Begins; once. With `connecting`, waits for the connect to finish first, `connect_timeout` at
+  // most.
+  void start(ConnectionHandler& handler, bool connecting = false, Duration connect_timeout = {});
+  // Another handler takes over (protocol detection has chosen); kept input comes to it on
+  // redeliver().
+  void set_handler(ConnectionHandler& handler) { handler_ = &handler; }
+
+  // Bytes to be sent. Append, then flush() or flush_soon().
+  Buffer& output() { return output_; }
+  // Sends output() followed by `bytes`, now; only what the channel does not take is copied. For
+  // bodies that are too large to copy for nothing.
+  void write_through(std::string_view bytes);
+  // Sends now.
+  void flush();
+  // Sends at the end of this turn, together with what the rest of the turn appends.
+  void flush_soon() {
+    if (!output_.empty()) loop_.at_turn_end(*this);
+  }
+  // Bytes not yet taken by the channel.
+  std::size_t unsent() const { return output_.size() + sealed_.size(); }
+  bool above_high() const { return unsent() > limits_.output_high; }
+
+  // While paused nothing is read (the kernel's window closes); resuming goes on in this turn's end.
+  void pause_reading(bool paused);
+  bool reading_paused() const { return paused_; }
+  // Delivers kept input again, at the end of this turn.
+  void redeliver();
+  // Kept, unconsumed input.
+  std::string_view kept_input() const { return input_.view(); }
+
+  // Sends what is left, then FIN; ignores further input until the peer closes or `linger` has
+  // passed; then on_closed(finished). No other callback comes any more.
+  void finish();
+  // FIN after what is left, input goes on (half-close).
+  void end_output();
+  // Closes at once, with RST when `reset`. No callback comes any more.
+  void abort(bool reset = false);
+
+  // Nothing in flight: buffers are given back, the transport's too.
+  void go_idle();
+
+  bool open() const { return phase_ == Phase::open; }
+  bool secure() const { return transport_ != nullptr; }
+  bool input_ended() const { return input_ended_; }
+  // Null in plain text.
+  const Transport* transport() const { return transport_.get(); }
+  Channel& channel() { return *channel_; }
+  Loop& loop() { return loop_; }
+  // errno of an io_error or connect_failed.
+  int error() const { return error_; }
+  // Bytes on the wire.
+  std::uint64_t bytes_read() const { return bytes_read_; }
+  std::uint64_t bytes_written() const { return bytes_written_; }
+
+ private:
+  enum class Phase : std::uint8_t { idle, connecting, handshaking, open, lingering, closed };
+
+  void on_channel_ready(bool readable, bool writable, bool closed) override;
+  void on_turn_end() override;
+  void read_until_short();
+  bool read_plain();
+  bool read_secure();
+  void deliver(std::string_view fresh);
+  void run_handshake(std::string_view in);
+  void opened();
+  void end_of_input();
+  void write_out(std::string_view extra);
+  void after_write();
+  void close_with(CloseReason reason, int error = 0);
+  void on_timer();
+  void linger_step();
+
+  Loop& loop_;
+  std::unique_ptr<Channel> channel_;
+  std::unique_ptr<Transport> transport_;
+  ConnectionHandler* handler_ = nullptr;
+  const ConnectionLimits limits_;
+  Timer timer_;          // connect, handshake, linger: one at a time
+  Buffer input_;         // plain bytes the handler has not consumed
+  Buffer sealed_input_;  // ciphertext held while reading is paused
+  Buffer output_;        // plain bytes to send (sealed at the flush)
+  Buffer sealed_;        // ciphertext to send
+  std::uint64_t bytes_read_ = 0;
+  std::uint64_t bytes_written_ = 0;
+  int error_ = 0;
+  Phase phase_ = Phase::idle;
+  bool paused_ = false;
+  bool readable_ = false;     // the channel may hold unread bytes
+  bool peer_closed_ = false;  // FIN seen by the poller: read on to the end
+  bool input_ended_ = false;
+  bool write_blocked_ = false;
+  bool was_high_ = false;
+  bool fin_wanted_ = false;
+  bool fin_sent_ = false;
+  bool redeliver_ = false;
+  bool delivering_ = false;
+};
+
+}  // namespace outrigger::net

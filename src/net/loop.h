@@ -1,0 +1,144 @@
+#pragma once
+
+// One thread's event loop and its seam to the world: time, timers, sockets, pools and deferred
+// destruction. EventLoop runs on libevent; ManualLoop (tests, simulation) is driven by hand.
+//
+// A turn is: wait, read the clock once, run ready descriptors, due timers and posts, then the
+// turn's end: flush hooks (until there are none), then destruction of what was retired.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+
+#include "base/arena.h"
+#include "base/intrusive_list.h"
+#include "base/random.h"
+#include "base/time.h"
+#include "net/buffer.h"
+#include "net/timer.h"
+
+namespace outrigger::net {
+
+// Base of what a callback can reach: it dies through Loop::retire(), after the current turn.
+class Retirable {
+ public:
+  virtual ~Retirable() = default;
+
+ private:
+  friend class RetireList;
+  Retirable* next_retired_ = nullptr;
+};
+
+// Destroys in the order of retirement, between callbacks; what a destructor retires goes the same
+// way.
+class RetireList {
+ public:
+  ~RetireList() { run(); }
+  void add(std::unique_ptr<Retirable> object);
+  void run();
+  bool empty() const { return first_ == nullptr; }
+
+ private:
+  Retirable* first_ = nullptr;
+  Retirable* last_ = nullptr;
+};
+
+// Something to do once at the end of the turn (a connection's flush). Embedded in its owner;
+// leaving scope cancels it.
+class TurnHook : public ListLink<TurnHook> {
+ public:
+  virtual void on_turn_end() = 0;
+
+ protected:
+  ~TurnHook() = default;
+};
+
+// Called when a watched descriptor is ready. `closed`: the peer has closed its sending side, or
+// both.
+class FdHandler {
+ public:
+  virtual void on_fd_ready(bool readable, bool writable, bool closed) = 0;
+
+ protected:
+  ~FdHandler() = default;
+};
+
+// A registration with the loop; dropping it cancels before the destructor returns. The descriptor
+// is not closed.
+class FdWatch {
+ public:
+  virtual ~FdWatch() = default;
+};
+
+enum class Interest {
+  stream,  // read, write and peer-closed, edge-triggered, registered once for the connection's life
+  accept,  // read, level-triggered
+  read,    // read, level-triggered
+  write,   // write, level-triggered
+  read_write,
+};
+
+class Loop {
+ public:
+  static constexpr std::size_t scratch_size = 64 * 1024;
+
+  virtual ~Loop();
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  // The time this turn began.
+  TimePoint now() const { return now_; }
+  // Wall time, read anew; for logs and certificates, not for deadlines.
+  virtual WallTime wall_now() const = 0;
+  TimerWheel& timers() { return timers_; }
+  BufferPool& buffers() { return buffers_; }
+  BlockPool& blocks() { return blocks_; }
+  Random& random() { return random_; }
+
+  // Where socket reads land when nothing is held back from earlier ones. Good until the next read
+  // on any connection of this loop.
+  std::span<char> scratch() { return {scratch_.get(), scratch_size}; }
+  // A second one, for the plain text of what scratch() holds encrypted.
+  std::span<char> plain_scratch() { return {plain_scratch_.get(), scratch_size}; }
+
+  // Destroys the object after the current turn. Never fails, never runs destructors at once.
+  void retire(std::unique_ptr<Retirable> object) { retired_.add(std::move(object)); }
+  // Runs the hook at this turn's end; again in the same turn is the same as once.
+  void at_turn_end(TurnHook& hook) {
+    if (!hook.linked()) turn_end_.push_back(hook);
+  }
+  // Runs the hook in the next turn, which does not wait: for work cut into pieces.
+  void in_next_turn(TurnHook& hook) {
+    if (!hook.linked()) next_turn_.push_back(hook);
+  }
+
+  // REQUIRES: fd >= 0, nonblocking. The handler outlives the watch.
+  virtual std::unique_ptr<FdWatch> watch(int fd, Interest interest, FdHandler& handler) = 0;
+  // Runs the function on the loop's thread in one of its next turns. Any thread. Captures values or
+  // weak references only. Dropped unrun when the loop ends first.
+  virtual void post(std::function<void()> function) = 0;
+
+ protected:
+  Loop(TimePoint now, std::uint64_t seed);
+  void set_now(TimePoint now) { now_ = now; }
+  // Hooks, then retirements; the end of every turn.
+  void finish_turn();
+  // Runs what in_next_turn() left; at the beginning of a turn.
+  void run_next_turn_hooks();
+  bool has_next_turn_hooks() const { return !next_turn_.empty(); }
+
+ private:
+  TimePoint now_;
+  BufferPool buffers_;
+  BlockPool blocks_;
+  TimerWheel timers_;
+  Random random_;
+  std::unique_ptr<char[]> scratch_;
+  std::unique_ptr<char[]> plain_scratch_;
+  IntrusiveList<TurnHook> turn_end_;
+  IntrusiveList<TurnHook> next_turn_;
+  RetireList retired_;
+};
+
+}  // namespace outrigger::net
