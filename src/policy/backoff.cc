@@ -62,9 +62,9 @@ std::optional<Duration> parse_retry_after(std::string_view text, WallTime now) {
   const auto date = parse_date(text);
   if (!date) return std::nullopt;
   if (*date <= now) return Duration::zero();
-  // Compared before converting: a date in the year 9999 does not fit into nanoseconds.
-  if (*date - now > wait_max) return wait_max;
-  return *date - now;
+  // Compared in microseconds: the year 9999 is out of the reach of nanoseconds.
+  constexpr auto longest = std::chrono::duration_cast<microseconds>(wait_max);
+  return std::min<microseconds>(*date - now, longest);
 }
 
 Pushback parse_pushback(std::string_view text) {
