@@ -74,33 +74,44 @@ ConnectionSeries::Cells& ConnectionSeries::at(int worker) {
 }
 
 void ConnectionSeries::gather(Scrape& scrape) const {
-  const bool up = side_ == Side::upstream;
-  const std::string_view way = to_string(direction_);
   for (int i = 0; i < workers_; ++i) {
-    const auto& [c, pool] = cells_[static_cast<std::size_t>(i)];
-    const auto count = [&](Family family, const Counter& counter) {
-      scrape.counter(family, {way, name_}, static_cast<double>(counter.value()));
-    };
-    if (up && pool.hits.value() + pool.misses.value() + pool.overflows.value() > 0) {
-      count(Family::pool_hits, pool.hits);
-      count(Family::pool_misses, pool.misses);
-      count(Family::pool_overflows, pool.overflows);
-      scrape.gauge(Family::pool_pending, {way, name_}, static_cast<double>(pool.pending.value()));
-    }
-    if (c.opened.value() == 0) continue;
-    count(up ? Family::upstream_opened : Family::downstream_opened, c.opened);
-    scrape.gauge(up ? Family::upstream_active : Family::downstream_active, {way, name_},
-                 static_cast<double>(c.active.value()));
-    count(up ? Family::upstream_received_bytes : Family::downstream_received_bytes,
-          c.received_bytes);
-    count(up ? Family::upstream_sent_bytes : Family::downstream_sent_bytes, c.sent_bytes);
-    for (const net::CloseReason reason : close_reasons) {
-      const std::uint64_t n = c.closed[static_cast<std::size_t>(reason)].value();
-      if (n == 0) continue;
-      scrape.counter(up ? Family::upstream_closed : Family::downstream_closed,
-                     {way, name_, net::to_string(reason)}, static_cast<double>(n));
-    }
+    const Cells& cells = cells_[static_cast<std::size_t>(i)];
+    if (side_ == Side::upstream) gather_pool(scrape, cells.pool);
+    gather_connections(scrape, cells.connections);
   }
+}
+
+void ConnectionSeries::gather_connections(Scrape& scrape, const ConnectionCells& cells) const {
+  if (cells.opened.value() == 0) return;
+  const std::string_view way = to_string(direction_);
+  const std::string_view listener = side_ == Side::downstream ? name_ : std::string_view();
+  const std::string_view service = side_ == Side::upstream ? name_ : std::string_view();
+  const auto count = [&](Family family, const Counter& counter) {
+    scrape.counter(family, {way, listener, service}, static_cast<double>(counter.value()));
+  };
+  count(Family::connections_opened, cells.opened);
+  count(Family::connection_received_bytes, cells.received_bytes);
+  count(Family::connection_sent_bytes, cells.sent_bytes);
+  scrape.gauge(Family::connections_active, {way, listener, service},
+               static_cast<double>(cells.active.value()));
+  for (const net::CloseReason reason : close_reasons) {
+    const std::uint64_t n = cells.closed[static_cast<std::size_t>(reason)].value();
+    if (n == 0) continue;
+    scrape.counter(Family::connections_closed, {way, listener, service, net::to_string(reason)},
+                   static_cast<double>(n));
+  }
+}
+
+void ConnectionSeries::gather_pool(Scrape& scrape, const PoolCells& cells) const {
+  if (cells.hits.value() + cells.misses.value() + cells.overflows.value() == 0) return;
+  const std::string_view way = to_string(direction_);
+  const auto count = [&](Family family, const Counter& counter) {
+    scrape.counter(family, {way, name_}, static_cast<double>(counter.value()));
+  };
+  count(Family::pool_hits, cells.hits);
+  count(Family::pool_misses, cells.misses);
+  count(Family::pool_overflows, cells.overflows);
+  scrape.gauge(Family::pool_pending, {way, name_}, static_cast<double>(cells.pending.value()));
 }
 
 Metrics::Metrics(Options options)

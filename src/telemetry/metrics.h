@@ -67,6 +67,8 @@ class ConnectionSeries {
     PoolCells pool;
   };
   Cells& at(int worker);
+  void gather_connections(Scrape& scrape, const ConnectionCells& cells) const;
+  void gather_pool(Scrape& scrape, const PoolCells& cells) const;
 
   const Side side_;
   const Direction direction_;
