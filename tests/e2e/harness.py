@@ -160,14 +160,14 @@ class Process:
     def running(self):
         return self.process.poll() is None
 
-    def signal(self, number):
+    def send_signal(self, number):
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(number)
 
     def stop(self, how=signal.SIGTERM, seconds=None):
         """Ends it and returns its exit code; kills it when it does not end in time."""
         if self.running():
-            self.signal(how)
+            self.send_signal(how)
             try:
                 self.process.wait(seconds or PATIENCE)
             except subprocess.TimeoutExpired:
@@ -513,9 +513,7 @@ class Case(unittest.TestCase):
                 failures.append(f'{daemon.name} exited {code}, not {daemon.expected_exit}')
             if re.search(r'(Address|Leak|Thread|UndefinedBehavior)Sanitizer|runtime error:', daemon.log):
                 failures.append(f'{daemon.name}: a sanitizer spoke')
-        broken = failures or any(e for _, e in getattr(self._outcome, 'errors', []) or []) \
-            or not getattr(self._outcome, 'success', True)
-        if broken:
+        if failures or not self._outcome.success:
             for daemon in self.daemons:
                 print(f'--- {daemon.name} ({daemon.config_path})\n{daemon.config_path.read_text()}\n--- log\n{daemon.log[-6000:]}',
                       file=sys.stderr)
