@@ -60,9 +60,10 @@ _given = set()
 
 def free_port():
     """A port nobody listens on, below the range the kernel takes source ports from, so that a busy
-    test's outgoing connections cannot sit on it before the daemon binds it."""
+    test's outgoing connections cannot sit on it before the daemon binds it; above the well-known ones
+    of the demo and the benchmarks."""
     for _ in range(1000):
-        port = random.randrange(10300, 32000)
+        port = random.randrange(20100, 32000)
         if port in _given:
             continue
         with socket.socket() as probe:
@@ -96,6 +97,16 @@ def listening(port, host='127.0.0.1'):
     with socket.socket() as probe:
         probe.settimeout(0.5)
         return probe.connect_ex((host, port)) == 0
+
+
+def family(pid):
+    """A process and everything below it."""
+    found = [pid]
+    with contextlib.suppress(FileNotFoundError):
+        for thread in os.listdir(f'/proc/{pid}/task'):
+            for child in Path(f'/proc/{pid}/task/{thread}/children').read_text().split():
+                found += family(int(child))
+    return found
 
 
 def rss_kib(pid):
