@@ -133,7 +133,7 @@ class Pki:
         """Returns (certificate, key) for spiffe://<domain>/<service>."""
         where = self.directory / service.replace('/', '-')
         where.mkdir(exist_ok=True)
-        run_outrigger('cert', 'issue', '--ca', str(self.directory), '--id', f'spiffe://{self.domain}/{path or service}',
+        run_outrigger('cert', 'issue', '--ca', str(self.directory), f'spiffe://{self.domain}/{path or service}',
                       '--out', str(where), check=True)
         return where / 'tls.crt', where / 'tls.key'
 

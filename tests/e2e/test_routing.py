@@ -105,7 +105,7 @@ class FileRegistry(Case):
                                    extra=f'registries:\n  local: {{type: file, path: {self.path}}}\n')
 
     def listing(self, *which):
-        return 'services:\n  orders: [' + ', '.join(f'"127.0.0.1:{self.origins[i].port}"' for i in which) + ']\n'
+        return 'orders: [' + ', '.join(f'"127.0.0.1:{self.origins[i].port}"' for i in which) + ']\n'
 
     def answers(self):
         with Client(self.sidecar.port) as client:
@@ -131,7 +131,7 @@ class FileRegistry(Case):
             self.eventually(expected, self.answers)
 
     def test_nonsense_keeps_the_last_good_list(self):
-        for text in ('services: [', 'services: {orders: ["not an address"]}', '\0', ''):
+        for text in ('orders: [', 'orders: ["not an address"]', '\0', ''):
             self.replace(text)
             time.sleep(0.3)
             self.assertEqual(self.answers(), {b'one'}, text)
