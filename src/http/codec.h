@@ -22,6 +22,8 @@ class Wire {
   // Sends output() now, or at the end of the turn together with the rest of it.
   virtual void flush() = 0;
   virtual void flush_soon() = 0;
+  // Codec::produce() at the end of this turn, then flush. Asked for again before that: still once.
+  virtual void want_write() = 0;
   // Sends output() and then `bytes` without copying what leaves at once.
   virtual void write_through(std::string_view bytes) = 0;
   // Bytes not yet taken by the kernel; and whether they are above the connection's high watermark.
@@ -108,6 +110,9 @@ class Codec {
   virtual void connection_lost(bool reset) = 0;
   // Wire::unsent() has fallen below the low watermark.
   virtual void output_drained() = 0;
+  // The turn ends: appends to Wire::output() what Wire::want_write() was asked for. A codec that
+  // writes at once never asks. May call back into sinks and the Wire, as feed() may.
+  virtual void produce() {}
   // No new streams: GOAWAY, or Connection: close on the next answer. Open ones go on. When none is
   // open the codec calls Wire::finish().
   virtual void drain() = 0;

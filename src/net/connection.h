@@ -109,11 +109,15 @@ class Connection final : public Retirable, private ChannelHandler, private TurnH
   void end_output();
   // Closes at once, with RST when `reset`. No callback comes any more.
   void abort(bool reset = false);
+  // The same for whoever is not the owner (a codec): on_closed(aborted) follows at the turn's end.
+  void kill(bool reset);
 
   // Nothing in flight: buffers are given back, the transport's too.
   void go_idle();
 
   bool open() const { return phase_ == Phase::open; }
+  bool closed() const { return phase_ == Phase::closed; }
+  bool connecting() const { return phase_ == Phase::connecting || phase_ == Phase::handshaking; }
   bool secure() const { return transport_ != nullptr; }
   bool input_ended() const { return input_ended_; }
   // Null in plain text.
