@@ -1,5 +1,7 @@
 #include "server/collect.h"
 
+#include "server/worker_thread.h"
+
 namespace outrigger::server {
 namespace {
 

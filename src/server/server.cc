@@ -172,9 +172,10 @@ Result<void> Server::open_sockets() {
 }
 
 int Server::run() {
-  signals_ = std::make_unique<Signals>(loop_, *this);
-  shared_ = std::make_unique<Shared>(Shared{balancers_, metrics_, *access_log_, identity_.get(), workers_,
-                                            connections_allowed(config_->runtime)});
+  SignalHandler& handler = *this;
+  signals_ = std::make_unique<Signals>(loop_, handler);
+  shared_ = std::make_unique<Shared>(balancers_, metrics_, *access_log_, identity_.get(), workers_,
+                                            connections_allowed(config_->runtime));
   start_workers();
   fill_book();
   AdminFacts::Actions actions;

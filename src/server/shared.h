@@ -19,12 +19,16 @@ namespace outrigger::server {
 class WorkerThread;
 
 struct Shared {
+  Shared(const upstream::Balancers& b, telemetry::Metrics& m, telemetry::AccessLog& a, const tls::CertStore* i,
+         int worker_count, int connections)
+      : balancers(b), metrics(m), access_log(a), identity(i), workers(worker_count), connections_max(connections) {}
+
   const upstream::Balancers& balancers;
   telemetry::Metrics& metrics;
   telemetry::AccessLog& access_log;
-  const tls::CertStore* identity = nullptr;  // null without `identity`
-  int workers = 1;
-  int connections_max = 0;                   // over all workers
+  const tls::CertStore* const identity;  // null without `identity`
+  const int workers;
+  const int connections_max;  // over all workers
   std::vector<std::unique_ptr<WorkerThread>> threads;
   std::atomic<std::uint64_t> connections_refused{0};
 
