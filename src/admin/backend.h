@@ -14,11 +14,11 @@
 namespace outrigger::admin {
 
 struct ServerInfo {
-  std::string version;  // of the build
-  std::string service;
-  std::string node_id;
-  config::Locality locality;
-  std::string config_version;  // hash of the configuration in force
+  std::string version{};  // of the build
+  std::string service{};
+  std::string node_id{};
+  config::Locality locality{};
+  std::string config_version{};  // hash of the configuration in force
   int workers = 0;
   int pid = 0;
   WallTime started{};
@@ -27,17 +27,17 @@ struct ServerInfo {
 struct Readiness {
   bool started = false;  // the first snapshot was whole and the listeners are bound
   bool ready = false;
-  std::string state;   // "LIVE", "DRAINING", "PRE_INITIALIZING", "INITIALIZING"
-  std::string reason;  // for people, when not ready
+  std::string state{};   // "LIVE", "DRAINING", "PRE_INITIALIZING", "INITIALIZING"
+  std::string reason{};  // for people, when not ready
 };
 
 struct EndpointInfo {
-  std::string address;
-  config::Locality locality;
-  std::map<std::string, std::string> labels;
+  std::string address{};
+  config::Locality locality{};
+  std::map<std::string, std::string> labels{};
   std::uint32_t weight = 1;
-  std::string state;   // "healthy", "unhealthy", "ejected", "draining", "stale"
-  std::string reason;  // why it is not healthy
+  std::string state{};   // "healthy", "unhealthy", "ejected", "draining", "stale"
+  std::string reason{};  // why it is not healthy
   std::uint64_t requests = 0;
   std::uint64_t failures = 0;
   std::int64_t active = 0;
@@ -46,40 +46,40 @@ struct EndpointInfo {
 };
 
 struct BreakerInfo {
-  std::string resource;  // "connections", "pending", "requests", "retries"
+  std::string resource{};  // "connections", "pending", "requests", "retries"
   std::uint64_t used = 0;
   std::uint64_t limit = 0;
   bool open = false;
 };
 
 struct ClusterInfo {
-  std::string name;
-  std::string protocol;  // "http", "grpc", "tcp"
-  std::string policy;    // "peak_ewma"
-  std::string mtls;      // "strict"
-  std::vector<BreakerInfo> breakers;
-  std::vector<EndpointInfo> endpoints;
+  std::string name{};
+  std::string protocol{};  // "http", "grpc", "tcp"
+  std::string policy{};    // "peak_ewma"
+  std::string mtls{};      // "strict"
+  std::vector<BreakerInfo> breakers{};
+  std::vector<EndpointInfo> endpoints{};
 };
 
 struct ListenerInfo {
-  std::string name;
-  std::string address;
-  std::string direction;  // "inbound", "outbound", "admin", "probes", "metrics"
-  std::string protocol;   // "auto", "http", …; empty where it does not apply
-  std::string mtls;
-  std::string target;  // the app's address or the service
+  std::string name{};
+  std::string address{};
+  std::string direction{};  // "inbound", "outbound", "admin", "probes", "metrics"
+  std::string protocol{};   // "auto", "http", …; empty where it does not apply
+  std::string mtls{};
+  std::string target{};  // the app's address or the service
   std::int64_t connections = 0;
 };
 
 struct CertificateInfo {
-  std::string name;  // "identity", "ca", …
-  std::string path;
+  std::string name{};  // "identity", "ca", …
+  std::string path{};
   bool is_ca = false;
-  std::string subject;
-  std::string issuer;
-  std::string serial;
-  std::vector<std::string> uris;
-  std::vector<std::string> dns_names;
+  std::string subject{};
+  std::string issuer{};
+  std::string serial{};
+  std::vector<std::string> uris{};
+  std::vector<std::string> dns_names{};
   WallTime not_before{};
   WallTime not_after{};
 };

@@ -88,6 +88,7 @@ void Reader::not_yet(const YamlNode& at, const std::string& what) {
 }
 
 const std::string* Reader::scalar(const YamlNode& node, const std::string& noun) {
+  if (node.broken) return nullptr;
   if (node.is_scalar()) return &node.text;
   if (node.is_null()) {
     error(node, "a value is missing; this is " + with_article(noun));
@@ -98,6 +99,7 @@ const std::string* Reader::scalar(const YamlNode& node, const std::string& noun)
 }
 
 bool Reader::list(const YamlNode& node, const std::string& noun) {
+  if (node.broken) return false;
   if (node.is_list() || node.is_null()) return true;
   error(node, "this is a list of " + noun + ", not " + what_it_is(node) +
                   "; begin each item with '- ' or put brackets around them");
@@ -105,6 +107,7 @@ bool Reader::list(const YamlNode& node, const std::string& noun) {
 }
 
 bool Reader::map(const YamlNode& node, const std::string& noun) {
+  if (node.broken) return false;
   if (node.is_map() || node.is_null()) return true;
   if (lacks_space_after_colon(node)) {
     error(node, "write a space after the colon");
@@ -116,7 +119,10 @@ bool Reader::map(const YamlNode& node, const std::string& noun) {
 
 void read_record(Reader& reader, const RecordInfo& info, const YamlNode& node,
                  const std::function<void(std::size_t, const YamlNode&)>& read) {
-  if (node.is_scalar() && !info.main.empty()) {
+  if (node.broken) return;
+  const bool run_together = lacks_space_after_colon(node) &&
+                            info.find(node.text.substr(0, node.text.find(':'))) != nullptr;
+  if (node.is_scalar() && !info.main.empty() && !run_together) {
     read(index_of(info, info.main), node);
     return;
   }

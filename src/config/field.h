@@ -44,6 +44,7 @@ struct Shape {
   std::string noun = {};      // "duration", "address"
   std::string pattern = {};   // a scalar's text, as an ECMA 262 expression; empty: any
   std::string key_noun = {};  // of a map: what its keys name
+  bool digits = false;        // its text may be a bare number
   std::vector<Choice> choices = {};
   std::uint64_t least = 0;
   std::uint64_t most = 0;

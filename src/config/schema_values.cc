@@ -11,6 +11,13 @@ Shape text_shape(std::string noun, std::string pattern = "") {
   return {.kind = Shape::Kind::text, .noun = std::move(noun), .pattern = std::move(pattern)};
 }
 
+// Text that may be a bare number.
+Shape numeric_shape(std::string noun, std::string pattern) {
+  Shape shape = text_shape(std::move(noun), std::move(pattern));
+  shape.digits = true;
+  return shape;
+}
+
 struct Condition {
   const char* name;
   RetryOn value;
@@ -131,7 +138,7 @@ constexpr const char* destination_pattern = "[a-z0-9][a-z0-9._-]*(/.+)?";
 
 Value<int> language_version() {
   return scalar<int>(
-      text_shape("version", "1"),
+      numeric_shape("version", "1"),
       [](const std::string& text) -> Result<int> {
         if (text == "1") return 1;
         return Error{quoted(text) + " is not a version this program reads; write 1"};
@@ -141,7 +148,7 @@ Value<int> language_version() {
 
 Value<int> worker_count() {
   return scalar<int>(
-      text_shape("number of workers", "(auto|[1-9][0-9]*)"),
+      numeric_shape("number of workers", "(auto|[1-9][0-9]*)"),
       [](const std::string& text) -> Result<int> {
         if (text == "auto") return 0;
         const auto number = parse_integer(text, 1, 256);
@@ -182,6 +189,7 @@ Value<Retry> retry_conditions() {
   Shape item{.kind = Shape::Kind::choice,
              .noun = "condition",
              .pattern = "[2-5][0-9][0-9](-[2-5][0-9][0-9])?"};
+  item.digits = true;
   for (const Condition& condition : conditions) item.choices.push_back({condition.name, false});
   Shape shape{.kind = Shape::Kind::list, .noun = "list"};
   shape.element = std::make_shared<const Shape>(item);
@@ -407,7 +415,10 @@ Value<HeaderList> header_values() {
 }
 
 Value<int> redirect_status() {
-  return choice<int>({{"301", 301}, {"302", 302}, {"303", 303}, {"307", 307}, {"308", 308}});
+  Value<int> out =
+      choice<int>({{"301", 301}, {"302", 302}, {"303", 303}, {"307", 307}, {"308", 308}});
+  out.shape.digits = true;
+  return out;
 }
 
 Value<std::string> url_path() {

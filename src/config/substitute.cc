@@ -103,6 +103,7 @@ void substitute(YamlNode& root, const Environment& environment, Report& report) 
     if (text) {
       root.text = *std::move(text);
     } else {
+      root.broken = true;
       report.error(root.place, text.error().message);
     }
   }

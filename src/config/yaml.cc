@@ -126,9 +126,10 @@ class TreeBuilder final : public YAML::EventHandler {
   // that is never closed and an unquoted value that swallowed the next line.
   void measure(YamlNode& node) {
     const ScalarText found = scalar_text(source_, node.place);
-    node.place.length = std::max(1, found.length);
+    const bool whole = found.plain && found.begins_with(node.text);
+    node.place.length = std::max(1, whole ? static_cast<int>(node.text.size()) : found.length);
     if (found.unclosed) stop(node.place, "this quote is never closed");
-    if (!node.quoted && found.plain && !found.begins_with(node.text)) {
+    if (!node.quoted && found.plain && !whole) {
       stop(node.place, hint_for_long_plain(found.rest));
     }
   }
@@ -176,8 +177,7 @@ class TreeBuilder final : public YAML::EventHandler {
       take_key(frame, std::move(node));
     } else {
       frame.has_key = false;
-      if (frame.flow) look_for_missing_space(frame.key, node);
-      if (frame.key.is_null()) return;
+      if (frame.key.is_null() || (frame.flow && lacks_space(frame.key, node))) return;
       frame.node.entries.push_back({std::move(frame.key), std::move(node)});
     }
   }
@@ -207,13 +207,14 @@ class TreeBuilder final : public YAML::EventHandler {
   }
 
   // {status:200} is one key without a value.
-  void look_for_missing_space(const YamlNode& key, const YamlNode& value) {
-    if (!key.is_scalar() || key.quoted || !value.is_null()) return;
+  bool lacks_space(const YamlNode& key, const YamlNode& value) {
+    if (key.quoted || !value.is_null()) return false;
     const std::size_t colon = key.text.find(':');
-    if (colon == std::string::npos) return;
+    if (colon == 0 || colon == std::string::npos || colon + 1 == key.text.size()) return false;
     report_.error(key.place,
                   "write a space after the colon: " +
                       quoted(key.text.substr(0, colon + 1) + " " + key.text.substr(colon + 1)));
+    return true;
   }
 
   const Source& source_;

@@ -31,6 +31,7 @@ struct YamlNode {
   Kind kind = Kind::null;
   bool quoted = false;  // a scalar in quotes or a block scalar
   bool secret = false;  // its text came from ${file:…} and is never shown
+  bool broken = false;  // its variables could not be filled in, which has been reported
   Place place;
   std::string text;                // scalar
   std::vector<YamlNode> items;     // list

@@ -94,7 +94,7 @@ class AccessLog {
   };
   static constexpr int nap_millis = 20;
   // How long a blocked target is waited for once the log is being closed.
-  static constexpr int give_up_millis = 1000;
+  static constexpr int give_up_millis = 500;
 
   AccessLog(config::AccessLog options, int lanes, std::uint64_t seed, std::size_t ring_bytes);
   Result<void> open_target();

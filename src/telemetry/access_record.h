@@ -19,28 +19,28 @@ namespace outrigger::telemetry {
 // All text is borrowed for the call. What is empty was not known or does not apply: it is left out
 // of JSON and logfmt and is "-" in text.
 struct AccessRecord {
-  WallTime time;  // when it began
+  WallTime time{};  // when it began
   Direction direction = Direction::inbound;
-  std::string_view service;
-  std::string_view route;
-  std::string_view endpoint;  // address of the last attempt's
-  std::string_view locality;  // of that endpoint: "aws/eu-west-1/a"
-  std::string_view method;    // empty for a TCP session
-  std::string_view path;      // what follows a '?' is not written
+  std::string_view service{};
+  std::string_view route{};
+  std::string_view endpoint{};  // address of the last attempt's
+  std::string_view locality{};  // of that endpoint: "aws/eu-west-1/a"
+  std::string_view method{};    // empty for a TCP session
+  std::string_view path{};      // what follows a '?' is not written
   int status = 0;
   int grpc_status = -1;  // -1: not gRPC
   Flag flag = Flag::none;
   std::uint64_t bytes_in = 0;
   std::uint64_t bytes_out = 0;
   Duration duration{};
-  std::optional<Duration> upstream_duration;  // of the last attempt
+  std::optional<Duration> upstream_duration{};  // of the last attempt
   int attempts = 0;
-  std::string_view peer;  // verified identity
-  std::string_view trace_id;
-  std::string_view request_id;
-  std::string_view protocol_in;   // "HTTP/1.1", "HTTP/2", "tcp"
-  std::string_view protocol_out;  // towards the endpoint
-  std::string_view tls_version;   // of the downstream connection
+  std::string_view peer{};  // verified identity
+  std::string_view trace_id{};
+  std::string_view request_id{};
+  std::string_view protocol_in{};   // "HTTP/1.1", "HTTP/2", "tcp"
+  std::string_view protocol_out{};  // towards the endpoint
+  std::string_view tls_version{};   // of the downstream connection
 };
 
 // A line in memory of fixed size. What does not fit is cut off; line_max holds any record.

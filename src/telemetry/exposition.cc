@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 
 #include "telemetry/text.h"
 
@@ -15,6 +16,11 @@ constexpr std::array<std::pair<std::string_view, double>, 5> quantiles = {
 
 double in_seconds(std::uint64_t micros) {
   return static_cast<double>(micros) / micros_per_second;
+}
+
+// To the microsecond: what was recorded is no finer.
+double quantile_seconds(const HistogramValue& value, double q) {
+  return std::round(value.quantile(q)) / micros_per_second;
 }
 
 // OpenMetrics names a counter's family without the suffix that its samples have.
@@ -172,7 +178,7 @@ void append_json_histogram(std::string& out, const HistogramValue& value) {
   append_number(out, in_seconds(value.sum));
   for (const auto& [name, q] : quantiles) {
     out.append(",\"").append(name).append("\":");
-    append_number(out, value.quantile(q) / micros_per_second);
+    append_number(out, quantile_seconds(value, q));
   }
   out += '}';
 }
@@ -261,7 +267,7 @@ std::string render_lines(const Scrape& scrape, std::string_view filter) {
       append_number(out, in_seconds(sample.histogram->sum));
       for (const auto& [label, q] : quantiles) {
         out.append(" ").append(label).append("=");
-        append_number(out, sample.histogram->quantile(q) / micros_per_second);
+        append_number(out, quantile_seconds(*sample.histogram, q));
       }
     }
     out += '\n';

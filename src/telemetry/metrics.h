@@ -83,8 +83,8 @@ class Metrics {
     int workers = 1;
     std::uint64_t series_max = 20'000;
     std::size_t peers_max = 1000;
-    std::string version;  // of the build
-    bool process = true;  // export what the kernel knows about this process
+    std::string version{};  // of the build
+    bool process = true;    // export what the kernel knows about this process
   };
   using Collector = std::function<void(Scrape&)>;
 

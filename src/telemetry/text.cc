@@ -59,8 +59,12 @@ void append_number(std::string& out, double value) {
   } else if (std::abs(value) < exact_max && value == std::floor(value)) {
     append_integer(out, static_cast<std::int64_t>(value));
   } else {
-    std::array<char, 32> digits{};
-    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
+    // The shorter of the two forms would be "5e-04"; people and dashboards expect "0.0005".
+    const bool plain = std::abs(value) >= 1e-6 && std::abs(value) < exact_max;
+    std::array<char, 48> digits{};
+    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value,
+                                   plain ? std::chars_format::fixed : std::chars_format::scientific)
+                         .ptr;
     out.append(digits.data(), static_cast<std::size_t>(end - digits.data()));
   }
 }
