@@ -103,6 +103,7 @@ void Connection::continue_handshake(std::string_view& in) {
 
 void Connection::opened() {
   phase_ = Phase::open;
+  was_open_ = true;
   handler_->on_open();
 }
 

@@ -36,9 +36,10 @@ class CertStoreTest : public testing::Test {
             .crl = {},
             .trust_domain = {}};
   }
-  static TransportPair pair(const TlsContext& client, const TlsContext& server) {
-    return {client.client({.server_name = {}, .alpn = {}, .expected = nullptr}),
-            server.server({.alpn = {}, .require_client_cert = true})};
+  static TransportPair pair(CertStoreReader& reader) {
+    auto client = reader.get().client({.server_name = {}, .alpn = {}, .expected = nullptr});
+    auto server = reader.get().server({.alpn = {}, .require_client_cert = true});
+    return {std::move(client), std::move(server)};
   }
 
   TestAuthority authority_;
@@ -62,7 +63,7 @@ TEST_F(CertStoreTest, RotatesWhileConnectionsGoOn) {
   CertStore store(files());
   ASSERT_TRUE(store.reload(real_now()));
   CertStoreReader reader(store);
-  TransportPair before = pair(reader.get(), reader.get());
+  TransportPair before = pair(reader);
   before.pump();
   ASSERT_TRUE(before.established());
   const std::string old_serial = store.certificates()[0].serial;
@@ -75,7 +76,7 @@ TEST_F(CertStoreTest, RotatesWhileConnectionsGoOn) {
 
   ASSERT_TRUE(before.send_to_server("old connections live"));
   EXPECT_EQ(before.server_read, "old connections live");
-  TransportPair after = pair(reader.get(), reader.get());
+  TransportPair after = pair(reader);
   after.pump();
   ASSERT_TRUE(after.established());
   EXPECT_NE(after.server->info().peer_hash, before.server->info().peer_hash)
@@ -173,7 +174,7 @@ TEST_F(CertStoreTest, WorkersHandshakeWhileItRotates) {
     workers.emplace_back([&store, &stop, &failures, &handshakes] {
       CertStoreReader reader(store);
       while (!stop) {
-        TransportPair p = pair(reader.get(), reader.get());
+        TransportPair p = pair(reader);
         p.pump();
         if (!p.established()) ++failures;
         ++handshakes;

@@ -273,6 +273,10 @@ TEST_F(TransportTest, EndsWithCloseNotifyAndStillSends) {
   EXPECT_EQ(p.server_read, "last words");
   EXPECT_EQ(p.server->state(), State::ended);
   EXPECT_EQ(p.client->state(), State::established);
+  std::array<char, 10> plain{};
+  std::string_view more = "still more";
+  EXPECT_EQ(p.server->open(more, plain, p.to_client), 0U);
+  EXPECT_TRUE(more.empty());
   // The other direction is open until its own end.
   ASSERT_TRUE(p.send_to_client("answer"));
   EXPECT_EQ(p.client_read, "answer");
@@ -477,6 +481,10 @@ TEST_F(TransportTest, ClosesOnAFloodOfRenegotiations) {
       ASSERT_FALSE(request.empty());
       std::string_view in = request;
       test::drive(*s.ours, in, s.out);
+      if (s.ours->state() == State::established) {
+        ASSERT_FALSE(s.out.empty());
+        EXPECT_EQ(s.out.view()[0], SSL3_RT_ALERT) << "no ClientHello";
+      }
       s.out.clear();
     }
   };
