@@ -27,8 +27,7 @@ TEST_F(H2Codec, RequestAndAnswer) {
   pair.run();
   ASSERT_EQ(pair.server.events.sinks.size(), 1U);
   RecordingSink& got = pair.server.events.last();
-  EXPECT_EQ(got.head,
-            "POST http://example.test /a?b\nlength 5\nx-mixed: One\ncookie: a=b\n");
+  EXPECT_EQ(got.head, "POST http://example.test /a?b\nlength 5\nx-mixed: One\ncookie: a=b\n");
   EXPECT_EQ(got.body, "hello");
   EXPECT_TRUE(got.ended);
   TestHead back(world.blocks);
@@ -38,7 +37,8 @@ TEST_F(H2Codec, RequestAndAnswer) {
   trailers.add("grpc-status", "0");
   got.stream->send_trailers(trailers.head.fields);
   pair.run();
-  EXPECT_EQ(answer.story(), "head\nstatus 200\nserver: t\nbody world\ntrailers\ngrpc-status: 0\ncomplete\n");
+  EXPECT_EQ(answer.story(),
+            "head\nstatus 200\nserver: t\nbody world\ntrailers\ngrpc-status: 0\ncomplete\n");
   EXPECT_EQ(pair.client.codec.open_streams(), 0U);
   EXPECT_EQ(pair.server.codec.open_streams(), 0U);
   EXPECT_EQ(pair.server.events.idle, 1);
