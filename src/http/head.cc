@@ -283,7 +283,9 @@ std::size_t Fields::remove(Known known) {
   for (std::uint32_t i = 0; i < size_; ++i) {
     if (data_[i].known != known) data_[kept++] = data_[i];
   }
-  return size_ - std::exchange(size_, kept);
+  const std::uint32_t removed = size_ - kept;
+  size_ = kept;
+  return removed;
 }
 
 std::size_t Fields::remove(std::string_view name) {
@@ -294,7 +296,9 @@ std::size_t Fields::remove(std::string_view name) {
     const bool same = data_[i].known == Known::other && equal_ignoring_case(data_[i].name, name);
     if (!same) data_[kept++] = data_[i];
   }
-  return size_ - std::exchange(size_, kept);
+  const std::uint32_t removed = size_ - kept;
+  size_ = kept;
+  return removed;
 }
 
 void Fields::set(Known known, std::string_view value) {
