@@ -22,6 +22,8 @@ class Wire {
   // Sends output() now, or at the end of the turn together with the rest of it.
   virtual void flush() = 0;
   virtual void flush_soon() = 0;
+  // Codec::produce() at the end of this turn, then flush. Asked for again before that: still once.
+  virtual void want_write() = 0;
   // Sends output() and then `bytes` without copying what leaves at once.
   virtual void write_through(std::string_view bytes) = 0;
   // Bytes not yet taken by the kernel; and whether they are above the connection's high watermark.
@@ -70,14 +72,24 @@ struct CodecLimits {
   std::size_t reset_burst = 1000, reset_rate = 33;  // RST_STREAM received
   std::size_t own_reset_burst = 200,
               own_reset_rate = 20;  // RST_STREAM we sent for the peer's faults
+  std::size_t glitch_burst = 10000, glitch_rate = 330;  // anything odd but tolerated
   std::size_t settings_per_frame = 32;
   std::size_t continuations = 8;
   std::size_t empty_frames = 1;
+  std::size_t interims = 64;  // 1xx answers to one request
+  // All streams together: bytes queued beyond which every stream is above its watermark, and heads
+  // held beyond which new streams are refused.
+  std::size_t connection_queue = 512 * 1024;
+  std::size_t connection_heads = 1024 * 1024;
+  // Of a client connection: the last stream id it may use before it retires.
+  std::uint32_t stream_id_max = 0x7fffffff;
 
   void raise_for_trusted() {
     streams = 1024;
     stream_window = 256 * 1024;
     new_streams_per_feed = 1024;
+    connection_queue = 4 * 1024 * 1024;
+    connection_heads = 16 * 1024 * 1024;
   }
 };
 
@@ -108,6 +120,9 @@ class Codec {
   virtual void connection_lost(bool reset) = 0;
   // Wire::unsent() has fallen below the low watermark.
   virtual void output_drained() = 0;
+  // The turn ends: appends to Wire::output() what Wire::want_write() was asked for. A codec that
+  // writes at once never asks. May call back into sinks and the Wire, as feed() may.
+  virtual void produce() {}
   // No new streams: GOAWAY, or Connection: close on the next answer. Open ones go on. When none is
   // open the codec calls Wire::finish().
   virtual void drain() = 0;

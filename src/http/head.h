@@ -127,6 +127,8 @@ class Fields {
   // Removes all of that name and adds one.
   void set(Known known, std::string_view value);
   void set(std::string_view name, std::string_view value);
+  // Room for `count` fields, so that adding them grows nothing.
+  void reserve(std::size_t count);
   void clear() { size_ = 0; }
   // Forgets the storage too; after Arena::reset().
   void release() {

@@ -40,6 +40,9 @@ class Channel {
 
   // Begins to report readiness. Once, before any read or write.
   virtual void open(ChannelHandler& handler) = 0;
+  // How a connect that was under way when the channel was made has gone: 0 done, EINPROGRESS, or
+  // its error.
+  virtual int connect_status() { return 0; }
   // A read shorter than `to` means that nothing more is there now (unless `closed` was reported).
   virtual IoResult read(std::span<char> to) = 0;
   virtual IoResult write(std::span<const iovec> from) = 0;

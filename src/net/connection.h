@@ -10,7 +10,7 @@
 //   most once output() << …, flush()         -> on_drained() when the output falls from above high
 //   to below low finish() or peer gone or abort -> on_closed(reason), exactly once and last;
 //   nothing follows.
-// abort() itself calls on_closed() only if told so: whoever aborts knows.
+// abort() ends it without a callback. No callback comes from inside a method called by the handler.
 
 #include <cstdint>
 #include <memory>
@@ -88,12 +88,11 @@ class Connection final : public Retirable, private ChannelHandler, private TurnH
   // Sends now.
   void flush();
   // Sends at the end of this turn, together with what the rest of the turn appends.
-  void flush_soon() {
-    if (!output_.empty()) loop_.at_turn_end(*this);
-  }
+  void flush_soon() { loop_.at_turn_end(*this); }
   // Bytes not yet taken by the channel.
   std::size_t unsent() const { return output_.size() + sealed_.size(); }
   bool above_high() const { return unsent() > limits_.output_high; }
+  const ConnectionLimits& limits() const { return limits_; }
 
   // While paused nothing is read (the kernel's window closes); resuming goes on in this turn's end.
   void pause_reading(bool paused);
@@ -110,11 +109,18 @@ class Connection final : public Retirable, private ChannelHandler, private TurnH
   void end_output();
   // Closes at once, with RST when `reset`. No callback comes any more.
   void abort(bool reset = false);
+  // The same for whoever is not the owner (a codec): on_closed(aborted) follows at the turn's end.
+  void kill(bool reset);
 
   // Nothing in flight: buffers are given back, the transport's too.
   void go_idle();
 
   bool open() const { return phase_ == Phase::open; }
+  bool closed() const { return phase_ == Phase::closed; }
+  // on_open() has been called.
+  bool was_open() const { return was_open_; }
+  std::string peer_address() const { return channel_->peer_address(); }
+  bool connecting() const { return phase_ == Phase::connecting || phase_ == Phase::handshaking; }
   bool secure() const { return transport_ != nullptr; }
   bool input_ended() const { return input_ended_; }
   // Null in plain text.
@@ -128,22 +134,38 @@ class Connection final : public Retirable, private ChannelHandler, private TurnH
   std::uint64_t bytes_written() const { return bytes_written_; }
 
  private:
-  enum class Phase : std::uint8_t { idle, connecting, handshaking, open, lingering, closed };
+  enum class Phase : std::uint8_t {
+    idle,         // not started
+    connecting,   // the channel's connect is under way
+    handshaking,  // the transport's handshake is
+    open,
+    finishing,  // finish(): what is left is being sent
+    lingering,  // FIN is out, waiting for the peer's
+    closed,
+  };
 
   void on_channel_ready(bool readable, bool writable, bool closed) override;
   void on_turn_end() override;
-  void read_until_short();
-  bool read_plain();
-  bool read_secure();
-  void deliver(std::string_view fresh);
-  void run_handshake(std::string_view in);
-  void opened();
-  void end_of_input();
-  void write_out(std::string_view extra);
-  void after_write();
-  void close_with(CloseReason reason, int error = 0);
   void on_timer();
-  void linger_step();
+  void connect_finished();
+  void begin_transport();
+  void opened();
+  // Reads until the channel has no more, the handler pauses, or a turn's share is used up.
+  void read_on();
+  void take_plain(std::string_view bytes);
+  void take_sealed(std::string_view bytes);
+  void open_sealed(std::string_view bytes);
+  void continue_handshake(std::string_view& in);
+  void deliver(std::string_view fresh);
+  void end_of_input(bool clean);
+  void transport_failed();
+  // Sends output_, then `extra`; what the channel does not take stays in the buffers.
+  void write_out(std::string_view extra);
+  void send(Buffer& buffer, std::string_view extra);
+  void all_sent();
+  void close_with(CloseReason reason, int error = 0);
+  void drop();
+  bool reads_wanted() const;
 
   Loop& loop_;
   std::unique_ptr<Channel> channel_;
@@ -151,24 +173,26 @@ class Connection final : public Retirable, private ChannelHandler, private TurnH
   ConnectionHandler* handler_ = nullptr;
   const ConnectionLimits limits_;
   Timer timer_;          // connect, handshake, linger: one at a time
-  Buffer input_;         // plain bytes the handler has not consumed
+  Buffer input_;         // plain bytes that the handler has not consumed
   Buffer sealed_input_;  // ciphertext held while reading is paused
-  Buffer output_;        // plain bytes to send (sealed at the flush)
+  Buffer output_;        // plain bytes to send
   Buffer sealed_;        // ciphertext to send
   std::uint64_t bytes_read_ = 0;
   std::uint64_t bytes_written_ = 0;
   int error_ = 0;
+  int write_error_ = 0;  // told to the handler at the turn's end, not inside its own call
   Phase phase_ = Phase::idle;
+  // Independent facts, not a state: what the channel told and what the handler asked for.
+  bool was_open_ = false;
   bool paused_ = false;
   bool readable_ = false;     // the channel may hold unread bytes
-  bool peer_closed_ = false;  // FIN seen by the poller: read on to the end
+  bool peer_closed_ = false;  // the poller saw FIN: read on to the end
   bool input_ended_ = false;
   bool write_blocked_ = false;
   bool was_high_ = false;
   bool fin_wanted_ = false;
   bool fin_sent_ = false;
   bool redeliver_ = false;
-  bool delivering_ = false;
 };
 
 }  // namespace outrigger::net

@@ -56,6 +56,10 @@ class TimerWheel {
   void arm(Timer& timer, Duration after) { arm_at(timer, now_ + after); }
   void arm_at(Timer& timer, TimePoint deadline);
 
+  // Time has moved on: deadlines armed from here on count from `now`. Runs nothing.
+  void set_now(TimePoint now) {
+    if (now > now_) now_ = now;
+  }
   // Runs what is due at `now`; callbacks may arm and cancel any timer. Returns how many ran.
   int advance(TimePoint now);
   // No timer fires before this; nullopt when none is armed. May be early (a cascade), never late.
@@ -76,6 +80,8 @@ class TimerWheel {
   std::uint64_t tick_of(TimePoint t) const;
   void place(Timer& timer, std::uint64_t at);
   void cascade(int level, std::uint64_t position);
+  std::uint64_t next_occupied(int level, std::uint64_t from) const;
+  std::uint64_t find_earliest() const;
 
   TimePoint base_;
   TimePoint now_;
@@ -83,6 +89,8 @@ class TimerWheel {
   std::uint64_t earliest_ = ~0ULL;
   bool rearmed_ = false;
   std::array<std::array<List, slots>, levels> wheel_;
+  // Slots that may hold timers: a bit stays set when its last timer is cancelled, until its turn.
+  std::array<std::array<std::uint64_t, slots / 64>, levels> occupied_{};
 };
 
 }  // namespace outrigger::net

@@ -63,6 +63,9 @@ class Transport {
   virtual bool seal(std::string_view plain, Buffer& out) = 0;
   // Appends close_notify.
   virtual void close_notify(Buffer& out) = 0;
+  // The channel's input has ended (FIN). Without a close_notify before it anybody may have cut the
+  // session: state() becomes failed, failure() truncated.
+  virtual void channel_ended() {}
   // The connection has gone idle: give back what memory can be given back.
   virtual void go_idle() = 0;
 };

@@ -1,0 +1,398 @@
+#include "http/h1_client_codec.h"
+
+#include "base/check.h"
+#include "http/h1_encoder.h"
+
+namespace outrigger::http {
+namespace {
+
+// Interim answers to one request; more is a peer that plays.
+constexpr int interims_max = 32;
+
+// Methods whose requests have a body so often that its absence is worth a Content-Length: 0
+// (RFC 9110 section 8.6).
+bool expects_body(Method method) {
+  return method == Method::post || method == Method::put || method == Method::patch;
+}
+
+}  // namespace
+
+H1ClientCodec::H1ClientCodec(Wire& wire, ClientEvents& events, const CodecLimits& limits,
+                             CodecCounters& counters, BlockPool& blocks, std::uint64_t seed)
+    : wire_(wire),
+      events_(events),
+      limits_(limits),
+      counters_(counters),
+      arena_(blocks),
+      head_(arena_),
+      parser_(H1Parser::Kind::response, limits, arena_),
+      reader_(limits, parser_),
+      writer_(wire),
+      random_(seed ^ reinterpret_cast<std::uintptr_t>(this)) {}
+
+std::size_t H1ClientCodec::capacity() const {
+  return reading_.is(H1ClientReading::idle) && !retired_ ? 1 : 0;
+}
+
+Stream& H1ClientCodec::open(StreamSink& sink) {
+  check(capacity() > 0, "a stream on a connection that has no room");
+  reading_.on(H1ClientReadEvent::opened);
+  asking_.on(H1AskEvent::opened);
+  sink_ = &sink;
+  asked_ = {};
+  interims_ = 0;
+  key_made_ = false;
+  return *this;
+}
+
+// --- Asking --------------------------------------------------------------------------------------
+
+void H1ClientCodec::send_head(const Head& head, bool end) {
+  if (!asking_.is(H1Asking::owed)) return;
+  if (!write_head(head, end)) {
+    asking_.on(H1AskEvent::refused);
+    return ask_failed();
+  }
+  asking_.on(H1AskEvent::head);
+  if (end) {
+    writer_.send();
+    ask_ended();
+  } else {
+    wire_.flush_soon();
+  }
+}
+
+bool H1ClientCodec::write_head(const Head& head, bool end) {
+  const bool connect = head.method == Method::connect;
+  asked_ = {.head = head.method == Method::head,
+            .connect = connect,
+            .upgrade = !connect && !head.protocol.empty()};
+  H1HeadExtras extras;
+  H1Body body = H1Body::none;
+  if (connect || asked_.upgrade) {
+    body = H1Body::tunnel;
+  } else if (end) {
+    if (head.content_length.value_or(0) != 0) return false;
+    if (head.content_length || expects_body(head.method)) extras.length = 0;
+  } else if (head.content_length) {
+    body = H1Body::length;
+    extras.length = head.content_length;
+  } else {
+    body = H1Body::chunked;
+    extras.chunked = true;
+  }
+  if (asked_.upgrade) {
+    extras.protocol = head.protocol;
+    if (head.protocol == "websocket" && !head.fields.has(Known::sec_websocket_key)) {
+      key_ = websocket_key(random_);
+      key_made_ = true;
+      extras.websocket = {key_.data(), key_.size()};
+    }
+  }
+  extras.te_trailers = head.te_trailers;
+  if (!write_request_head(wire_.output(), head, extras)) return false;
+  writer_.begin(body, head.content_length.value_or(0));
+  return true;
+}
+
+void H1ClientCodec::send_data(std::string_view bytes, bool end) {
+  if (!asking_.is(H1Asking::body)) return;
+  // Before the peer has agreed to a tunnel its bytes would be read as another request.
+  const bool tunnel = writer_.body() == H1Body::tunnel;
+  if (tunnel && !reading_.is(H1ClientReading::tunnel) && !bytes.empty()) {
+    asking_.on(H1AskEvent::broken);
+    return ask_failed();
+  }
+  if (!writer_.data(bytes, end)) {
+    asking_.on(H1AskEvent::broken);
+    return ask_failed();
+  }
+  if (end) ask_ended();
+}
+
+void H1ClientCodec::send_trailers(const Fields& trailers) {
+  if (!asking_.is(H1Asking::body)) return;
+  if (!writer_.trailers(trailers)) {
+    asking_.on(H1AskEvent::broken);
+    return ask_failed();
+  }
+  ask_ended();
+}
+
+void H1ClientCodec::ask_ended() {
+  asking_.on(H1AskEvent::ended);
+  if (reading_.is(H1ClientReading::tunnel)) wire_.end_output();
+  if (reading_.is(H1ClientReading::done)) close_stream();
+}
+
+// produce() tells the sink: not from inside one of its calls.
+void H1ClientCodec::ask_failed() {
+  counters_.malformed.add();
+  wire_.want_write();
+}
+
+void H1ClientCodec::reset(StreamEnd) {
+  if (sink_ == nullptr) return;
+  const bool untouched = asking_.is(H1Asking::owed) || asking_.is(H1Asking::unsent);
+  if (untouched && reading_.is(H1ClientReading::head)) return close_stream();
+  detach();
+  reading_.on(H1ClientReadEvent::stopped);
+  wire_.abort(true);
+  retire();
+  events_.on_capacity();
+}
+
+void H1ClientCodec::pause(bool paused) {
+  if (sink_ == nullptr || paused_ == paused) return;
+  paused_ = paused;
+  wire_.pause_reading(paused);
+}
+
+// --- Reading -------------------------------------------------------------------------------------
+
+std::size_t H1ClientCodec::feed(std::string_view bytes, std::uint64_t) {
+  std::string_view in = bytes;
+  while (step(in)) {
+  }
+  return bytes.size() - in.size();
+}
+
+bool H1ClientCodec::step(std::string_view& in) {
+  if (in.empty()) return false;
+  switch (reading_.state()) {
+    case H1ClientReading::idle:
+      unsolicited();
+      return true;
+    case H1ClientReading::head:
+      return read_head(in);
+    case H1ClientReading::body:
+    case H1ClientReading::tunnel:
+      return read_body(in);
+    case H1ClientReading::done:
+    case H1ClientReading::over:
+      in = {};
+      return false;
+  }
+  return false;
+}
+
+// Bytes that answer nothing: whatever they are, the next answer could not be trusted.
+void H1ClientCodec::unsolicited() {
+  counters_.glitches.add();
+  reading_.on(H1ClientReadEvent::stopped);
+  wire_.abort(false);
+  retire();
+}
+
+bool H1ClientCodec::read_head(std::string_view& in) {
+  // An answer to a request that is not out.
+  if (asking_.is(H1Asking::owed) || asking_.is(H1Asking::unsent)) {
+    counters_.glitches.add();
+    break_off(StreamEnd::protocol_error);
+    return true;
+  }
+  if (asking_.is(H1Asking::failed)) {
+    break_off(StreamEnd::local);
+    return true;
+  }
+  H1Verdict verdict = parser_.feed(in);
+  if (verdict == H1Verdict::need_more) return false;
+  if (verdict == H1Verdict::complete) {
+    const std::string_view text = in.substr(0, parser_.size());
+    in.remove_prefix(text.size());
+    verdict = read_answer(parser_, text, asked_, head_, framing_);
+    if (verdict == H1Verdict::complete) return begin_answer(in);
+  }
+  const bool large = verdict == H1Verdict::too_large;
+  (large ? counters_.too_large : counters_.malformed).add();
+  break_off(large ? StreamEnd::too_large : StreamEnd::protocol_error);
+  return true;
+}
+
+bool H1ClientCodec::begin_answer(std::string_view rest) {
+  const auto forget = [this] {
+    head_.clear();
+    parser_.restart(H1Parser::Kind::response);
+    arena_.reset();
+  };
+  if (head_.status < 200 && head_.status != 101) {
+    if (++interims_ > interims_max) {
+      counters_.floods.add();
+      break_off(StreamEnd::flood);
+      return true;
+    }
+    sink_->on_interim(head_);
+    forget();
+    return true;
+  }
+  if (head_.status == 101 && !proves_websocket(head_)) {
+    counters_.malformed.add();
+    break_off(StreamEnd::protocol_error);
+    return true;
+  }
+  const bool bodyless = framing_.body == H1Body::none;
+  if (bodyless) {
+    reading_.on(H1ClientReadEvent::bodyless);
+    judge_reuse(rest);
+  } else {
+    reading_.on(framing_.body == H1Body::tunnel ? H1ClientReadEvent::switched
+                                                : H1ClientReadEvent::with_body);
+    reader_.begin(framing_);
+    if (reading_.is(H1ClientReading::tunnel) && asking_.is(H1Asking::done)) wire_.end_output();
+  }
+  sink_->on_head(head_, bodyless);
+  forget();
+  if (bodyless) answer_ended();
+  return true;
+}
+
+// The proof of a key that we made stays here; one of a client's own key is the client's to check.
+bool H1ClientCodec::proves_websocket(Head& head) const {
+  if (!key_made_) return true;
+  const WebsocketAccept accept = websocket_accept({key_.data(), key_.size()});
+  const bool proves = head.fields.value(Known::sec_websocket_accept) ==
+                      std::string_view(accept.data(), accept.size());
+  head.fields.remove(Known::sec_websocket_accept);
+  return proves;
+}
+
+bool H1ClientCodec::read_body(std::string_view& in) {
+  using Kind = H1BodyReader::Step::Kind;
+  const H1BodyReader::Step part = reader_.next(in);
+  switch (part.kind) {
+    case Kind::need_more:
+      return false;
+    case Kind::data:
+    case Kind::trailers:
+      break;
+    case Kind::malformed:
+      counters_.malformed.add();
+      break_off(StreamEnd::protocol_error);
+      return true;
+    case Kind::too_large:
+      counters_.too_large.add();
+      break_off(StreamEnd::too_large);
+      return true;
+  }
+  if (part.end) {
+    reading_.on(H1ClientReadEvent::ended);
+    judge_reuse(in);
+  }
+  if (part.kind == Kind::data) {
+    sink_->on_data(part.data, part.end);
+  } else {
+    Fields trailers(arena_);
+    read_trailers(parser_, part.data, trailers);
+    sink_->on_trailers(trailers);
+  }
+  if (part.end) answer_ended();
+  return true;
+}
+
+// At the answer's end, before anybody hears of it: another exchange may follow only if both
+// messages agree to it, the request was out before the answer ended, and nothing is left over.
+void H1ClientCodec::judge_reuse(std::string_view rest) {
+  if (!rest.empty()) counters_.glitches.add();
+  reusable_ = framing_.keep_alive && rest.empty() && asking_.is(H1Asking::done) &&
+              !asked_.upgrade && !asked_.connect && !input_ended_;
+}
+
+// After the sink has heard of the answer's end; it may have reset the stream meanwhile.
+void H1ClientCodec::answer_ended() {
+  if (reading_.is(H1ClientReading::done) && asking_.is(H1Asking::done)) close_stream();
+}
+
+void H1ClientCodec::input_ended() {
+  input_ended_ = true;
+  switch (reading_.state()) {
+    case H1ClientReading::idle:
+      reading_.on(H1ClientReadEvent::stopped);
+      wire_.finish();
+      return retire();
+    case H1ClientReading::head:
+      return break_off(lost_reason());
+    case H1ClientReading::body:
+      if (framing_.body != H1Body::until_close) return break_off(StreamEnd::connection_lost);
+      [[fallthrough]];
+    case H1ClientReading::tunnel:
+      reading_.on(H1ClientReadEvent::ended);
+      reusable_ = false;
+      sink_->on_data({}, true);
+      return answer_ended();
+    case H1ClientReading::done:
+    case H1ClientReading::over:
+      return;
+  }
+}
+
+// A reused connection that ends before the answer's first byte was most likely closed by the peer
+// while the request was on its way.
+StreamEnd H1ClientCodec::lost_reason() const {
+  const bool silent = reading_.is(H1ClientReading::head) && !parser_.begun() && interims_ == 0;
+  return silent && used_ ? StreamEnd::stale : StreamEnd::connection_lost;
+}
+
+void H1ClientCodec::connection_lost(bool) {
+  const StreamEnd reason = lost_reason();
+  reading_.on(H1ClientReadEvent::stopped);
+  if (StreamSink* const sink = detach()) sink->on_reset(reason);
+}
+
+void H1ClientCodec::output_drained() {
+  if (sink_ != nullptr) sink_->on_drained();
+}
+
+void H1ClientCodec::produce() {
+  if (asking_.is(H1Asking::failed)) return break_off(StreamEnd::local);
+  if (!asking_.is(H1Asking::unsent)) return;
+  std::exchange(sink_, nullptr)->on_reset(StreamEnd::local);
+  close_stream();
+}
+
+void H1ClientCodec::drain() {
+  retired_ = true;
+  if (!reading_.is(H1ClientReading::idle)) return;
+  reading_.on(H1ClientReadEvent::stopped);
+  wire_.finish();
+}
+
+// --- Endings -------------------------------------------------------------------------------------
+
+// Both messages have ended, or none has begun.
+void H1ClientCodec::close_stream() {
+  detach();
+  if (reusable_ && !retired_) {
+    used_ = used_ || reading_.is(H1ClientReading::done);
+    reading_.on(H1ClientReadEvent::closed);
+  } else {
+    reading_.on(H1ClientReadEvent::stopped);
+    wire_.finish();
+    retire();
+  }
+  events_.on_capacity();
+}
+
+// The stream can't go on, and neither can the connection.
+void H1ClientCodec::break_off(StreamEnd reason) {
+  reading_.on(H1ClientReadEvent::stopped);
+  if (StreamSink* const sink = detach()) sink->on_reset(reason);
+  wire_.abort(true);
+  retire();
+  events_.on_capacity();
+}
+
+StreamSink* H1ClientCodec::detach() {
+  asking_.on(H1AskEvent::closed);
+  if (paused_) wire_.pause_reading(false);
+  paused_ = false;
+  head_.clear();
+  parser_.restart(H1Parser::Kind::response);
+  arena_.reset();
+  return std::exchange(sink_, nullptr);
+}
+
+void H1ClientCodec::retire() {
+  if (!std::exchange(retired_, true)) events_.on_retiring();
+}
+
+}  // namespace outrigger::http

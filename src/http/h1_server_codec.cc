@@ -1,0 +1,430 @@
+#include "http/h1_server_codec.h"
+
+#include "http/h1_encoder.h"
+#include "http/h1_websocket.h"
+
+namespace outrigger::http {
+namespace {
+
+int status_of(H1Verdict verdict) {
+  switch (verdict) {
+    case H1Verdict::too_large:
+      return 431;
+    case H1Verdict::unsupported:
+      return 505;
+    case H1Verdict::expectation:
+      return 417;
+    default:
+      return 400;
+  }
+}
+
+}  // namespace
+
+H1ServerCodec::H1ServerCodec(Wire& wire, ServerEvents& events, const CodecLimits& limits,
+                             CodecCounters& counters, BlockPool& blocks, std::string_view scheme)
+    : wire_(wire),
+      events_(events),
+      limits_(limits),
+      counters_(counters),
+      scheme_(scheme),
+      arena_(blocks),
+      head_(arena_),
+      parser_(H1Parser::Kind::request, limits, arena_),
+      reader_(limits, parser_),
+      writer_(wire) {}
+
+// --- Reading -------------------------------------------------------------------------------------
+
+std::size_t H1ServerCodec::feed(std::string_view bytes, std::uint64_t) {
+  std::string_view in = bytes;
+  feeding_ = true;
+  writer_.hold();
+  while (step(in)) {
+  }
+  left_over_ = in.size();
+  feeding_ = false;
+  finish_input();
+  // What finish() and abort() have closed is not flushed again.
+  writer_.release(!reading_.is(H1Reading::over));
+  return bytes.size() - in.size();
+}
+
+// One message part. False when nothing can be done with what there is.
+bool H1ServerCodec::step(std::string_view& in) {
+  switch (reading_.state()) {
+    case H1Reading::head:
+      return read_head(in);
+    case H1Reading::body:
+    case H1Reading::tunnel:
+      return read_body(in);
+    case H1Reading::drain:
+      return read_rest(in);
+    case H1Reading::held:
+      return hold(in);
+    case H1Reading::whole:
+      return false;
+    case H1Reading::over:
+      in = {};
+      return false;
+  }
+  return false;
+}
+
+// An empty line before the request line is skipped, once (RFC 9112 section 2.2).
+bool H1ServerCodec::skip_empty_line(std::string_view& in) {
+  if (empty_line_ || parser_.begun() || !in.starts_with("\r\n")) return false;
+  empty_line_ = true;
+  in.remove_prefix(2);
+  return true;
+}
+
+bool H1ServerCodec::read_head(std::string_view& in) {
+  if (in.empty()) return false;
+  if (in[0] == '\r' && !empty_line_) {
+    if (in.size() == 1 || skip_empty_line(in)) return in.size() > 1;
+  }
+  H1Verdict verdict = parser_.feed(in);
+  if (verdict == H1Verdict::need_more) return false;
+  if (verdict == H1Verdict::complete) {
+    const std::string_view text = arena_.copy(in.substr(0, parser_.size()));
+    in.remove_prefix(text.size());
+    verdict = read_request(parser_, text, scheme_, head_, framing_);
+  }
+  if (verdict == H1Verdict::complete) {
+    begin_exchange();
+  } else {
+    refuse(verdict);
+  }
+  return true;
+}
+
+void H1ServerCodec::begin_exchange() {
+  const bool bodyless = framing_.body == H1Body::none;
+  continue_sent_ = empty_line_ = false;
+  if (bodyless) {
+    reading_.on(H1ReadEvent::bodyless);
+  } else if (framing_.body == H1Body::tunnel) {
+    reading_.on(H1ReadEvent::with_hold);
+  } else {
+    reading_.on(H1ReadEvent::with_body);
+    reader_.begin(framing_);
+  }
+  answering_.on(H1AnswerEvent::asked);
+  sink_ = &events_.on_stream(*this);
+  sink_->on_head(head_, bodyless);
+}
+
+bool H1ServerCodec::read_body(std::string_view& in) {
+  using Kind = H1BodyReader::Step::Kind;
+  const H1BodyReader::Step part = reader_.next(in);
+  switch (part.kind) {
+    case Kind::need_more:
+      return false;
+    case Kind::data:
+      if (part.end) reading_.on(H1ReadEvent::body_ended);
+      sink_->on_data(part.data, part.end);
+      return true;
+    case Kind::trailers: {
+      reading_.on(H1ReadEvent::body_ended);
+      Fields trailers(arena_);
+      read_trailers(parser_, part.data, trailers);
+      sink_->on_trailers(trailers);
+      return true;
+    }
+    case Kind::malformed:
+      break_off(StreamEnd::protocol_error, H1Verdict::malformed);
+      return true;
+    case Kind::too_large:
+      break_off(StreamEnd::too_large, H1Verdict::too_large);
+      return true;
+  }
+  return false;
+}
+
+// The answer is out; what is left of the request is dropped, up to a limit.
+bool H1ServerCodec::read_rest(std::string_view& in) {
+  using Kind = H1BodyReader::Step::Kind;
+  const std::size_t before = in.size();
+  const H1BodyReader::Step part = reader_.next(in);
+  drained_ += before - in.size();
+  const bool broken = part.kind == Kind::malformed || part.kind == Kind::too_large;
+  if (broken) counters_.malformed.add();
+  if (broken || drained_ > limits_.drain_bytes) {
+    stop();
+    wire_.finish();
+    return true;
+  }
+  if (part.end) {
+    reading_.on(H1ReadEvent::body_ended);
+    release();
+  }
+  return part.kind != Kind::need_more;
+}
+
+bool H1ServerCodec::hold(std::string_view in) {
+  if (in.size() > limits_.upgrade_hold && !hold_paused_) {
+    hold_paused_ = true;
+    wire_.pause_reading(true);
+  }
+  return false;
+}
+
+// What follows from the end of the input once everything before it has been consumed.
+void H1ServerCodec::finish_input() {
+  if (!input_ended_ || feeding_) return;
+  if (reading_.is(H1Reading::tunnel) && left_over_ == 0) {
+    reading_.on(H1ReadEvent::body_ended);
+    sink_->on_data({}, true);
+  } else if (reading_.is(H1Reading::head) || reading_.is(H1Reading::drain)) {
+    stop();
+    wire_.finish();
+  }
+}
+
+void H1ServerCodec::input_ended() {
+    input_ended_ = true;
+  // Half a request; or a caller that has gone while its answer is being made: a client that only closes
+  // its sending side looks the same, and work for nobody is the worse mistake.
+  const bool abandoned = reading_.is(H1Reading::whole) && left_over_ == 0;
+  if (reading_.is(H1Reading::body) || abandoned) {
+    give_up(StreamEnd::cancelled, true);
+  } else {
+    finish_input();
+  }
+}
+
+void H1ServerCodec::connection_lost(bool) {
+  stop();
+  StreamSink* const sink = detach();
+  if (sink == nullptr) return;
+  sink->on_reset(StreamEnd::cancelled);
+  release();
+  events_.on_idle();
+}
+
+void H1ServerCodec::produce() {
+  if (answering_.is(H1Answering::refused) || answering_.is(H1Answering::cut)) {
+    give_up(StreamEnd::local, true);
+  } else {
+    finish_input();
+  }
+}
+
+void H1ServerCodec::output_drained() {
+  if (sink_ != nullptr) sink_->on_drained();
+}
+
+void H1ServerCodec::drain() {
+  draining_ = true;
+  const bool idle = reading_.is(H1Reading::head) && !parser_.begun() && left_over_ == 0;
+  if (!idle && !reading_.is(H1Reading::drain)) return;
+  stop();
+  wire_.finish();
+}
+
+// --- Refusing ------------------------------------------------------------------------------------
+
+// A malformed head: nobody hears of it.
+void H1ServerCodec::refuse(H1Verdict verdict) {
+  (verdict == H1Verdict::too_large ? counters_.too_large : counters_.malformed).add();
+  stop();
+  release();
+  wire_.output().append(local_answer(status_of(verdict)));
+  wire_.finish();
+}
+
+// A malformed body: the stream ends, and the peer is told if nothing has been answered yet.
+void H1ServerCodec::break_off(StreamEnd reason, H1Verdict verdict) {
+  (verdict == H1Verdict::too_large ? counters_.too_large : counters_.malformed).add();
+  if (answering_.is(H1Answering::awaited)) {
+    wire_.output().append(local_answer(status_of(verdict)));
+    answering_.on(H1AnswerEvent::failed);
+  }
+  give_up(reason, true);
+}
+
+// --- Answering -----------------------------------------------------------------------------------
+
+void H1ServerCodec::send_interim(const Head& head) {
+  if (!answering_.is(H1Answering::awaited) || head_.version == Version::http10) return;
+  if (!is_bodyless(head.status) || head.status >= 200 || head.status == 101) return;
+  if (!write_answer_head(wire_.output(), head, {})) return;
+  if (head.status == 100) continue_sent_ = true;
+  writer_.send();
+}
+
+// Whether the connection ends with this answer: somebody wants it, or the rest of the request is
+// too long to be dropped, or might never come (a client that waits for its 100).
+bool H1ServerCodec::must_close() const {
+  if (!framing_.keep_alive || draining_ || head_.method == Method::connect) return true;
+  if (!reading_.is(H1Reading::body)) return false;
+  return (head_.expect_continue && !continue_sent_) || reader_.left() > limits_.drain_bytes;
+}
+
+bool H1ServerCodec::opens_tunnel(const Head& answer) const {
+  if (head_.method == Method::connect) return answer.status / 100 == 2;
+  return answer.status == 101 && !head_.protocol.empty();
+}
+
+void H1ServerCodec::send_head(const Head& head, bool end) {
+  if (!answering_.is(H1Answering::awaited)) return;
+  const bool tunnel = opens_tunnel(head);
+  if (reading_.is(H1Reading::held) && !tunnel) reading_.on(H1ReadEvent::declined);
+  if (!(tunnel ? write_switch(head) : write_head(head, end))) return answer_failed(end);
+  if (end) {
+    writer_.send();
+    answer_ended();
+  } else if (!tunnel) {
+    wire_.flush_soon();
+  }
+}
+
+// An answer that stays HTTP: how long it is, and whether the connection ends with it.
+bool H1ServerCodec::write_head(const Head& head, bool end) {
+  if (head.status < 200) return false;
+  const bool describes = head_.method == Method::head || head.status == 304;
+  H1Body body = H1Body::none;
+  H1HeadExtras extras;
+  if (describes) {
+    extras.length = head.content_length;
+  } else if (head.status == 204) {
+    // Nothing to declare.
+  } else if (end) {
+    if (head.content_length.value_or(0) != 0) return false;
+    extras.length = 0;
+  } else if (head.content_length) {
+    body = H1Body::length;
+    extras.length = head.content_length;
+  } else {
+    extras.chunked = head_.version == Version::http11;
+    body = extras.chunked ? H1Body::chunked : H1Body::until_close;
+  }
+  extras.close = must_close() || body == H1Body::until_close;
+  extras.keep_alive = !extras.close && head_.version == Version::http10;
+  if (!write_answer_head(wire_.output(), head, extras)) return false;
+  closing_ = extras.close;
+  trailers_wanted_ = head_.te_trailers || head.is_grpc();
+  writer_.begin(body, head.content_length.value_or(0));
+  answering_.on(H1AnswerEvent::head);
+  return true;
+}
+
+// An answer that opens the tunnel. The bytes held back come with the next feed, not from inside
+// send_head().
+bool H1ServerCodec::write_switch(const Head& head) {
+  H1HeadExtras extras;
+  WebsocketAccept accept;
+  if (head.status == 101) {
+    extras.protocol = head.protocol.empty() ? head_.protocol : head.protocol;
+    // An answer that came over HTTP/2 has not proved that it understood the key.
+    if (extras.protocol == "websocket" && !framing_.websocket_key.empty() &&
+        !head.fields.has(Known::sec_websocket_accept)) {
+      accept = websocket_accept(framing_.websocket_key);
+      extras.websocket = {accept.data(), accept.size()};
+    }
+  }
+  if (!write_answer_head(wire_.output(), head, extras)) return false;
+  writer_.begin(H1Body::tunnel, 0);
+  writer_.send();
+  answering_.on(H1AnswerEvent::switched);
+  reading_.on(H1ReadEvent::switched);
+  reader_.begin(framing_);
+  if (hold_paused_ && !paused_) wire_.pause_reading(false);
+  hold_paused_ = false;
+  if (left_over_ > 0 && !feeding_) wire_.redeliver();
+  if (input_ended_) wire_.want_write();  // produce() tells the end
+  return true;
+}
+
+void H1ServerCodec::send_data(std::string_view bytes, bool end) {
+  if (answering_.is(H1Answering::idle) || answering_.is(H1Answering::awaited)) return;
+  const bool dropped = answering_.is(H1Answering::refused) || answering_.is(H1Answering::cut);
+  if (!dropped && !writer_.data(bytes, end)) return answer_failed(end);
+  if (end) answer_ended();
+}
+
+void H1ServerCodec::send_trailers(const Fields& trailers) {
+  if (answering_.is(H1Answering::idle) || answering_.is(H1Answering::awaited)) return;
+  if (answering_.is(H1Answering::body)) {
+    const bool sent = trailers_wanted_ ? writer_.trailers(trailers) : writer_.data({}, true);
+    if (!sent) return answer_failed(true);
+  }
+  answer_ended();
+}
+
+// Nothing has been sent yet: our own answer goes instead. Otherwise the answer must look cut short.
+void H1ServerCodec::answer_failed(bool end) {
+  counters_.malformed.add();
+  if (answering_.is(H1Answering::awaited)) wire_.output().append(local_answer(500));
+  answering_.on(H1AnswerEvent::failed);
+  if (end) {
+    answer_ended();
+  } else {
+    wire_.want_write();  // produce() tells the sink
+  }
+}
+
+void H1ServerCodec::answer_ended() {
+  const bool failed = answering_.is(H1Answering::refused) || answering_.is(H1Answering::cut);
+  if (failed) return give_up(StreamEnd::local, false);
+  const bool last = closing_ || draining_ || answering_.is(H1Answering::tunnel);
+  detach();
+  if (last) {
+    stop();
+    release();
+    wire_.finish();
+  } else if (reading_.is(H1Reading::body)) {
+    reading_.on(H1ReadEvent::answered);
+    drained_ = 0;
+  } else {
+    reading_.on(H1ReadEvent::answered);
+    release();
+    if (left_over_ > 0 && !feeding_) wire_.redeliver();
+    if (left_over_ == 0) finish_input();
+  }
+  events_.on_idle();
+}
+
+void H1ServerCodec::reset(StreamEnd) {
+  if (sink_ != nullptr) give_up(StreamEnd::local, false);
+}
+
+// Ends the stream and the connection with it. An answer under way is cut by a reset, so that nobody
+// takes it for complete; our own answer is sent first.
+void H1ServerCodec::give_up(StreamEnd reason, bool tell) {
+  const bool cut = !answering_.is(H1Answering::refused);
+  stop();
+  StreamSink* const sink = detach();
+  if (tell) sink->on_reset(reason);
+  release();
+  cut ? wire_.abort(true) : wire_.finish();
+  events_.on_idle();
+}
+
+void H1ServerCodec::pause(bool paused) {
+  if (sink_ == nullptr || paused_ == paused) return;
+  paused_ = paused;
+  if (!hold_paused_) wire_.pause_reading(paused);
+}
+
+// --- Endings -------------------------------------------------------------------------------------
+
+// The stream is over: its calls do nothing any more. Returns its sink, or null.
+StreamSink* H1ServerCodec::detach() {
+  if (sink_ == nullptr) return nullptr;
+  answering_.on(H1AnswerEvent::ended);
+  if (paused_ || hold_paused_) wire_.pause_reading(false);
+  paused_ = hold_paused_ = false;
+  return std::exchange(sink_, nullptr);
+}
+
+// Gives back what the request held, once nobody can look at it any more.
+void H1ServerCodec::release() {
+  head_.clear();
+  framing_ = {};
+  parser_.restart(H1Parser::Kind::request);
+  arena_.reset();
+}
+
+}  // namespace outrigger::http

@@ -1,0 +1,148 @@
+#pragma once
+
+// The server's side of one HTTP/1 connection: requests in, answers out, one at a time. Owned by the
+// connection's owner, one thread. See http/codec.h for the order of calls.
+//
+// Two machines move side by side. What is read:
+//   head -> body -> whole -> head …        whole: nothing is consumed until the answer has ended
+//   head -> held -> tunnel -> whole        held: an upgrade or CONNECT, bytes wait for the answer
+//   body -> drain -> head                  the answer ended first: the rest is read and dropped
+// and what is sent:
+//   idle -> awaited -> body -> idle …      or tunnel; or refused and cut, when it could not be sent
+// It ends with Wire::finish() after an answer that says close, after a malformed request (answered
+// here) or when draining; with Wire::abort() when an answer is cut short.
+
+#include "base/arena.h"
+#include "base/state_table.h"
+#include "http/codec.h"
+#include "http/h1_body.h"
+#include "http/h1_message.h"
+#include "http/h1_parser.h"
+
+namespace outrigger::http {
+
+enum class H1Reading : std::uint8_t { head, body, whole, held, tunnel, drain, over };
+enum class H1ReadEvent : std::uint8_t {
+  bodyless,    // a head, and that was the request
+  with_body,   // a head
+  with_hold,   // a head that asks for a tunnel
+  body_ended,  // also: the peer ended its side of the tunnel
+  switched,    // the answer opens the tunnel
+  declined,    // it does not
+  answered,    // the answer has ended
+  stopped,     // nothing more is read
+};
+inline constexpr StateTable<H1Reading, H1ReadEvent, 17> h1_server_reading{{{
+    {H1Reading::head, H1ReadEvent::bodyless, H1Reading::whole},
+    {H1Reading::whole, H1ReadEvent::answered, H1Reading::head},
+    {H1Reading::head, H1ReadEvent::with_body, H1Reading::body},
+    {H1Reading::body, H1ReadEvent::body_ended, H1Reading::whole},
+    {H1Reading::body, H1ReadEvent::answered, H1Reading::drain},
+    {H1Reading::drain, H1ReadEvent::body_ended, H1Reading::head},
+    {H1Reading::head, H1ReadEvent::with_hold, H1Reading::held},
+    {H1Reading::held, H1ReadEvent::switched, H1Reading::tunnel},
+    {H1Reading::held, H1ReadEvent::declined, H1Reading::whole},
+    {H1Reading::tunnel, H1ReadEvent::body_ended, H1Reading::whole},
+    {H1Reading::head, H1ReadEvent::stopped, H1Reading::over},
+    {H1Reading::body, H1ReadEvent::stopped, H1Reading::over},
+    {H1Reading::whole, H1ReadEvent::stopped, H1Reading::over},
+    {H1Reading::held, H1ReadEvent::stopped, H1Reading::over},
+    {H1Reading::tunnel, H1ReadEvent::stopped, H1Reading::over},
+    {H1Reading::drain, H1ReadEvent::stopped, H1Reading::over},
+    {H1Reading::over, H1ReadEvent::stopped, H1Reading::over},
+}}};
+
+// refused: the answer could not be written and ours was instead; cut: it broke off in the middle.
+// In both what the user still sends is dropped, and the stream ends with its end or ours.
+enum class H1Answering : std::uint8_t { idle, awaited, body, tunnel, refused, cut };
+enum class H1AnswerEvent : std::uint8_t { asked, head, switched, failed, ended };
+inline constexpr StateTable<H1Answering, H1AnswerEvent, 11> h1_server_answering{{{
+    {H1Answering::idle, H1AnswerEvent::asked, H1Answering::awaited},
+    {H1Answering::awaited, H1AnswerEvent::head, H1Answering::body},
+    {H1Answering::body, H1AnswerEvent::ended, H1Answering::idle},
+    {H1Answering::awaited, H1AnswerEvent::ended, H1Answering::idle},
+    {H1Answering::awaited, H1AnswerEvent::switched, H1Answering::tunnel},
+    {H1Answering::tunnel, H1AnswerEvent::ended, H1Answering::idle},
+    {H1Answering::awaited, H1AnswerEvent::failed, H1Answering::refused},
+    {H1Answering::body, H1AnswerEvent::failed, H1Answering::cut},
+    {H1Answering::refused, H1AnswerEvent::ended, H1Answering::idle},
+    {H1Answering::cut, H1AnswerEvent::ended, H1Answering::idle},
+    {H1Answering::tunnel, H1AnswerEvent::failed, H1Answering::cut},
+}}};
+
+class H1ServerCodec final : public ServerCodec, private Stream {
+ public:
+  // `scheme`: "http" or "https", as the connection is. All references outlive the codec.
+  H1ServerCodec(Wire& wire, ServerEvents& events, const CodecLimits& limits,
+                CodecCounters& counters, BlockPool& blocks, std::string_view scheme);
+
+  std::size_t feed(std::string_view bytes, std::uint64_t now_ms) override;
+  void input_ended() override;
+  void connection_lost(bool reset) override;
+  void output_drained() override;
+  void produce() override;
+  void drain() override;
+  Version version() const override { return head_.version; }
+  std::size_t open_streams() const override { return sink_ == nullptr ? 0 : 1; }
+  bool receiving_head() const override { return reading_.is(H1Reading::head) && parser_.begun(); }
+
+ private:
+  void send_interim(const Head& head) override;
+  void send_head(const Head& head, bool end) override;
+  void send_data(std::string_view bytes, bool end) override;
+  void send_trailers(const Fields& trailers) override;
+  void reset(StreamEnd reason) override;
+  void pause(bool paused) override;
+  bool above_high() const override { return wire_.above_high(); }
+
+  bool step(std::string_view& in);
+  bool skip_empty_line(std::string_view& in);
+  bool read_head(std::string_view& in);
+  void begin_exchange();
+  bool read_body(std::string_view& in);
+  bool read_rest(std::string_view& in);
+  bool hold(std::string_view in);
+  void finish_input();
+  void refuse(H1Verdict verdict);
+  void break_off(StreamEnd reason, H1Verdict verdict);
+
+  bool must_close() const;
+  bool opens_tunnel(const Head& answer) const;
+  bool write_head(const Head& head, bool end);
+  bool write_switch(const Head& head);
+  void answer_failed(bool end);
+  void answer_ended();
+  void give_up(StreamEnd reason, bool tell);
+
+  StreamSink* detach();
+  void release();
+  void stop() { reading_.on(H1ReadEvent::stopped); }
+
+  Wire& wire_;
+  ServerEvents& events_;
+  const CodecLimits& limits_;
+  CodecCounters& counters_;
+  const std::string_view scheme_;
+  StreamSink* sink_ = nullptr;  // of the open stream
+  Arena arena_;
+  Head head_;
+  H1Parser parser_;
+  H1BodyReader reader_;
+  H1BodyWriter writer_;
+  H1Framing framing_;          // of the request
+  std::size_t left_over_ = 0;  // fed and not consumed
+  std::size_t drained_ = 0;
+  Machine<h1_server_reading> reading_{H1Reading::head};
+  Machine<h1_server_answering> answering_{H1Answering::idle};
+  bool feeding_ = false;
+  bool closing_ = false;   // after this answer
+  bool draining_ = false;  // no more requests
+  bool input_ended_ = false;
+  bool paused_ = false;
+  bool hold_paused_ = false;  // too much held: reading waits for the answer
+  bool empty_line_ = false;   // one before the request line has been skipped
+  bool continue_sent_ = false;
+  bool trailers_wanted_ = false;
+};
+
+}  // namespace outrigger::http

@@ -1,0 +1,418 @@
+#include "net/connection.h"
+
+#include <array>
+#include <cerrno>
+
+#include "base/check.h"
+
+namespace outrigger::net {
+namespace {
+
+// A connection with a lot to read lets others have their turn after this many reads.
+constexpr int reads_a_turn = 4;
+// A peer that takes nothing while we send our last bytes has this long.
+constexpr Duration finish_patience = seconds(30);
+
+CloseReason reason_of(int error) {
+  return error == ECONNRESET || error == EPIPE ? CloseReason::peer_reset : CloseReason::io_error;
+}
+
+}  // namespace
+
+const char* to_string(CloseReason reason) {
+  switch (reason) {
+    case CloseReason::finished:
+      return "finished";
+    case CloseReason::peer_closed:
+      return "peer_closed";
+    case CloseReason::peer_reset:
+      return "peer_reset";
+    case CloseReason::connect_failed:
+      return "connect_failed";
+    case CloseReason::connect_timeout:
+      return "connect_timeout";
+    case CloseReason::handshake_failed:
+      return "handshake_failed";
+    case CloseReason::handshake_timeout:
+      return "handshake_timeout";
+    case CloseReason::tls_failed:
+      return "tls_failed";
+    case CloseReason::io_error:
+      return "io_error";
+    case CloseReason::aborted:
+      return "aborted";
+  }
+  return "unknown";
+}
+
+Connection::Connection(Loop& loop, std::unique_ptr<Channel> channel,
+                       std::unique_ptr<Transport> transport, const ConnectionLimits& limits)
+    : loop_(loop),
+      channel_(std::move(channel)),
+      transport_(std::move(transport)),
+      limits_(limits),
+      timer_(Timer::to<&Connection::on_timer>(*this)),
+      input_(loop.buffers()),
+      sealed_input_(loop.buffers()),
+      output_(loop.buffers()),
+      sealed_(loop.buffers()) {}
+
+Connection::~Connection() {
+  drop();
+}
+
+void Connection::start(ConnectionHandler& handler, bool connecting, Duration connect_timeout) {
+  check(phase_ == Phase::idle, "a connection is started once");
+  handler_ = &handler;
+  if (connecting) {
+    phase_ = Phase::connecting;
+    loop_.timers().arm(timer_, connect_timeout);
+    channel_->open(*this);
+    return;
+  }
+  channel_->open(*this);
+  begin_transport();
+}
+
+void Connection::connect_finished() {
+  const int status = channel_->connect_status();
+  if (status == EINPROGRESS) return;
+  if (status != 0) return close_with(CloseReason::connect_failed, status);
+  timer_.cancel();
+  begin_transport();
+}
+
+void Connection::begin_transport() {
+  if (!transport_) return opened();
+  phase_ = Phase::handshaking;
+  loop_.timers().arm(timer_, limits_.handshake);
+  std::string_view nothing;
+  continue_handshake(nothing);
+}
+
+void Connection::continue_handshake(std::string_view& in) {
+  transport_->handshake(in, sealed_);
+  if (!sealed_.empty()) send(sealed_, {});
+  if (phase_ != Phase::handshaking) return;
+  if (transport_->state() == Transport::State::failed) return transport_failed();
+  if (transport_->state() == Transport::State::established) {
+    timer_.cancel();
+    opened();
+  }
+}
+
+void Connection::opened() {
+  phase_ = Phase::open;
+  was_open_ = true;
+  handler_->on_open();
+}
+
+// What the transport left to send (an alert that says why) goes out before the close.
+void Connection::transport_failed() {
+  if (!sealed_.empty()) send(sealed_, {});
+  close_with(phase_ == Phase::handshaking ? CloseReason::handshake_failed
+                                          : CloseReason::tls_failed);
+}
+
+bool Connection::reads_wanted() const {
+  if (!readable_) return false;
+  switch (phase_) {
+    case Phase::handshaking:
+    case Phase::finishing:
+    case Phase::lingering:
+      return true;
+    case Phase::open:
+      return !paused_ && input_.size() < limits_.input_max;
+    default:
+      return false;
+  }
+}
+
+void Connection::on_channel_ready(bool readable, bool writable, bool closed) {
+  if (phase_ == Phase::closed) return;
+  if (closed) peer_closed_ = true;
+  if (readable || closed) readable_ = true;
+  if (phase_ == Phase::connecting) connect_finished();
+  if (writable && write_blocked_) {
+    write_blocked_ = false;
+    write_out({});
+    if (write_error_ != 0) return close_with(reason_of(write_error_), write_error_);
+    if (was_high_ && unsent() <= limits_.output_low && phase_ == Phase::open) {
+      was_high_ = false;
+      handler_->on_drained();
+    }
+  }
+  read_on();
+}
+
+void Connection::read_on() {
+  for (int i = 0; reads_wanted(); ++i) {
+    if (i == reads_a_turn) return loop_.in_next_turn(*this);
+    const std::span<char> scratch = loop_.scratch();
+    const IoResult result = channel_->read(scratch);
+    switch (result.kind) {
+      case IoResult::Kind::done: {
+        bytes_read_ += result.bytes;
+        // A short read has emptied the socket; after FIN one more tells the end.
+        if (result.bytes < scratch.size() && !peer_closed_) readable_ = false;
+        const std::string_view bytes(scratch.data(), result.bytes);
+        if (phase_ == Phase::finishing || phase_ == Phase::lingering) continue;
+        transport_ ? take_sealed(bytes) : take_plain(bytes);
+        break;
+      }
+      case IoResult::Kind::blocked:
+        readable_ = false;
+        return;
+      case IoResult::Kind::ended:
+        readable_ = false;
+        return end_of_input(!transport_);
+      case IoResult::Kind::failed:
+        readable_ = false;
+        if (phase_ == Phase::lingering) return close_with(CloseReason::finished);
+        return close_with(
+            phase_ == Phase::handshaking ? CloseReason::handshake_failed : reason_of(result.error),
+            result.error);
+    }
+  }
+}
+
+void Connection::take_plain(std::string_view bytes) {
+  deliver(bytes);
+}
+
+void Connection::take_sealed(std::string_view bytes) {
+  if (sealed_input_.empty()) return open_sealed(bytes);
+  // Held back earlier: new bytes queue behind. Opening moves them to `input_` or the handler.
+  sealed_input_.append(bytes);
+  Buffer held(loop_.buffers());
+  held.take_over(sealed_input_);
+  open_sealed(held.view());
+}
+
+void Connection::open_sealed(std::string_view in) {
+  if (phase_ == Phase::handshaking) {
+    continue_handshake(in);
+    if (phase_ != Phase::open) return;
+  }
+  while (phase_ == Phase::open) {
+    if (paused_) {
+      sealed_input_.append(in);
+      return;
+    }
+    const std::span<char> plain = loop_.plain_scratch();
+    const std::size_t n = transport_->open(in, plain, sealed_);
+    if (!sealed_.empty()) flush_soon();
+    if (n > 0) deliver({plain.data(), n});
+    if (phase_ != Phase::open) return;
+    if (transport_->state() == Transport::State::failed) return transport_failed();
+    if (transport_->state() == Transport::State::ended) return end_of_input(true);
+    if (n < plain.size()) return;
+  }
+}
+
+void Connection::deliver(std::string_view fresh) {
+  if (input_.empty()) {
+    const std::size_t consumed = fresh.empty() ? 0 : handler_->on_bytes(fresh);
+    if (phase_ == Phase::open && consumed < fresh.size()) input_.append(fresh.substr(consumed));
+    return;
+  }
+  input_.append(fresh);
+  const std::size_t consumed = handler_->on_bytes(input_.view());
+  if (phase_ == Phase::open) input_.consume(consumed);
+}
+
+void Connection::end_of_input(bool clean) {
+  if (phase_ == Phase::lingering || phase_ == Phase::finishing) {
+    if (phase_ == Phase::lingering) close_with(CloseReason::finished);
+    return;
+  }
+  if (phase_ == Phase::handshaking) return close_with(CloseReason::handshake_failed);
+  if (input_ended_) return;
+  input_ended_ = true;
+  // TLS that ends without close_notify may have been cut by anybody.
+  if (!clean) return close_with(CloseReason::peer_reset);
+  if (fin_sent_) {
+    handler_->on_end_of_input();
+    if (phase_ == Phase::open) close_with(CloseReason::peer_closed);
+    return;
+  }
+  handler_->on_end_of_input();
+}
+
+void Connection::write_through(std::string_view bytes) {
+  if (phase_ != Phase::open && phase_ != Phase::finishing) return;
+  write_out(bytes);
+  if (write_error_ != 0 || was_high_) loop_.at_turn_end(*this);
+}
+
+void Connection::flush() {
+  if (phase_ != Phase::open && phase_ != Phase::finishing) return;
+  write_out({});
+  if (write_error_ != 0 || was_high_) loop_.at_turn_end(*this);
+}
+
+void Connection::write_out(std::string_view extra) {
+  if (unsent() + extra.size() > limits_.output_high) was_high_ = true;
+  if (!transport_) {
+    send(output_, extra);
+  } else {
+    const bool sealed = (output_.empty() || transport_->seal(output_.view(), sealed_)) &&
+                        (extra.empty() || transport_->seal(extra, sealed_));
+    output_.clear();
+    if (!sealed) write_error_ = EPIPE;
+    send(sealed_, {});
+  }
+  if (unsent() == 0 && fin_wanted_ && !fin_sent_) all_sent();
+}
+
+void Connection::send(Buffer& buffer, std::string_view extra) {
+  if (write_blocked_ || write_error_ != 0) {
+    buffer.append(extra);
+    return;
+  }
+  while (!buffer.empty() || !extra.empty()) {
+    const std::string_view first = buffer.view();
+    std::array<iovec, 2> parts{};
+    std::size_t count = 0;
+    for (const std::string_view part : {first, extra}) {
+      if (!part.empty()) parts[count++] = {const_cast<char*>(part.data()), part.size()};
+    }
+    const IoResult result = channel_->write(std::span(parts.data(), count));
+    if (result.kind == IoResult::Kind::failed) {
+      write_error_ = result.error;
+      return;
+    }
+    if (result.kind == IoResult::Kind::done) {
+      bytes_written_ += result.bytes;
+      const std::size_t from_buffer = std::min(result.bytes, first.size());
+      buffer.consume(from_buffer);
+      extra.remove_prefix(result.bytes - from_buffer);
+    }
+    if (buffer.empty() && extra.empty()) return;
+    // Less than everything: the socket is full, and the poller will tell when it is not.
+    write_blocked_ = true;
+    buffer.append(extra);
+    return;
+  }
+}
+
+void Connection::all_sent() {
+  if (transport_ && transport_->state() != Transport::State::failed) {
+    transport_->close_notify(sealed_);
+    send(sealed_, {});
+    if (unsent() > 0) return;  // comes back with the next write
+  }
+  fin_sent_ = true;
+  channel_->shutdown_write();
+  if (phase_ == Phase::finishing) {
+    phase_ = Phase::lingering;
+    loop_.timers().arm(timer_, limits_.linger);
+    if (input_ended_) loop_.at_turn_end(*this);
+  } else if (input_ended_) {
+    loop_.at_turn_end(*this);
+  }
+}
+
+void Connection::on_turn_end() {
+  // Only kill() leaves a hook behind a closed connection.
+  if (phase_ == Phase::closed) return handler_->on_closed(CloseReason::aborted);
+  if (!output_.empty() || !sealed_.empty()) write_out({});
+  if (write_error_ != 0 && phase_ != Phase::connecting)
+    return close_with(reason_of(write_error_), write_error_);
+  if (fin_sent_ && input_ended_)
+    return close_with(phase_ == Phase::open ? CloseReason::peer_closed : CloseReason::finished);
+  if (phase_ == Phase::open && was_high_ && unsent() <= limits_.output_low) {
+    was_high_ = false;
+    handler_->on_drained();
+  }
+  if (phase_ == Phase::open && redeliver_) {
+    redeliver_ = false;
+    if (!paused_ && !input_.empty()) deliver({});
+    // Also without new ciphertext: the transport may hold decrypted bytes.
+    if (phase_ == Phase::open && !paused_ && transport_) take_sealed({});
+  }
+  read_on();
+}
+
+void Connection::pause_reading(bool paused) {
+  if (paused_ == paused) return;
+  paused_ = paused;
+  if (!paused) {
+    redeliver_ = true;
+    loop_.at_turn_end(*this);
+  }
+}
+
+void Connection::redeliver() {
+  redeliver_ = true;
+  loop_.at_turn_end(*this);
+}
+
+void Connection::finish() {
+  if (phase_ != Phase::open) {
+    if (phase_ != Phase::finishing && phase_ != Phase::lingering) abort();
+    return;
+  }
+  phase_ = Phase::finishing;
+  fin_wanted_ = true;
+  readable_ = true;
+  loop_.timers().arm(timer_, finish_patience);
+  write_out({});
+  // Errors and what can be read already are looked at when the caller is done.
+  loop_.at_turn_end(*this);
+}
+
+void Connection::end_output() {
+  if (phase_ != Phase::open || fin_wanted_) return;
+  fin_wanted_ = true;
+  write_out({});
+  if (write_error_ != 0) loop_.at_turn_end(*this);
+}
+
+void Connection::abort(bool reset) {
+  if (phase_ == Phase::closed) return;
+  phase_ = Phase::closed;
+  channel_->close(reset);
+  drop();
+}
+
+void Connection::kill(bool reset) {
+  if (phase_ == Phase::closed) return;
+  abort(reset);
+  loop_.at_turn_end(*this);
+}
+
+void Connection::go_idle() {
+  if (transport_ && phase_ == Phase::open) transport_->go_idle();
+}
+
+void Connection::on_timer() {
+  switch (phase_) {
+    case Phase::connecting:
+      return close_with(CloseReason::connect_timeout, ETIMEDOUT);
+    case Phase::handshaking:
+      return close_with(CloseReason::handshake_timeout);
+    case Phase::finishing:
+    case Phase::lingering:
+      return close_with(CloseReason::finished);
+    default:
+      return;
+  }
+}
+
+void Connection::close_with(CloseReason reason, int error) {
+  if (phase_ == Phase::closed) return;
+  error_ = error;
+  abort(false);
+  handler_->on_closed(reason);
+}
+
+void Connection::drop() {
+  timer_.cancel();
+  static_cast<TurnHook&>(*this).unlink();
+  // The input stays until the destructor: the handler may be looking at it.
+  output_.clear();
+  sealed_.clear();
+}
+
+}  // namespace outrigger::net

@@ -1,0 +1,51 @@
+#pragma once
+
+// One listening socket on one loop. Accepts in small batches, so that the connections it already
+// has are served in between; at the descriptor limit it gives up a spare descriptor to refuse
+// politely, and pauses instead of spinning. Owned by the worker; destroying it closes the socket.
+
+#include "base/metric_cells.h"
+#include "net/loop.h"
+#include "net/socket.h"
+
+namespace outrigger::net {
+
+class ListenerHandler {
+ public:
+  // A new connection; not yet read.
+  virtual void on_accept(Fd fd, const SocketAddress& peer) = 0;
+
+ protected:
+  ~ListenerHandler() = default;
+};
+
+class Listener final : private FdHandler {
+ public:
+  static constexpr int batch = 16;
+  static constexpr Duration pause_at_limit = milliseconds(100);
+
+  Listener(Loop& loop, Fd fd, ListenerHandler& handler);
+  ~Listener();
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+
+  // Stops and resumes accepting; the backlog keeps what comes in between.
+  void pause(bool paused);
+  // Times that accept() found no free descriptor.
+  const Counter& at_limit() const { return at_limit_; }
+
+ private:
+  void on_fd_ready(bool readable, bool writable, bool closed) override;
+  void out_of_descriptors();
+  void resume() { pause(false); }
+
+  Loop& loop_;
+  Fd fd_;
+  Fd spare_;
+  ListenerHandler& handler_;
+  Timer resume_timer_;
+  std::unique_ptr<FdWatch> watch_;
+  Counter at_limit_;
+};
+
+}  // namespace outrigger::net

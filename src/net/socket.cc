@@ -1,0 +1,209 @@
+#include "net/socket.h"
+
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+
+#include "base/check.h"
+
+namespace outrigger::net {
+
+void Fd::reset() {
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = -1;
+}
+
+SocketAddress::SocketAddress(const sockaddr* address, socklen_t length) {
+  if (length > sizeof storage_) return;
+  std::memcpy(&storage_, address, length);
+  length_ = length;
+}
+
+SocketAddress SocketAddress::ip(std::string_view host, std::uint16_t port) {
+  SocketAddress result;
+  const std::string text(host);
+  if (inet_pton(AF_INET, text.c_str(), &result.storage_.v4.sin_addr) == 1) {
+    result.storage_.v4.sin_family = AF_INET;
+    result.storage_.v4.sin_port = htons(port);
+    result.length_ = sizeof(sockaddr_in);
+  } else if (inet_pton(AF_INET6, text.c_str(), &result.storage_.v6.sin6_addr) == 1) {
+    result.storage_.v6.sin6_family = AF_INET6;
+    result.storage_.v6.sin6_port = htons(port);
+    result.length_ = sizeof(sockaddr_in6);
+  }
+  return result;
+}
+
+Result<SocketAddress> SocketAddress::unix_path(std::string_view path) {
+  SocketAddress result;
+  if (path.empty() || path.size() >= sizeof result.storage_.local.sun_path) {
+    return Error{"the path of a Unix socket has 1 to 107 bytes: " + std::string(path)};
+  }
+  result.storage_.local.sun_family = AF_UNIX;
+  std::memcpy(result.storage_.local.sun_path, path.data(), path.size());
+  result.length_ = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + 1);
+  return result;
+}
+
+std::uint16_t SocketAddress::port() const {
+  if (family() == AF_INET) return ntohs(storage_.v4.sin_port);
+  if (family() == AF_INET6) return ntohs(storage_.v6.sin6_port);
+  return 0;
+}
+
+std::string SocketAddress::host() const {
+  char text[INET6_ADDRSTRLEN] = "";
+  if (family() == AF_INET) {
+    inet_ntop(AF_INET, &storage_.v4.sin_addr, text, sizeof text);
+  } else if (family() == AF_INET6) {
+    inet_ntop(AF_INET6, &storage_.v6.sin6_addr, text, sizeof text);
+  } else {
+    return "unix";
+  }
+  return text;
+}
+
+std::string SocketAddress::to_string() const {
+  if (!valid()) return "unknown";
+  if (family() == AF_INET) return host() + ":" + std::to_string(port());
+  if (family() == AF_INET6) return "[" + host() + "]:" + std::to_string(port());
+  if (length_ <= offsetof(sockaddr_un, sun_path) || storage_.local.sun_path[0] == '\0')
+    return "unix";
+  return std::string("unix:") + storage_.local.sun_path;
+}
+
+namespace {
+
+Error listen_error(const SocketAddress& address, const char* call) {
+  const int code = errno;
+  std::string text =
+      "cannot listen on " + address.to_string() + ": " + call + ": " + std::strerror(code);
+  if (code == EADDRINUSE) text += "; another process has this port (ss -ltnp tells which)";
+  if (code == EACCES) text += "; ports below 1024 need CAP_NET_BIND_SERVICE";
+  if (code == EADDRNOTAVAIL) text += "; no interface of this host has this address";
+  return Error{text};
+}
+
+// A socket file whose owner is gone refuses connections; one in use must stay.
+void remove_stale_socket(const SocketAddress& address) {
+  const auto* local = reinterpret_cast<const sockaddr_un*>(address.get());
+  struct stat info {};
+  if (::stat(local->sun_path, &info) != 0 || !S_ISSOCK(info.st_mode)) return;
+  const Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (::connect(probe.get(), address.get(), address.length()) != 0 && errno == ECONNREFUSED)
+    ::unlink(local->sun_path);
+}
+
+void set_option(int fd, int level, int name) {
+  const int one = 1;
+  ::setsockopt(fd, level, name, &one, sizeof one);
+}
+
+}  // namespace
+
+Result<Fd> listen_on(const SocketAddress& address, const ListenOptions& options) {
+  Fd fd(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return listen_error(address, "socket");
+  if (address.family() == AF_UNIX) {
+    remove_stale_socket(address);
+  } else {
+    set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR);
+    if (options.reuse_port) set_option(fd.get(), SOL_SOCKET, SO_REUSEPORT);
+    // Accepted sockets inherit it: one call a listener instead of one a connection.
+    set_option(fd.get(), IPPROTO_TCP, TCP_NODELAY);
+    if (address.family() == AF_INET6) set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY);
+  }
+  if (::bind(fd.get(), address.get(), address.length()) != 0) return listen_error(address, "bind");
+  if (::listen(fd.get(), options.backlog) != 0) return listen_error(address, "listen");
+  return fd;
+}
+
+Fd connect_to(const SocketAddress& address, int& error) {
+  error = 0;
+  Fd fd(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) {
+    error = errno;
+    return fd;
+  }
+  if (address.family() != AF_UNIX) set_option(fd.get(), IPPROTO_TCP, TCP_NODELAY);
+  if (::connect(fd.get(), address.get(), address.length()) != 0 && errno != EINPROGRESS) {
+    error = errno;
+    fd.reset();
+  }
+  return fd;
+}
+
+SocketChannel::SocketChannel(Loop& loop, Fd fd, const SocketAddress& peer)
+    : loop_(loop), fd_(std::move(fd)), peer_(peer) {}
+
+void SocketChannel::open(ChannelHandler& handler) {
+  check(handler_ == nullptr, "a channel is opened once");
+  handler_ = &handler;
+  watch_ = loop_.watch(fd_.get(), Interest::stream, *this);
+}
+
+int SocketChannel::connect_status() {
+  int error = 0;
+  socklen_t length = sizeof error;
+  if (::getsockopt(fd_.get(), SOL_SOCKET, SO_ERROR, &error, &length) != 0) return errno;
+  return error;
+}
+
+IoResult SocketChannel::read(std::span<char> to) {
+  for (;;) {
+    const ssize_t n = ::recv(fd_.get(), to.data(), to.size(), 0);
+    if (n > 0) return {IoResult::Kind::done, static_cast<std::size_t>(n)};
+    if (n == 0) return {IoResult::Kind::ended};
+    if (errno == EAGAIN) return {IoResult::Kind::blocked};
+    if (errno != EINTR) return {IoResult::Kind::failed, 0, errno};
+  }
+}
+
+IoResult SocketChannel::write(std::span<const iovec> from) {
+  for (;;) {
+    ssize_t n = 0;
+    if (from.size() == 1) {
+      n = ::send(fd_.get(), from[0].iov_base, from[0].iov_len, MSG_NOSIGNAL);
+    } else {
+      msghdr message{};
+      message.msg_iov = const_cast<iovec*>(from.data());
+      message.msg_iovlen = from.size();
+      n = ::sendmsg(fd_.get(), &message, MSG_NOSIGNAL);
+    }
+    if (n >= 0) return {IoResult::Kind::done, static_cast<std::size_t>(n)};
+    if (errno == EAGAIN || errno == ENOBUFS) return {IoResult::Kind::blocked};
+    if (errno != EINTR) return {IoResult::Kind::failed, 0, errno};
+  }
+}
+
+void SocketChannel::shutdown_write() {
+  ::shutdown(fd_.get(), SHUT_WR);
+}
+
+void SocketChannel::close(bool reset) {
+  watch_.reset();
+  if (reset && fd_.valid()) {
+    const linger now{1, 0};
+    ::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  }
+  fd_.reset();
+}
+
+std::string SocketChannel::local_address() const {
+  sockaddr_storage storage{};
+  socklen_t length = sizeof storage;
+  auto* address = reinterpret_cast<sockaddr*>(&storage);
+  if (!fd_.valid() || ::getsockname(fd_.get(), address, &length) != 0) return "unknown";
+  return SocketAddress(address, length).to_string();
+}
+
+void SocketChannel::on_fd_ready(bool readable, bool writable, bool closed) {
+  handler_->on_channel_ready(readable, writable, closed);
+}
+
+}  // namespace outrigger::net
