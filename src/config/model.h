@@ -306,6 +306,9 @@ struct Discovery {
 
 struct Config {
   int version = 1;
+  // The whole as JSON, secrets left out, for the admin page; and a short hash of it that names it.
+  std::string json;
+  std::string hash;
   Node node;
   Admin admin;
   Runtime runtime;

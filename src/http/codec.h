@@ -72,14 +72,24 @@ struct CodecLimits {
   std::size_t reset_burst = 1000, reset_rate = 33;  // RST_STREAM received
   std::size_t own_reset_burst = 200,
               own_reset_rate = 20;  // RST_STREAM we sent for the peer's faults
+  std::size_t glitch_burst = 10000, glitch_rate = 330;  // anything odd but tolerated
   std::size_t settings_per_frame = 32;
   std::size_t continuations = 8;
   std::size_t empty_frames = 1;
+  std::size_t interims = 64;  // 1xx answers to one request
+  // All streams together: bytes queued beyond which every stream is above its watermark, and heads
+  // held beyond which new streams are refused.
+  std::size_t connection_queue = 512 * 1024;
+  std::size_t connection_heads = 1024 * 1024;
+  // Of a client connection: the last stream id it may use before it retires.
+  std::uint32_t stream_id_max = 0x7fffffff;
 
   void raise_for_trusted() {
     streams = 1024;
     stream_window = 256 * 1024;
     new_streams_per_feed = 1024;
+    connection_queue = 4 * 1024 * 1024;
+    connection_heads = 16 * 1024 * 1024;
   }
 };
 

@@ -103,6 +103,7 @@ void Connection::continue_handshake(std::string_view& in) {
 
 void Connection::opened() {
   phase_ = Phase::open;
+  was_open_ = true;
   handler_->on_open();
 }
 
@@ -313,7 +314,8 @@ void Connection::all_sent() {
 }
 
 void Connection::on_turn_end() {
-  if (phase_ == Phase::closed) return;
+  // Only kill() leaves a hook behind a closed connection.
+  if (phase_ == Phase::closed) return handler_->on_closed(CloseReason::aborted);
   if (!output_.empty() || !sealed_.empty()) write_out({});
   if (write_error_ != 0 && phase_ != Phase::connecting)
     return close_with(reason_of(write_error_), write_error_);
@@ -372,6 +374,12 @@ void Connection::abort(bool reset) {
   phase_ = Phase::closed;
   channel_->close(reset);
   drop();
+}
+
+void Connection::kill(bool reset) {
+  if (phase_ == Phase::closed) return;
+  abort(reset);
+  loop_.at_turn_end(*this);
 }
 
 void Connection::go_idle() {

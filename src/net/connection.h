@@ -109,11 +109,18 @@ class Connection final : public Retirable, private ChannelHandler, private TurnH
   void end_output();
   // Closes at once, with RST when `reset`. No callback comes any more.
   void abort(bool reset = false);
+  // The same for whoever is not the owner (a codec): on_closed(aborted) follows at the turn's end.
+  void kill(bool reset);
 
   // Nothing in flight: buffers are given back, the transport's too.
   void go_idle();
 
   bool open() const { return phase_ == Phase::open; }
+  bool closed() const { return phase_ == Phase::closed; }
+  // on_open() has been called.
+  bool was_open() const { return was_open_; }
+  std::string peer_address() const { return channel_->peer_address(); }
+  bool connecting() const { return phase_ == Phase::connecting || phase_ == Phase::handshaking; }
   bool secure() const { return transport_ != nullptr; }
   bool input_ended() const { return input_ended_; }
   // Null in plain text.
@@ -176,6 +183,7 @@ class Connection final : public Retirable, private ChannelHandler, private TurnH
   int write_error_ = 0;  // told to the handler at the turn's end, not inside its own call
   Phase phase_ = Phase::idle;
   // Independent facts, not a state: what the channel told and what the handler asked for.
+  bool was_open_ = false;
   bool paused_ = false;
   bool readable_ = false;     // the channel may hold unread bytes
   bool peer_closed_ = false;  // the poller saw FIN: read on to the end

@@ -21,6 +21,8 @@ class EventLoop final : public Loop, private FdHandler {
 
   // Runs turns until stop().
   void run();
+  // Runs what is left to do at a turn's end, for owners that die after run().
+  void finish() { finish_turn(); }
   // Ends run() after the current turn. Any thread.
   void stop();
 

@@ -84,7 +84,8 @@ class CertStoreReader {
  public:
   explicit CertStoreReader(const CertStore& store) : store_(store) {}
 
-  // REQUIRES: the store has an identity. Good until the next call.
+  // REQUIRES: the store has an identity. Good until the next call only, which may drop a replaced
+  // generation; the transports made from it keep it alive themselves.
   const TlsContext& get();
 
  private:

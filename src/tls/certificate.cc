@@ -21,15 +21,23 @@ bool at_end_of_pem() {
   return end;
 }
 
+// A file that is being written may end inside the line that begins its next block, which OpenSSL
+// takes for text between blocks.
+bool ends_in_a_begin_line(std::string_view text) {
+  const std::size_t last = text.rfind("\n-");
+  return last != std::string_view::npos && !text.substr(last + 1).starts_with("-----END ");
+}
+
 template <typename Ptr, typename Read>
 Result<std::vector<Ptr>> parse_all(const PemText& pem, const char* what, Read read) {
   const BioPtr bio = read_only_bio(pem.text);
   std::vector<Ptr> found;
   ERR_clear_error();
   while (Ptr object{read(bio.get())}) found.push_back(std::move(object));
-  if (!at_end_of_pem()) {
+  if (!at_end_of_pem() || (!found.empty() && ends_in_a_begin_line(pem.text))) {
     return Error{pem.name + ": " + what + " number " + std::to_string(found.size() + 1) +
-                 " is broken or cut off (" + take_openssl_error() + ")"};
+                 " is broken or cut off (" +
+                 (ERR_peek_last_error() == 0 ? "it ends early" : take_openssl_error()) + ")"};
   }
   if (found.empty()) {
     return Error{pem.name + " holds no " + what + " in PEM form (-----BEGIN ...-----)"};

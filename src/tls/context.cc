@@ -251,6 +251,14 @@ void TlsContext::find_warnings(const Parts& parts, WallTime now) {
     }
     dates_are_good = false;
   }
+  for (const CrlPtr& crl : parts.crls) {
+    const ASN1_TIME* next = X509_CRL_get0_nextUpdate(crl.get());
+    if (next == nullptr || to_wall_time(next) >= now) continue;
+    warnings_.push_back(parts.crl_pem.name + " should have been renewed by " +
+                        shown_time(to_wall_time(next)) +
+                        "; until it is, every peer that its CA issued is refused");
+    dates_are_good = false;
+  }
   if (dates_are_good) {
     for (const char* purpose : {"ssl_server", "ssl_client"}) {
       const std::string problem = own_chain_problem(parts.store.get(), parts.chain, purpose);

@@ -26,15 +26,18 @@ struct FreeWith {
   }
 };
 
+// sk_X509_free() is a macro and has no address.
+struct FreeX509Stack {
+  void operator()(STACK_OF(X509) * stack) const { sk_X509_free(stack); }
+};
+
 using BioPtr = std::unique_ptr<BIO, FreeWith<BIO_free>>;
 using X509Ptr = std::unique_ptr<X509, FreeWith<X509_free>>;
 using CrlPtr = std::unique_ptr<X509_CRL, FreeWith<X509_CRL_free>>;
 using KeyPtr = std::unique_ptr<EVP_PKEY, FreeWith<EVP_PKEY_free>>;
 using StorePtr = std::unique_ptr<X509_STORE, FreeWith<X509_STORE_free>>;
 using StoreCtxPtr = std::unique_ptr<X509_STORE_CTX, FreeWith<X509_STORE_CTX_free>>;
-using X509StackPtr = std::unique_ptr<STACK_OF(X509), FreeWith<[](STACK_OF(X509) * s) {
-                                       sk_X509_free(s);  // a macro: it has no address
-                                     }>>;
+using X509StackPtr = std::unique_ptr<STACK_OF(X509), FreeX509Stack>;
 using GeneralNamesPtr = std::unique_ptr<GENERAL_NAMES, FreeWith<GENERAL_NAMES_free>>;
 
 // Takes the newest error off the thread's queue as text and empties the queue.

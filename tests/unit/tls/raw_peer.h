@@ -50,6 +50,14 @@ class RawPeer {
       SSL_set_alpn_protos(ssl_.get(), reinterpret_cast<const unsigned char*>(options.alpn.data()),
                           static_cast<unsigned>(options.alpn.size()));
     }
+    SSL_set_msg_callback(
+        ssl(), [](int sent, int, int type, const void* bytes, std::size_t size, SSL*, void* alert) {
+          const auto* b = static_cast<const unsigned char*>(bytes);
+          if (sent == 0 && type == SSL3_RT_ALERT && size == 2 && b[0] == SSL3_AL_FATAL) {
+            *static_cast<int*>(alert) = b[1];
+          }
+        });
+    SSL_set_msg_callback_arg(ssl(), &alert_);
     options.server ? SSL_set_accept_state(ssl_.get()) : SSL_set_connect_state(ssl_.get());
   }
 
@@ -77,7 +85,6 @@ class RawPeer {
       all.append(block, static_cast<std::size_t>(n));
     }
     last_error_ = SSL_get_error(ssl(), n);
-    last_reason_ = ERR_GET_REASON(ERR_peek_last_error());
     ERR_clear_error();
     return all;
   }
@@ -87,10 +94,8 @@ class RawPeer {
     return n > 0;
   }
   int last_error() const { return last_error_; }
-  // The alert that ended the last read(), or -1.
-  int alert() const {
-    return last_reason_ >= SSL_AD_REASON_OFFSET ? last_reason_ - SSL_AD_REASON_OFFSET : -1;
-  }
+  // The fatal alert that was received, or -1.
+  int alert() const { return alert_; }
 
  private:
   template <auto f>
@@ -132,7 +137,7 @@ class RawPeer {
   BIO* in_ = nullptr;
   BIO* out_ = nullptr;
   int last_error_ = 0;
-  int last_reason_ = 0;
+  int alert_ = -1;
 };
 
 // A transport of ours against a raw peer.

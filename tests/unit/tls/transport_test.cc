@@ -273,6 +273,10 @@ TEST_F(TransportTest, EndsWithCloseNotifyAndStillSends) {
   EXPECT_EQ(p.server_read, "last words");
   EXPECT_EQ(p.server->state(), State::ended);
   EXPECT_EQ(p.client->state(), State::established);
+  std::array<char, 10> plain{};
+  std::string_view more = "still more";
+  EXPECT_EQ(p.server->open(more, plain, p.to_client), 0U);
+  EXPECT_TRUE(more.empty());
   // The other direction is open until its own end.
   ASSERT_TRUE(p.send_to_client("answer"));
   EXPECT_EQ(p.client_read, "answer");
@@ -455,23 +459,41 @@ TEST_F(TransportTest, RefusesToRenegotiate) {
   s.raw.handshake();
   s.pump();
   EXPECT_FALSE(s.raw.done()) << "no second handshake";
+  // The client gave up after our "no renegotiation"; that has nothing to do with certificates.
+  EXPECT_NE(s.ours->failure(), TlsFailure::peer_refused);
 }
 
 TEST_F(TransportTest, ClosesOnAFloodOfRenegotiations) {
-  RawSession s(orders()->server(server_options()), raw_client(TLS1_2_VERSION));
+  const auto identity = authority().issue("spiffe://example.org/orders");
+  RawOptions options;
+  options.server = true;
+  options.cert_pem = identity.cert_pem;
+  options.key_pem = identity.key_pem;
+  options.version_max = TLS1_2_VERSION;
+  RawSession s(web()->client(client_options()), options);
   s.pump();
-  int rounds = 0;
-  for (; rounds < 1000 && s.ours->state() == State::established; ++rounds) {
-    SSL_renegotiate(s.raw.ssl());
-    s.raw.handshake();
-    const std::string hello = s.raw.take();
-    std::string_view in = hello;
-    test::drive(*s.ours, in, s.out);
-    s.raw.give(s.out.view());
-    s.out.clear();
-    s.raw.read();
-  }
-  EXPECT_EQ(s.ours->state(), State::failed) << rounds;
+  ASSERT_EQ(s.ours->state(), State::established) << s.ours->failure_text();
+  const auto ask = [&s](int times) {
+    for (int i = 0; i < times; ++i) {
+      SSL_renegotiate(s.raw.ssl());  // a HelloRequest
+      s.raw.handshake();
+      const std::string request = s.raw.take();
+      ASSERT_FALSE(request.empty());
+      std::string_view in = request;
+      test::drive(*s.ours, in, s.out);
+      if (s.ours->state() == State::established) {
+        ASSERT_FALSE(s.out.empty());
+        EXPECT_EQ(s.out.view()[0], SSL3_RT_ALERT) << "no ClientHello";
+      }
+      s.out.clear();
+    }
+  };
+  ask(10);
+  EXPECT_EQ(s.ours->state(), State::established) << "asking is allowed, and refused";
+  EXPECT_EQ(s.ours->info().version, "TLSv1.2");
+  ask(1000);
+  EXPECT_EQ(s.ours->state(), State::failed);
+  EXPECT_EQ(s.ours->failure(), TlsFailure::flood);
 }
 
 TEST_F(TransportTest, IgnoresWhatOthersLeaveInTheErrorQueue) {

@@ -1,0 +1,37 @@
+#pragma once
+
+// Who may talk to the admin port. It is local, yet a browser on the same host may be hostile: a
+// page of another site can send requests here (cross-site request forgery), or make its own name
+// resolve to this address (DNS rebinding). So the Host must be one of ours, and what a browser says
+// about where a request comes from must be this very page.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "admin/page_handler.h"
+
+namespace outrigger::admin {
+
+struct Access {
+  // Hosts, without ports, beside localhost and the loopback addresses: the address listened on. A
+  // wildcard address ("0.0.0.0", "::") stands for any address literal; names are never implied.
+  std::vector<std::string> hosts;
+  // Asked for as a bearer token when not empty.
+  std::string token;
+};
+
+class Gate {
+ public:
+  explicit Gate(Access access) : access_(std::move(access)) {}
+  // The refusal (401 or 403), or nothing when the request may go on.
+  std::optional<Response> refuse(const Request& request) const;
+
+ private:
+  bool host_allowed(const std::string& host) const;
+  bool token_matches(const std::string& authorization) const;
+
+  Access access_;
+};
+
+}  // namespace outrigger::admin

@@ -1,0 +1,69 @@
+#include "cli/config_commands.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "config/load.h"
+#include "config/reference.h"
+
+namespace outrigger::cli {
+namespace {
+
+constexpr int done = 0;
+constexpr int config_failure = 1;
+constexpr int usage = 64;
+
+// https://no-color.org: set and not empty turns colour off.
+bool wants_color(int descriptor) {
+  const char* no_color = std::getenv("NO_COLOR");
+  return isatty(descriptor) == 1 && (no_color == nullptr || *no_color == '\0');
+}
+
+void print(std::FILE* to, const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), to);
+}
+
+}  // namespace
+
+int validate_command(const std::vector<std::string>& files, bool format_json) {
+  if (files.empty()) {
+    print(stderr, "outrigger validate: name at least one file\n");
+    return usage;
+  }
+  const config::Environment environment = config::process_environment();
+  const bool color = wants_color(STDERR_FILENO);
+  std::vector<config::Diagnostic> errors;
+  for (const std::string& file : files) {
+    config::LoadResult loaded = config::load_file(file, environment);
+    if (!format_json) {
+      print(stderr, loaded.ok() ? file + ": valid\n" : config::render(loaded.errors, color));
+    }
+    errors.insert(errors.end(), loaded.errors.begin(), loaded.errors.end());
+  }
+  if (format_json) {
+    nlohmann::ordered_json out{{"valid", errors.empty()},
+                               {"errors", nlohmann::ordered_json::parse(render_json(errors))}};
+    print(stdout, out.dump(2) + "\n");
+  }
+  return errors.empty() ? done : config_failure;
+}
+
+int explain_command(const std::string& path) {
+  const auto text = config::explain(path);
+  if (!text) {
+    print(stderr, "outrigger explain: " + text.error().message + "\n");
+    return usage;
+  }
+  print(stdout, *text);
+  return done;
+}
+
+int schema_command() {
+  print(stdout, config::json_schema());
+  return done;
+}
+
+}  // namespace outrigger::cli

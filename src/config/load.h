@@ -1,0 +1,38 @@
+#pragma once
+
+// A configuration from its file to the typed model: parse, fill in variables, put included files
+// together, read by the tables, check what hangs together. All errors are collected; with any of
+// them there is no configuration. Any thread; no state.
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/diagnostic.h"
+#include "config/environment.h"
+#include "config/model.h"
+
+namespace outrigger::config {
+
+struct LoadResult {
+  std::shared_ptr<const Config> config;  // null when there are errors
+  std::vector<Diagnostic> errors;
+  std::vector<std::string> files;  // what was read: the main file, then what it includes
+
+  bool ok() const { return config != nullptr; }
+};
+
+LoadResult load_file(const std::string& path, const Environment& environment);
+// `name` stands for the file in messages, and its directory for relative paths.
+LoadResult load_text(std::string text, const std::string& name, const Environment& environment);
+
+// The endpoints file of a registry: a map of services and their endpoints, written as in `services`
+// and without variables.
+struct EndpointsResult {
+  std::map<std::string, std::vector<Endpoint>> services;
+  std::vector<Diagnostic> errors;
+};
+EndpointsResult load_endpoints(std::string text, const std::string& name);
+
+}  // namespace outrigger::config

@@ -1,0 +1,313 @@
+#include "config/schema.h"
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include "config/schema_tables.h"
+#include "config/schema_values.h"
+
+namespace outrigger::config {
+namespace {
+
+const Record<Locality>& locality_record() {
+  static const Record<Locality> table(
+      "Locality", "Where something runs: the labels that decide what is near.", "",
+      {{"cloud", &Locality::cloud, text("name"), "The cloud provider, for instance aws."},
+       {"region", &Locality::region, text("name"), "The region in the cloud."},
+       {"zone", &Locality::zone, text("name"), "The zone in the region."}});
+  return table;
+}
+
+const Record<Node>& node_record() {
+  static const Record<Node> table(
+      "Node", "What this process stands beside.", "service",
+      {{"service", &Node::service, service_name(), "The service of this node."},
+       {"id", &Node::id, text(), "What tells this instance from others, in logs and metrics."},
+       {"locality", &Node::locality, record(locality_record()), "Where this node runs."},
+       {"labels", &Node::labels, labels(), "Labels of this node, such as its version."}});
+  return table;
+}
+
+const Record<Admin>& admin_record() {
+  static const Record<Admin> table(
+      "Admin", "The port for operators.", "listen",
+      {{"listen", &Admin::listen, listen_address(),
+        "Where the admin pages are: a loopback address or a unix socket."},
+       {"probes", &Admin::probes, optional(listen_address()),
+        "A second address that answers health probes only.", Flag::later},
+       {"token_file", &Admin::token_file, file_path(),
+        "A file with the token that callers must show.", Flag::later}});
+  return table;
+}
+
+const Record<Runtime>& runtime_record() {
+  static const Record<Runtime> table(
+      "Runtime", "Threads and limits of the process.", "",
+      {{"workers", &Runtime::workers, worker_count(),
+        "Worker threads; auto follows the CPU quota, from 1 to 4."},
+       {"drain", &Runtime::drain, duration(Millis(0)),
+        "How long a stopping process lets exchanges end."},
+       {"memory", memory_budget(), "The memory budget: a share of the machine's, or a size."},
+       {"connections", &Runtime::connections, optional(count<int>(1, 10'000'000)),
+        "The most connections; without it the limit of open files less 512."}});
+  return table;
+}
+
+const Record<Identity>& identity_record() {
+  using Provider = Identity::Provider;
+  static const Record<Identity> table(
+      "Identity",
+      "The certificate this node shows, and whom it trusts. Watched: a rotation drops no "
+      "connection.",
+      "",
+      {{"provider", &Identity::provider,
+        choice<Provider>({{"file", Provider::file},
+                          {"spiffe", Provider::spiffe, Flag::later},
+                          {"dev", Provider::dev, Flag::later}}),
+        "Where the identity comes from."},
+       {"trust_domain", &Identity::trust_domain, text("trust domain"),
+        "The trust domain; without it the one in the certificate."},
+       {"cert", &Identity::cert, file_path(), "The certificate chain, PEM."},
+       {"key", &Identity::key, file_path(), "Its private key, PEM."},
+       {"ca", &Identity::ca, file_path(), "The certificates that peers must chain to, PEM."},
+       {"crl", &Identity::crl, file_path(), "Revoked certificates, PEM.", Flag::later},
+       {"warn_before", &Identity::warn_before, duration(Millis(0)),
+        "How long before its end a certificate is warned about."}});
+  return table;
+}
+
+const Record<InboundLimits>& limits_record() {
+  static const Record<InboundLimits> table(
+      "Limits", "What one inbound listener lets in.", "",
+      {{"body", &InboundLimits::body, optional(size()),
+        "The largest request body; larger ones are answered 413. Without it there is no limit."},
+       {"concurrency", "Requests in progress, found by measuring."},
+       {"rate", "Requests a second, in total and for each identity."}});
+  return table;
+}
+
+Value<Protocol> inbound_protocol() {
+  return choice<Protocol>({{"auto", Protocol::auto_},
+                           {"http", Protocol::http},
+                           {"grpc", Protocol::grpc},
+                           {"tcp", Protocol::tcp}});
+}
+
+const Record<Inbound>& inbound_record() {
+  static const Record<Inbound> table(
+      "Inbound", "A listener that others call, and the app behind it.", "",
+      {{"name", &Inbound::name, name(), "Its name in logs and metrics; without it its address."},
+       {"listen", &Inbound::listen, listen_address(), "Where callers connect.", Flag::required},
+       {"app", &Inbound::app, dial_address(), "Where the app listens.", Flag::required},
+       {"protocol", &Inbound::protocol, inbound_protocol(),
+        "What the app speaks; auto looks at the first bytes."},
+       {"mtls", &Inbound::mtls,
+        choice<Mtls>({{"strict", Mtls::strict},
+                      {"permissive", Mtls::permissive},
+                      {"disabled", Mtls::disabled}}),
+        "Whether callers must show a certificate; permissive takes plain text too, for migration."},
+       {"limits", &Inbound::limits, record(limits_record()), "What is let in."},
+       {"trusted_proxies", &Inbound::trusted_proxies, list(cidr()),
+        "Addresses and networks whose x-forwarded-* headers are believed."},
+       {"register", "Registries this service is announced in."},
+       {"health", "A health check of the app, which decides readiness and registration."},
+       {"proxy_protocol", "Accepts the PROXY protocol from these addresses."},
+       {"authorize", "Rules for who may call what."}});
+  return table;
+}
+
+// The only way to name the service of an outbound listener other than giving it.
+Value<bool> route_by() {
+  Shape shape{.kind = Shape::Kind::choice, .noun = "word"};
+  shape.choices = {{"host"}};
+  return scalar<bool>(
+      shape,
+      [choices = shape.choices](const std::string& given) -> Result<bool> {
+        if (given == "host") return true;
+        return Error{not_a_choice(given, choices)};
+      },
+      nullptr);
+}
+
+const Record<Outbound>& outbound_record() {
+  static const Record<Outbound> table(
+      "Outbound", "A listener that the local app calls to reach other services.", "",
+      {{"name", &Outbound::name, name(), "Its name in logs and metrics; without it its address."},
+       {"listen", &Outbound::listen, listen_address(), "Where the app connects.", Flag::required},
+       {"service", &Outbound::service, service_name(), "The one service behind this listener."},
+       {"route_by", &Outbound::route_by_host, route_by(),
+        "host: the Host or :authority header names the service."},
+       {"transparent", "Takes intercepted connections."},
+       {"unknown", "What happens to intercepted connections that no service claims."}});
+  return table;
+}
+
+const Record<Registry>& registry_record() {
+  using Type = Registry::Type;
+  static const Record<Registry> table(
+      "Registry", "A source of endpoints.", "",
+      {{"type", &Registry::type,
+        choice<Type>({{"file", Type::file},
+                      {"dns", Type::dns, Flag::later},
+                      {"consul", Type::consul, Flag::later},
+                      {"etcd", Type::etcd, Flag::later},
+                      {"zookeeper", Type::zookeeper, Flag::later},
+                      {"kubernetes", Type::kubernetes, Flag::later},
+                      {"nacos", Type::nacos, Flag::later},
+                      {"eureka", Type::eureka, Flag::later}}),
+        "What it is.", Flag::required},
+       {"path", &Registry::path, file_path(),
+        "The file of type file: a map of services and their endpoints, watched for changes."}});
+  return table;
+}
+
+// The other fields of an entry depend on its type: when that is not supported, only that is said.
+Value<Draft> registries() {
+  Shape shape{.kind = Shape::Kind::map, .noun = "map", .key_noun = "registry"};
+  shape.element = std::make_shared<const Shape>(record(registry_record()).shape);
+  const auto read = [](Reader& reader, const YamlNode& node, Draft& draft) {
+    const Value<std::string> checked_name = name();
+    draft.registries.clear();
+    if (!reader.map(node, "a map of registries")) return;
+    for (const YamlEntry& entry : node.entries) {
+      const Reader::Step step(reader, entry.key.text);
+      Registry registry;
+      checked_name.read(reader, entry.key, registry.name);
+      const YamlNode* type = entry.value.find("type");
+      const FieldInfo* field = registry_record().info().find("type");
+      const auto is_later = [&](const Choice& each) {
+        return type != nullptr && type->text == each.name && each.later;
+      };
+      const auto& choices = field->shape.choices;
+      if (std::find_if(choices.begin(), choices.end(), is_later) != choices.end()) {
+        reader.not_yet(*type, reader.path() + ".type: " + quoted(type->text));
+      } else {
+        registry_record().read(reader, entry.value, registry);
+      }
+      registry.at = position_of(entry.key.place);
+      draft.registries[entry.key.text] = std::move(registry);
+    }
+  };
+  return {std::move(shape), read, nullptr};
+}
+
+const Record<Discovery>& discovery_record() {
+  static const Record<Discovery> table(
+      "Discovery", "How services are found by name.", "",
+      {{"suffixes", &Discovery::suffixes, list(text("suffix")),
+        "Endings that are cut off a host before it names a service."},
+       {"cache", &Discovery::cache, file_path(), "A directory where endpoints outlive a restart.",
+        Flag::later},
+       {"on_demand", "The registry where a host nobody configured is looked up."},
+       {"virtual_range", "Virtual addresses for services called over intercepted TCP."}});
+  return table;
+}
+
+const Record<AccessLog>& access_log_record() {
+  using Format = AccessLog::Format;
+  static const Record<AccessLog> table(
+      "Access log", "One line for each exchange.", "path",
+      {{"format", &AccessLog::format,
+        choice<Format>(
+            {{"json", Format::json}, {"text", Format::text}, {"logfmt", Format::logfmt}}),
+        "How a line is written."},
+       {"path", &AccessLog::path, log_target(), "stdout, stderr, none, or a file."},
+       {"sample", &AccessLog::sample, share(), "The share of exchanges that is logged."},
+       {"always", always_logged(), "What is logged whatever the sample: errors, and slow>500ms."}});
+  return table;
+}
+
+const Record<Prometheus>& prometheus_record() {
+  static const Record<Prometheus> table(
+      "Prometheus", "Metrics to be scraped.", "listen",
+      {{"listen", &Prometheus::listen, optional(listen_address()),
+        "An address of its own for scrapes; the admin port has them in any case."},
+       {"path", &Prometheus::path, url_path(), "The path there."},
+       {"max_series", &Prometheus::max_series, count<std::uint32_t>(100, 10'000'000),
+        "The most series; what would be more is counted and left out."},
+       {"per_endpoint", &Prometheus::per_endpoint, boolean(), "Series for each endpoint too."},
+       {"compat", "The names of other meshes' metrics, too."}});
+  return table;
+}
+
+std::vector<std::string> log_levels() {
+  return {"trace", "debug", "info", "warn", "error", "off"};
+}
+
+Result<std::string> check_room(const std::string& given) {
+  std::vector<Choice> rooms;
+  for (const char* room : {"base", "config", "net", "tls", "http", "policy", "upstream",
+                           "discovery", "telemetry", "tcp", "proxy", "admin", "server", "cli"}) {
+    rooms.push_back({room});
+    if (given == room) return given;
+  }
+  return Error{not_a_choice(given, rooms)};
+}
+
+const Record<Log>& log_record() {
+  static const Record<Log> table(
+      "Log", "What the process tells about itself, on stderr.", "level",
+      {{"level", &Log::level, one_of(log_levels()), "What is told."},
+       {"format", &Log::format, one_of({"text", "json"}), "How it is written."},
+       {"levels", &Log::levels, map_of<std::string>("room", check_room, one_of(log_levels())),
+        "Levels of single rooms of the program, for instance tls: debug."}});
+  return table;
+}
+
+const Record<Telemetry>& telemetry_record() {
+  static const Record<Telemetry> table(
+      "Telemetry", "What happened, told outside.", "",
+      {{"access_log", &Telemetry::access_log, record(access_log_record()),
+        "One line for each exchange."},
+       {"prometheus", &Telemetry::prometheus, record(prometheus_record()),
+        "Metrics to be scraped."},
+       {"log", &Telemetry::log, record(log_record()), "What the process tells about itself."},
+       {"tracing", "Spans, exported by OTLP."}});
+  return table;
+}
+
+// Files are put together before anything is read; the field is here to be known.
+Value<Draft> include() {
+  Shape shape{.kind = Shape::Kind::list, .noun = "list"};
+  shape.element =
+      std::make_shared<const Shape>(Shape{.kind = Shape::Kind::text, .noun = "path or pattern"});
+  return {std::move(shape), nullptr, nullptr};
+}
+
+}  // namespace
+
+const Record<Draft>& root_record() {
+  static const Record<Draft> table(
+      "Configuration", "The whole file.", "",
+      {{"version", &Config::version, language_version(), "The version of this language: 1.",
+        Flag::required},
+       {"include", include(),
+        "More files, by name or pattern, relative to this one. Lists append, maps merge."},
+       {"node", &Config::node, record(node_record()), "What this process stands beside."},
+       {"admin", &Config::admin, record(admin_record()), "The port for operators."},
+       {"runtime", &Config::runtime, record(runtime_record()),
+        "Threads and limits of the process."},
+       {"identity", &Config::identity, optional(record(identity_record())),
+        "The certificate this node shows, and whom it trusts."},
+       {"inbound", &Config::inbound, list(record(inbound_record())), "Listeners that others call."},
+       {"outbound", &Config::outbound, list(record(outbound_record())),
+        "Listeners that the local app calls."},
+       {"registries", registries(), "Sources of endpoints, by name."},
+       {"discovery", &Config::discovery, record(discovery_record()),
+        "How services are found by name."},
+       {"defaults", &Draft::defaults, record(defaults_record()),
+        "What holds for every service unless it says otherwise."},
+       {"services", services(), "What can be called, by name."},
+       {"routes", routes(), "What happens to requests on their way out; a service needs none."},
+       {"telemetry", &Config::telemetry, record(telemetry_record()),
+        "What happened, told outside."},
+       {"jwt", "Issuers of tokens that callers may show."},
+       {"gateway", "Listeners that pass other clouds' TLS on by its server name."},
+       {"dns", "A resolver that answers the names of services."},
+       {"clouds", "Clouds that are reached through gateways."},
+       {"alerts", "Rules that watch this sidecar's own signals."}});
+  return table;
+}
+
+}  // namespace outrigger::config

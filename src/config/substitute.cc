@@ -1,0 +1,117 @@
+#include "config/substitute.h"
+
+#include <string>
+#include <string_view>
+
+#include "config/yaml_text.h"
+
+namespace outrigger::config {
+namespace {
+
+constexpr std::size_t secret_bytes_max = 64 * 1024;
+constexpr std::size_t text_bytes_max = 1024 * 1024;
+
+bool is_variable_name(std::string_view name) {
+  if (name.empty() || (name[0] >= '0' && name[0] <= '9')) return false;
+  for (const char c : name) {
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+    if (!letter && !(c >= '0' && c <= '9')) return false;
+  }
+  return true;
+}
+
+Result<std::string> content_of(const std::string& path, const YamlNode& node,
+                               const Environment& environment) {
+  if (path.empty()) return Error{"${file:} needs a path"};
+  const bool relative = path[0] != '/' && node.place.source != nullptr;
+  const std::string full = relative ? node.place.source->directory() + path : path;
+  auto content = environment.read_file(full, secret_bytes_max);
+  if (!content) return content.error();
+  std::string text = *std::move(content);
+  // Editors and echo end a file with a line end that is not meant.
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
+  if (text.find('\0') != std::string::npos || valid_utf8_prefix(text) != text.size()) {
+    return Error{full + " does not hold text"};
+  }
+  return text;
+}
+
+Result<std::string> value_of(std::string_view expression, YamlNode& node,
+                             const Environment& environment) {
+  if (expression.find("${") != std::string_view::npos) {
+    return Error{"a variable cannot stand inside another; give it a plain default"};
+  }
+  if (expression.starts_with("file:")) {
+    node.secret = true;
+    return content_of(std::string(expression.substr(5)), node, environment);
+  }
+  const std::size_t dash = expression.find(":-");
+  const std::string name(expression.substr(0, dash));
+  if (!is_variable_name(name)) {
+    return Error{quoted("${" + std::string(expression) + "}") +
+                 " names no variable; write $${ for a plain ${"};
+  }
+  const auto value = environment.variable(name);
+  if (dash != std::string_view::npos) {
+    // As in a shell, an empty variable takes the default too.
+    if (!value || value->empty()) return std::string(expression.substr(dash + 2));
+  } else if (!value) {
+    return Error{"the environment variable " + name + " is not set; write ${" + name +
+                 ":-default} to do without"};
+  }
+  if (valid_utf8_prefix(*value) != value->size()) {
+    return Error{"the environment variable " + name + " does not hold text"};
+  }
+  return *value;
+}
+
+Result<std::string> substituted(YamlNode& node, const Environment& environment) {
+  std::string out;
+  std::string_view rest = node.text;
+  while (true) {
+    const std::size_t open = rest.find("${");
+    if (open == std::string_view::npos) break;
+    if (open > 0 && rest[open - 1] == '$') {
+      out.append(rest.substr(0, open - 1)).append("${");
+      rest.remove_prefix(open + 2);
+      continue;
+    }
+    const std::size_t close = rest.find('}', open);
+    if (close == std::string_view::npos) {
+      return Error{"'${' without its '}'; write $${ for a plain ${"};
+    }
+    auto value = value_of(rest.substr(open + 2, close - open - 2), node, environment);
+    if (!value) return value.error();
+    out.append(rest.substr(0, open)).append(*value);
+    rest.remove_prefix(close + 1);
+    if (out.size() > text_bytes_max) return Error{"too long after its variables were filled in"};
+  }
+  out.append(rest);
+  return out;
+}
+
+void substitute_keys(const YamlNode& key, Report& report) {
+  if (key.text.find("${") == std::string::npos) return;
+  report.error(key.place, "variables are filled into values, not into keys");
+}
+
+}  // namespace
+
+void substitute(YamlNode& root, const Environment& environment, Report& report) {
+  if (root.is_scalar() && root.text.find("${") != std::string::npos) {
+    auto text = substituted(root, environment);
+    if (text) {
+      root.text = *std::move(text);
+    } else {
+      root.broken = true;
+      report.error(root.place, text.error().message);
+    }
+  }
+  for (YamlNode& item : root.items) substitute(item, environment, report);
+  for (YamlEntry& entry : root.entries) {
+    substitute_keys(entry.key, report);
+    substitute(entry.value, environment, report);
+  }
+}
+
+}  // namespace outrigger::config

@@ -1,0 +1,15 @@
+#pragma once
+
+// What no single field can see: references, addresses taken twice, combinations that make no sense,
+// files that cannot be read.
+
+#include "config/environment.h"
+#include "config/schema.h"
+
+namespace outrigger::config {
+
+// `root` is the tree that `draft` was read from; it says where things stand.
+void validate(const Draft& draft, const YamlNode& root, const Environment& environment,
+              Report& report);
+
+}  // namespace outrigger::config

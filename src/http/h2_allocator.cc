@@ -1,0 +1,102 @@
+#include "http/h2_allocator.h"
+
+#include <bit>
+#include <cstring>
+#include <new>
+
+#include "base/check.h"
+
+namespace outrigger::http {
+namespace {
+
+// Two classes to each power of two: 32, 48, 64, 96 … 6144, 8192. Larger blocks come from the heap.
+constexpr std::size_t smallest = 32;
+constexpr std::size_t largest = 8192;
+// Only nghttp2's frame buffer is this large while a session is being created.
+constexpr std::size_t frame_buffer_min = 16 * 1024;
+
+}  // namespace
+
+std::size_t H2Memory::class_of(std::size_t size) {
+  if (size <= smallest) return 0;
+  const auto power = static_cast<std::size_t>(std::bit_width(size - 1));  // size <= 1 << power
+  const std::size_t above = 2 * (power - 5);
+  const std::size_t middle = (std::size_t{3} << power) / 4;
+  return size <= middle ? above - 1 : above;
+}
+
+std::size_t H2Memory::size_of(std::size_t size_class) {
+  const std::size_t power = smallest << (size_class / 2);
+  return size_class % 2 == 0 ? power : power + power / 2;
+}
+
+H2Memory::~H2Memory() {
+  check(in_use_ == 0, "H2Memory outlives the sessions that use it");
+  ::operator delete(frame_buffer_);
+  trim();
+}
+
+void H2Memory::trim() {
+  for (Header*& list : free_) {
+    while (list != nullptr) {
+      Header* next = list->next;
+      ::operator delete(list);
+      list = next;
+    }
+  }
+  kept_ = 0;
+}
+
+H2Memory::Header* H2Memory::take(std::size_t size) {
+  if (size <= largest) {
+    const std::size_t size_class = class_of(size);
+    size = size_of(size_class);
+    if (Header* header = free_[size_class]; header != nullptr) {
+      free_[size_class] = header->next;
+      kept_ -= size;
+      return header;
+    }
+  }
+  ++heap_allocations_;
+  auto* header = static_cast<Header*>(::operator new(sizeof(Header) + size));
+  header->size = size;
+  return header;
+}
+
+void* H2Memory::allocate(std::size_t size) {
+  if (creating_ && size >= frame_buffer_min) {
+    // All sessions ask for the same size.
+    if (frame_buffer_ == nullptr) frame_buffer_ = ::operator new(size);
+    return frame_buffer_;
+  }
+  Header* header = take(size);
+  in_use_ += header->size;
+  return header + 1;
+}
+
+void H2Memory::release(void* pointer) {
+  if (pointer == nullptr || pointer == frame_buffer_) return;
+  Header* header = static_cast<Header*>(pointer) - 1;
+  in_use_ -= header->size;
+  if (header->size > largest || kept_ + header->size > kept_max_) {
+    ::operator delete(header);
+    return;
+  }
+  Header*& list = free_[class_of(header->size)];
+  header->next = list;
+  list = header;
+  kept_ += header->size;
+}
+
+void* H2Memory::reallocate(void* pointer, std::size_t size) {
+  if (pointer == nullptr) return allocate(size);
+  check(pointer != frame_buffer_, "the frame buffer grew");
+  const std::size_t old = (static_cast<Header*>(pointer) - 1)->size;
+  if (size <= old) return pointer;
+  void* grown = allocate(size);
+  std::memcpy(grown, pointer, old);
+  release(pointer);
+  return grown;
+}
+
+}  // namespace outrigger::http

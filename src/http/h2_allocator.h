@@ -1,0 +1,70 @@
+#pragma once
+
+// Memory of all HTTP/2 sessions of one worker: what nghttp2 allocates, and our stream objects.
+// Freed blocks are kept by size class and handed out again, most recently used first, so that a
+// request allocates nothing once the classes are filled; what exceeds `kept_max` goes back to the
+// heap, so that a burst of connections leaves nothing behind. Owned by the worker, outlives every
+// codec that uses it; one thread.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace outrigger::http {
+
+class H2Memory {
+ public:
+  // `kept_max`: bytes of free blocks kept for reuse.
+  explicit H2Memory(std::size_t kept_max = 2U << 20) : kept_max_(kept_max) {}
+  H2Memory(const H2Memory&) = delete;
+  H2Memory& operator=(const H2Memory&) = delete;
+  ~H2Memory();
+
+  // At least `size` bytes, aligned to 16. Never null.
+  void* allocate(std::size_t size);
+  void release(void* pointer);
+  void* reallocate(void* pointer, std::size_t size);
+  // Gives the free blocks back to the heap.
+  void trim();
+
+  // While one lives, nghttp2 is creating a session: the 16 KiB frame buffer that it asks for then
+  // is one buffer, the same for all sessions. A session uses it only inside nghttp2_session_mem_
+  // send(), whose output is copied out before another session's turn comes; see H2Session::pump().
+  class CreatingSession {
+   public:
+    explicit CreatingSession(H2Memory& memory) : memory_(memory) { memory_.creating_ = true; }
+    CreatingSession(const CreatingSession&) = delete;
+    CreatingSession& operator=(const CreatingSession&) = delete;
+    ~CreatingSession() { memory_.creating_ = false; }
+
+   private:
+    H2Memory& memory_;
+  };
+
+  std::size_t bytes_in_use() const { return in_use_; }
+  std::size_t bytes_kept() const { return kept_; }
+  // How often the heap was asked: stands still in the steady state.
+  std::uint64_t heap_allocations() const { return heap_allocations_; }
+
+ private:
+  static constexpr std::size_t class_count = 17;
+  // What precedes each block; keeps the alignment.
+  struct alignas(16) Header {
+    std::size_t size;  // of the block behind it
+    Header* next;      // in the free list
+  };
+
+  static std::size_t class_of(std::size_t size);
+  static std::size_t size_of(std::size_t size_class);
+  Header* take(std::size_t size);
+
+  std::array<Header*, class_count> free_{};
+  void* frame_buffer_ = nullptr;  // kept once it exists
+  bool creating_ = false;
+  std::size_t kept_max_;
+  std::size_t kept_ = 0;
+  std::size_t in_use_ = 0;
+  std::uint64_t heap_allocations_ = 0;
+};
+
+}  // namespace outrigger::http

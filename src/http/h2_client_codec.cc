@@ -1,0 +1,236 @@
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "base/check.h"
+#include "http/h2_codec.h"
+#include "http/h2_session.h"
+
+namespace outrigger::http {
+
+class H2ClientSession final : public H2Session {
+ public:
+  H2ClientSession(ClientEvents& events, const Parts& parts);
+
+  Stream& open(StreamSink& sink);
+  std::size_t capacity() const;
+  void drain();
+  void ping();
+  std::uint64_t answered_pings() const { return answered_pings_; }
+
+ private:
+  H2Stream* peer_opened(std::int32_t) override { return nullptr; }
+  void head_received(H2Stream& stream, bool end) override;
+  void submit_head(H2Stream& stream, const Head& head, bool end) override;
+  void settings_received() override;
+  void peer_retires() override;
+  void ending() override { retire(); }
+  void settled(bool freed) override;
+  void ping_answered(const std::uint8_t* opaque) override;
+  StreamEnd end_of_connection() const override { return StreamEnd::connection_lost; }
+  bool may_finish() const override { return true; }
+  void retire();
+  void refuse_upgrade(H2Stream& stream);
+  void note_answer(H2Stream& stream, Head& head);
+
+  ClientEvents& events_;
+  std::uint64_t sent_pings_ = 0;
+  std::uint64_t answered_pings_ = 0;
+  bool settings_known_ = false;
+  bool retiring_ = false;  // no more streams
+  bool told_ = false;      // and the pool knows
+};
+
+H2ClientSession::H2ClientSession(ClientEvents& events, const Parts& parts)
+    : H2Session(false, parts), events_(events) {
+  const std::array<nghttp2_settings_entry, 3> settings{{
+      {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, limits_.stream_window},
+      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<std::uint32_t>(limits_.head_bytes)},
+  }};
+  nghttp2_submit_settings(library(), NGHTTP2_FLAG_NONE, settings.data(), settings.size());
+  nghttp2_session_set_local_window_size(library(), NGHTTP2_FLAG_NONE, 0,
+                                        static_cast<std::int32_t>(limits_.connection_window));
+  pump();
+  wire_.flush_soon();
+}
+
+Stream& H2ClientSession::open(StreamSink& sink) {
+  check(capacity() > 0, "a stream beyond the connection's capacity");
+  return make_stream(0, &sink);
+}
+
+std::size_t H2ClientSession::capacity() const {
+  if (retiring_ || !phase_.is(H2Phase::open)) return 0;
+  const std::size_t peer =
+      nghttp2_session_get_remote_settings(library(), NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+  const std::size_t most = std::min<std::size_t>(peer, limits_.streams);
+  return most > open_streams() ? most - open_streams() : 0;
+}
+
+void H2ClientSession::submit_head(H2Stream& stream, const Head& head, bool end) {
+  H2HeadWriter writer(blocks_);
+  const auto list = writer.request(head);
+  const nghttp2_data_provider provider = provider_of(stream);
+  const std::int32_t id = nghttp2_submit_request(library(), nullptr, list.data(), list.size(),
+                                                 end ? nullptr : &provider, &stream);
+  check(id > 0, "no stream id left on a connection that had capacity");
+  stream.id = id;
+  stream.head_request = head.method == Method::head;
+  stream.connect = head.method == Method::connect;
+  stream.upgrade = !head.protocol.empty();
+  scanner_.stream_opened(static_cast<std::uint32_t>(id));
+  if (stream.upgrade) {
+    stream.protocol = stream.arena.copy(head.protocol);
+    // Only SETTINGS tell whether the server knows extended CONNECT (RFC 8441 section 3); they are
+    // on their way.
+    if (!settings_known_) {
+      hold_output_ = true;
+    } else if (nghttp2_session_get_remote_settings(library(),
+                                                   NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 0) {
+      refuse_upgrade(stream);
+    }
+  }
+  if (static_cast<std::uint32_t>(id) + 2 > limits_.stream_id_max) retiring_ = true;
+}
+
+void H2ClientSession::head_received(H2Stream& stream, bool end) {
+  Head& head = block_head_;
+  const H2HeadReader::Verdict verdict = reader_.finish();
+  if (verdict == H2HeadReader::Verdict::too_large) {
+    counters_.too_large.add();
+    return fault(stream, H2Error::enhance_your_calm, StreamEnd::too_large);
+  }
+  bool good = verdict == H2HeadReader::Verdict::ok;
+  if (good && head.status < 200) {
+    good = !end && ++stream.interims <= limits_.interims;
+    if (good) return stream.sink->on_interim(head);
+  }
+  if (good) {
+    note_answer(stream, head);
+    good = !end || stream.declared.value_or(0) == 0;
+  }
+  if (!good) {
+    counters_.malformed.add();
+    return fault(stream, H2Error::protocol_error, StreamEnd::protocol_error);
+  }
+  StreamSink& sink = *stream.sink;
+  stream.receive.on(end ? H2ReceiveEvent::head_and_end : H2ReceiveEvent::head);
+  if (end) received_end(stream);
+  sink.on_head(head, end);
+}
+
+// What the answer's head says about what follows.
+void H2ClientSession::note_answer(H2Stream& stream, Head& head) {
+  const bool success = head.status >= 200 && head.status < 300;
+  stream.tunnel = success && (stream.upgrade || stream.connect);
+  if (stream.tunnel) head.content_length.reset();
+  if (stream.tunnel && stream.upgrade) {
+    head.status = 101;
+    head.protocol = stream.protocol;
+  }
+  stream.no_body = stream.head_request || head.status == 204 || head.status == 304;
+  if (!stream.no_body) stream.declared = head.content_length;
+}
+
+void H2ClientSession::settings_received() {
+  hold_output_ = false;
+  const bool first = !std::exchange(settings_known_, true);
+  if (first && nghttp2_session_get_remote_settings(library(),
+                                                   NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 0) {
+    for (H2Stream& stream : streams()) {
+      if (stream.upgrade) refuse_upgrade(stream);
+    }
+  }
+  events_.on_capacity();
+}
+
+// Its head has not left nghttp2, which drops it; the user hears of it as of a refused stream.
+void H2ClientSession::refuse_upgrade(H2Stream& stream) {
+  nghttp2_submit_rst_stream(library(), NGHTTP2_FLAG_NONE, stream.id, NGHTTP2_REFUSED_STREAM);
+}
+
+void H2ClientSession::settled(bool freed) {
+  if (retiring_) retire();
+  if (freed && !retiring_) events_.on_capacity();
+}
+
+// Nothing is called from inside Stream's methods: they only note `retiring_`.
+void H2ClientSession::retire() {
+  retiring_ = true;
+  if (phase_.is(H2Phase::open)) phase_.on(H2PhaseEvent::drain);
+  if (!std::exchange(told_, true)) events_.on_retiring();
+}
+
+void H2ClientSession::drain() {
+  if (!phase_.is(H2Phase::open)) return;
+  retiring_ = true;
+  phase_.on(H2PhaseEvent::drain);
+  schedule();
+}
+
+// GOAWAY: nghttp2 has closed the streams beyond its last one, as refused.
+void H2ClientSession::peer_retires() {
+  retire();
+}
+
+void H2ClientSession::ping() {
+  if (running()) submit_ping(++sent_pings_);
+}
+
+void H2ClientSession::ping_answered(const std::uint8_t* opaque) {
+  std::uint64_t value = 0;
+  for (int i = 0; i < 8; ++i) value = value << 8 | opaque[i];
+  if (value == 0 || value > sent_pings_ || answered_pings_ >= sent_pings_) {
+    counters_.glitches.add();
+  } else {
+    ++answered_pings_;
+  }
+}
+
+H2ClientCodec::H2ClientCodec(Wire& wire, ClientEvents& events, const CodecLimits& limits,
+                             CodecCounters& counters, BlockPool& blocks, net::BufferPool& buffers,
+                             H2Memory& memory)
+    : session_(std::make_unique<H2ClientSession>(
+          events, H2Session::Parts{wire, limits, counters, blocks, buffers, memory})) {}
+
+H2ClientCodec::~H2ClientCodec() = default;
+
+std::size_t H2ClientCodec::feed(std::string_view bytes, std::uint64_t now_ms) {
+  return session_->feed(bytes, now_ms);
+}
+void H2ClientCodec::input_ended() {
+  session_->input_ended();
+}
+void H2ClientCodec::connection_lost(bool) {
+  session_->connection_lost();
+}
+void H2ClientCodec::output_drained() {
+  session_->output_drained();
+}
+void H2ClientCodec::produce() {
+  session_->produce();
+}
+void H2ClientCodec::drain() {
+  session_->drain();
+}
+std::size_t H2ClientCodec::open_streams() const {
+  return session_->open_streams();
+}
+bool H2ClientCodec::receiving_head() const {
+  return session_->receiving_head();
+}
+Stream& H2ClientCodec::open(StreamSink& sink) {
+  return session_->open(sink);
+}
+std::size_t H2ClientCodec::capacity() const {
+  return session_->capacity();
+}
+void H2ClientCodec::ping() {
+  session_->ping();
+}
+std::uint64_t H2ClientCodec::answered_pings() const {
+  return session_->answered_pings();
+}
+
+}  // namespace outrigger::http

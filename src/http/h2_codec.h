@@ -1,0 +1,68 @@
+#pragma once
+
+// HTTP/2 on one connection, as a server or as a client (RFC 9113), over nghttp2. Owned by whoever
+// owns the connection, same thread; see codec.h for the order of calls. `limits` are copied; the
+// other parts outlive the codec, H2Memory included: one for each worker.
+//
+// The constructor puts the connection's preface into the wire's output.
+
+#include <memory>
+
+#include "http/codec.h"
+#include "http/h2_allocator.h"
+
+namespace outrigger::http {
+
+class H2ServerSession;
+class H2ClientSession;
+
+class H2ServerCodec final : public ServerCodec {
+ public:
+  H2ServerCodec(Wire& wire, ServerEvents& events, const CodecLimits& limits,
+                CodecCounters& counters, BlockPool& blocks, net::BufferPool& buffers,
+                H2Memory& memory);
+  ~H2ServerCodec() override;
+
+  std::size_t feed(std::string_view bytes, std::uint64_t now_ms) override;
+  // A client that has finished sending is gone: windows could not move any more.
+  void input_ended() override;
+  void connection_lost(bool reset) override;
+  void output_drained() override;
+  void produce() override;
+  // In two steps: GOAWAY that names no stream, then, a round trip later, the real one.
+  void drain() override;
+  Version version() const override { return Version::http2; }
+  std::size_t open_streams() const override;
+  bool receiving_head() const override;
+
+ private:
+  std::unique_ptr<H2ServerSession> session_;
+};
+
+class H2ClientCodec final : public ClientCodec {
+ public:
+  H2ClientCodec(Wire& wire, ClientEvents& events, const CodecLimits& limits,
+                CodecCounters& counters, BlockPool& blocks, net::BufferPool& buffers,
+                H2Memory& memory);
+  ~H2ClientCodec() override;
+
+  std::size_t feed(std::string_view bytes, std::uint64_t now_ms) override;
+  void input_ended() override;
+  void connection_lost(bool reset) override;
+  void output_drained() override;
+  void produce() override;
+  void drain() override;
+  Version version() const override { return Version::http2; }
+  std::size_t open_streams() const override;
+  bool receiving_head() const override;
+
+  Stream& open(StreamSink& sink) override;
+  std::size_t capacity() const override;
+  void ping() override;
+  std::uint64_t answered_pings() const override;
+
+ private:
+  std::unique_ptr<H2ClientSession> session_;
+};
+
+}  // namespace outrigger::http

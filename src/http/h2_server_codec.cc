@@ -1,0 +1,175 @@
+#include <array>
+
+#include "base/check.h"
+#include "http/h2_codec.h"
+#include "http/h2_session.h"
+
+namespace outrigger::http {
+
+class H2ServerSession final : public H2Session {
+ public:
+  H2ServerSession(ServerEvents& events, const Parts& parts);
+
+  void drain();
+
+ private:
+  // What the second GOAWAY waits for.
+  enum class Drain : std::uint8_t { none, announced, final };
+  static constexpr std::uint64_t drain_ping = 0x647261696e000001;
+
+  H2Stream* peer_opened(std::int32_t id) override;
+  void head_received(H2Stream& stream, bool end) override;
+  void submit_head(H2Stream& stream, const Head& head, bool end) override;
+  void peer_retires() override;
+  void settled(bool freed) override;
+  void ping_answered(const std::uint8_t* opaque) override;
+  StreamEnd end_of_connection() const override { return StreamEnd::cancelled; }
+  bool may_finish() const override { return drain_ == Drain::final; }
+  void refuse(H2Stream& stream, H2HeadReader::Verdict verdict);
+
+  ServerEvents& events_;
+  Drain drain_ = Drain::none;
+};
+
+H2ServerSession::H2ServerSession(ServerEvents& events, const Parts& parts)
+    : H2Session(true, parts), events_(events) {
+  const std::array<nghttp2_settings_entry, 5> settings{{
+      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits_.streams},
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, limits_.stream_window},
+      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<std::uint32_t>(limits_.head_bytes)},
+      {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
+      // Keeps nghttp2 from remembering closed streams for the sake of the old priority tree.
+      {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+  }};
+  nghttp2_submit_settings(library(), NGHTTP2_FLAG_NONE, settings.data(), settings.size());
+  nghttp2_session_set_local_window_size(library(), NGHTTP2_FLAG_NONE, 0,
+                                        static_cast<std::int32_t>(limits_.connection_window));
+  pump();
+  wire_.flush_soon();
+}
+
+H2Stream* H2ServerSession::peer_opened(std::int32_t id) {
+  H2Stream& stream = make_stream(id, nullptr);
+  nghttp2_session_set_stream_user_data(library(), id, &stream);
+  // Streams take turns; the default would serve one until it has nothing left.
+  const nghttp2_extpri turns{NGHTTP2_EXTPRI_DEFAULT_URGENCY, 1};
+  nghttp2_session_change_extpri_stream_priority(library(), id, &turns, 1);
+  stream.head = new (stream.arena.allocate(sizeof(Head), alignof(Head))) Head(stream.arena);
+  return &stream;
+}
+
+void H2ServerSession::head_received(H2Stream& stream, bool end) {
+  Head& head = *stream.head;
+  const H2HeadReader::Verdict verdict = reader_.finish();
+  const bool short_body = end && head.content_length.value_or(0) > 0;
+  if (verdict != H2HeadReader::Verdict::ok || short_body) {
+    if (end) stream.receive.on(H2ReceiveEvent::head_and_end);
+    return refuse(
+        stream, verdict == H2HeadReader::Verdict::ok ? H2HeadReader::Verdict::malformed : verdict);
+  }
+  stream.head_bytes = stream.arena.total();
+  heads_held_ += stream.head_bytes;
+  if (heads_held_ > limits_.connection_heads) {
+    counters_.too_large.add();
+    return fault(stream, H2Error::refused_stream, StreamEnd::too_large);
+  }
+  stream.declared = head.content_length;
+  stream.head_request = head.method == Method::head;
+  stream.upgrade = !head.protocol.empty();
+  stream.connect = head.method == Method::connect;
+  stream.tunnel = stream.upgrade || stream.connect;
+  stream.receive.on(end ? H2ReceiveEvent::head_and_end : H2ReceiveEvent::head);
+  StreamSink& sink = events_.on_stream(stream);
+  stream.sink = &sink;
+  sink.on_head(head, end);
+}
+
+void H2ServerSession::refuse(H2Stream& stream, H2HeadReader::Verdict verdict) {
+  switch (verdict) {
+    case H2HeadReader::Verdict::too_large:
+      counters_.too_large.add();
+      return answer(stream, 431);
+    case H2HeadReader::Verdict::bad_expectation:
+      counters_.malformed.add();
+      return answer(stream, 417);
+    default:
+      counters_.malformed.add();
+      return fault(stream, H2Error::protocol_error, StreamEnd::protocol_error);
+  }
+}
+
+void H2ServerSession::submit_head(H2Stream& stream, const Head& head, bool end) {
+  using Request = H2HeadWriter::Request;
+  H2HeadWriter writer(blocks_);
+  const auto list = writer.response(head, stream.upgrade   ? Request::upgrade
+                                          : stream.connect ? Request::connect
+                                                           : Request::plain);
+  const nghttp2_data_provider provider = provider_of(stream);
+  nghttp2_submit_response(library(), stream.id, list.data(), list.size(),
+                          end ? nullptr : &provider);
+}
+
+void H2ServerSession::drain() {
+  if (!phase_.is(H2Phase::open)) return;
+  phase_.on(H2PhaseEvent::drain);
+  drain_ = Drain::announced;
+  nghttp2_submit_shutdown_notice(library());
+  submit_ping(drain_ping);
+}
+
+void H2ServerSession::ping_answered(const std::uint8_t* opaque) {
+  std::uint64_t value = 0;
+  for (int i = 0; i < 8; ++i) value = value << 8 | opaque[i];
+  if (value != drain_ping || drain_ != Drain::announced) {
+    counters_.glitches.add();
+    return;
+  }
+  // Whatever the client sent before it knew is here.
+  drain_ = Drain::final;
+  submit_goaway();
+}
+
+// The client opens no more streams.
+void H2ServerSession::peer_retires() {
+  phase_.on(H2PhaseEvent::drain);
+  drain_ = Drain::final;
+}
+
+void H2ServerSession::settled(bool freed) {
+  if (freed && open_streams() == 0) events_.on_idle();
+}
+
+H2ServerCodec::H2ServerCodec(Wire& wire, ServerEvents& events, const CodecLimits& limits,
+                             CodecCounters& counters, BlockPool& blocks, net::BufferPool& buffers,
+                             H2Memory& memory)
+    : session_(std::make_unique<H2ServerSession>(
+          events, H2Session::Parts{wire, limits, counters, blocks, buffers, memory})) {}
+
+H2ServerCodec::~H2ServerCodec() = default;
+
+std::size_t H2ServerCodec::feed(std::string_view bytes, std::uint64_t now_ms) {
+  return session_->feed(bytes, now_ms);
+}
+void H2ServerCodec::input_ended() {
+  session_->input_ended();
+}
+void H2ServerCodec::connection_lost(bool) {
+  session_->connection_lost();
+}
+void H2ServerCodec::output_drained() {
+  session_->output_drained();
+}
+void H2ServerCodec::produce() {
+  session_->produce();
+}
+void H2ServerCodec::drain() {
+  session_->drain();
+}
+std::size_t H2ServerCodec::open_streams() const {
+  return session_->open_streams();
+}
+bool H2ServerCodec::receiving_head() const {
+  return session_->receiving_head();
+}
+
+}  // namespace outrigger::http

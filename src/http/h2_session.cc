@@ -1,0 +1,441 @@
+#include "http/h2_session.h"
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include "base/check.h"
+
+namespace outrigger::http {
+namespace {
+
+// What RST_STREAM tells about the other side's reasons.
+StreamEnd reason_of(std::uint32_t code) {
+  switch (static_cast<H2Error>(code)) {
+    case H2Error::refused_stream:
+      return StreamEnd::refused;
+    case H2Error::cancel:
+      return StreamEnd::cancelled;
+    default:
+      return StreamEnd::peer_reset;
+  }
+}
+
+}  // namespace
+
+H2Session::H2Session(bool server, const Parts& parts)
+    : server_(server),
+      wire_(parts.wire),
+      limits_(parts.limits),
+      counters_(parts.counters),
+      blocks_(parts.blocks),
+      scanner_(server, limits_),
+      reader_(limits_),
+      block_arena_(parts.blocks),
+      block_head_(block_arena_),
+      block_trailers_(block_arena_),
+      buffers_(parts.buffers),
+      memory_(parts.memory),
+      own_resets_(limits_.own_reset_burst, limits_.own_reset_rate),
+      glitches_(limits_.glitch_burst, limits_.glitch_rate),
+      library_(make_h2_session(server, *this, parts.memory)) {}
+
+H2Session::~H2Session() {
+  // Nobody is told: whoever destroys a codec has called connection_lost() or wants silence.
+  while (!streams_.empty()) free_stream(streams_.front());
+}
+
+// ---- In -----------------------------------------------------------------------------------------
+
+std::size_t H2Session::feed(std::string_view bytes, std::uint64_t now_ms) {
+  now_ms_ = now_ms;
+  if (phase_.is(H2Phase::over)) return bytes.size();
+  std::string_view rest = bytes;
+  scanner_.begin_feed();
+  if (!scanner_.magic_whole() && !scanner_.take_magic(rest)) {
+    doom(H2Error::protocol_error, StreamEnd::protocol_error);
+  }
+  while (!rest.empty() && running() && step(rest)) {
+  }
+  if (doom_) terminate();
+  if (phase_.is(H2Phase::over)) return bytes.size();
+  finish_if_done();
+  if (!wire_.output().empty() || nghttp2_session_want_write(library())) schedule();
+  return bytes.size() - rest.size();
+}
+
+// One frame header and as much of its payload as there is. False: no more in this feed.
+bool H2Session::step(std::string_view& rest) {
+  const char* begin = rest.data();
+  std::size_t header = 0;
+  if (!scanner_.in_payload()) {
+    header = scanner_.take_header(rest);
+    rest.remove_prefix(header);
+    if (!scanner_.header_whole()) return true;
+    const H2FrameScanner::Verdict verdict = scanner_.judge(view(scanner_.header().stream), now_ms_);
+    if (verdict.action == H2FrameScanner::Action::hold) {
+      scanner_.put_back(header);
+      rest = {begin, header + rest.size()};
+      wire_.redeliver();
+      return false;
+    }
+    if (!accept(verdict)) return false;
+    data_in_frame_ = false;
+  }
+  const bool pass = !scanner_.dropping();
+  const std::size_t size = std::min(rest.size(), scanner_.payload_left());
+  if (size > 0) {
+    const std::string_view payload = rest.substr(0, size);
+    rest.remove_prefix(size);
+    if (!accept(scanner_.take_payload(payload))) return false;
+  }
+  if (!pass) return true;
+  if (header > 0 && header < H2FrameHeader::size) {
+    // The header came in pieces: its first part is in the scanner's memory only.
+    receive(scanner_.header_bytes());
+    header = 0;
+    begin = rest.data() - size;
+    if (size == 0 || !running()) return true;
+  }
+  receive({begin, header + size});
+  return true;
+}
+
+H2FrameScanner::StreamView H2Session::view(std::uint32_t id) const {
+  const auto signed_id = static_cast<std::int32_t>(id);
+  if (id == 0 || find(signed_id) == nullptr) return {};
+  return {.open = true,
+          .receive_window = nghttp2_session_get_stream_local_window_size(library(), signed_id)};
+}
+
+bool H2Session::accept(const H2FrameScanner::Verdict& verdict) {
+  if (verdict.odd) glitch();
+  if (verdict.action != H2FrameScanner::Action::fail) return running();
+  doom(verdict.code, verdict.reason);
+  return false;
+}
+
+void H2Session::receive(std::string_view bytes) {
+  event_ = {};
+  const ssize_t taken = nghttp2_session_mem_recv(
+      library(), reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+  if (taken < 0) doom(H2Error::internal_error, StreamEnd::protocol_error);
+  dispatch();
+}
+
+// Tells what nghttp2 has made of one piece of input.
+void H2Session::dispatch() {
+  const Event event = std::exchange(event_, {});
+  if (event.stream != nullptr) {
+    H2Stream& stream = *event.stream;
+    if (event.invalid) {
+      fault(stream, H2Error::flow_control_error, StreamEnd::protocol_error);
+    } else if (event.block) {
+      block_received(stream, event.end);
+    } else {
+      data_received(stream, event.chunk, event.end);
+    }
+  }
+  data_in_frame_ |= !event.chunk.empty();
+  if (event.data && !event.end && scanner_.header().length > 0) {
+    accept(scanner_.data_seen(data_in_frame_));
+  }
+  if (event.settings) settings_received();
+  if (event.goaway) peer_retires();
+  // Answers to control frames leave nghttp2 at once, so that its own GOAWAY never goes unnoticed.
+  if (nghttp2_session_get_outbound_queue_size(library()) > 0) pump();
+  settle();
+}
+
+void H2Session::on_begin_headers(const nghttp2_frame& frame) {
+  block_head_.clear();
+  block_trailers_.release();
+  block_arena_.reset();
+  const bool opens = server_ && frame.headers.cat == NGHTTP2_HCAT_REQUEST;
+  block_stream_ = opens ? peer_opened(frame.hd.stream_id) : find(frame.hd.stream_id);
+  if (block_stream_ == nullptr || !(opens || block_stream_->held_by_user()) ||
+      block_stream_->receive.is(H2Receive::ended)) {
+    reader_.begin_discarding();
+  } else if (block_stream_->receive.is(H2Receive::body)) {
+    reader_.begin_trailers(block_trailers_, block_arena_);
+  } else if (opens) {
+    reader_.begin_request(*block_stream_->head);
+  } else {
+    reader_.begin_response(block_head_);
+  }
+}
+
+void H2Session::on_header(std::string_view name, std::string_view value) {
+  reader_.field(name, value);
+  if (reader_.verdict() == H2HeadReader::Verdict::flood) {
+    doom(H2Error::enhance_your_calm, StreamEnd::flood);
+  }
+}
+
+void H2Session::on_data_chunk(std::int32_t id, std::string_view bytes) {
+  event_.stream = find(id);
+  event_.chunk = bytes;
+}
+
+void H2Session::on_frame_received(const nghttp2_frame& frame) {
+  const bool end = (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+  switch (frame.hd.type) {
+    case NGHTTP2_HEADERS:
+      event_.stream = block_stream_;
+      event_.block = true;
+      event_.end = end;
+      break;
+    case NGHTTP2_DATA:
+      event_.stream = find(frame.hd.stream_id);
+      event_.data = true;
+      event_.end = end;
+      break;
+    case NGHTTP2_SETTINGS:
+      event_.settings = (frame.hd.flags & NGHTTP2_FLAG_ACK) == 0;
+      break;
+    case NGHTTP2_PING:
+      if ((frame.hd.flags & NGHTTP2_FLAG_ACK) != 0) ping_answered(frame.ping.opaque_data);
+      break;
+    case NGHTTP2_GOAWAY:
+      counters_.goaways_received.add();
+      event_.goaway = true;
+      break;
+    case NGHTTP2_RST_STREAM:
+      counters_.resets_received.add();
+      break;
+    default:
+      break;
+  }
+}
+
+// A window that was raised beyond its maximum; nghttp2 has queued RST_STREAM. Where it is the whole
+// connection's fault, GOAWAY follows anyway.
+void H2Session::on_invalid_frame(const nghttp2_frame& frame) {
+  H2Stream* stream = find(frame.hd.stream_id);
+  if (stream == nullptr || stream->our_reset) return;
+  stream->our_reset = true;
+  event_.stream = stream;
+  event_.invalid = true;
+}
+
+void H2Session::block_received(H2Stream& stream, bool end) {
+  if (!stream.held_by_user() || reader_.verdict() == H2HeadReader::Verdict::flood) return;
+  if (stream.receive.is(H2Receive::head)) {
+    head_received(stream, end);
+  } else if (stream.receive.is(H2Receive::body)) {
+    trailers_received(stream, end);
+  }
+  block_head_.clear();
+  block_trailers_.release();
+  block_arena_.reset();
+}
+
+void H2Session::trailers_received(H2Stream& stream, bool end) {
+  const H2HeadReader::Verdict verdict = reader_.finish();
+  const bool short_body = stream.declared && *stream.declared != stream.received;
+  if (verdict == H2HeadReader::Verdict::too_large) {
+    counters_.too_large.add();
+    return fault(stream, H2Error::enhance_your_calm, StreamEnd::too_large);
+  }
+  if (verdict != H2HeadReader::Verdict::ok || !end || short_body || stream.tunnel) {
+    counters_.malformed.add();
+    return fault(stream, H2Error::protocol_error, StreamEnd::protocol_error);
+  }
+  StreamSink& sink = *stream.sink;
+  stream.receive.on(H2ReceiveEvent::end);
+  received_end(stream);
+  sink.on_trailers(block_trailers_);
+}
+
+void H2Session::data_received(H2Stream& stream, std::string_view bytes, bool end) {
+  const std::int32_t id = stream.id;
+  const bool wanted = stream.held_by_user() && stream.sink != nullptr && !stream.our_reset;
+  if (wanted && (!bytes.empty() || end)) {
+    stream.received += bytes.size();
+    const bool misplaced =
+        !stream.receive.is(H2Receive::body) || (stream.no_body && !bytes.empty());
+    const bool wrong_length = stream.declared && (stream.received > *stream.declared ||
+                                                  (end && stream.received < *stream.declared));
+    if (misplaced || wrong_length) {
+      counters_.malformed.add();
+      fault(stream, H2Error::protocol_error, StreamEnd::protocol_error);
+    } else {
+      StreamSink& sink = *stream.sink;
+      if (end) {
+        stream.receive.on(H2ReceiveEvent::end);
+        received_end(stream);
+      }
+      sink.on_data(bytes, end);
+      // What nobody has asked to wait may be replaced at once; the rest keeps the window closed.
+      if (stream.read_paused) {
+        stream.unconsumed += bytes.size();
+      } else if (!bytes.empty() && !end) {
+        nghttp2_session_consume_stream(library(), id, bytes.size());
+      }
+    }
+  }
+  // One stream that waits must not hold up the others.
+  if (!bytes.empty()) nghttp2_session_consume_connection(library(), bytes.size());
+}
+
+void H2Session::received_end(H2Stream& stream) {
+  if (!server_ && stream.sent_all()) user_done(stream);
+}
+
+// ---- Streams ------------------------------------------------------------------------------------
+
+H2Stream& H2Session::make_stream(std::int32_t id, StreamSink* sink) {
+  auto* stream =
+      new (memory_.allocate(sizeof(H2Stream))) H2Stream(*this, id, sink, blocks_, buffers_);
+  streams_.push_back(*stream);
+  ++stream_count_;
+  return *stream;
+}
+
+H2Stream* H2Session::find(std::int32_t id) const {
+  return static_cast<H2Stream*>(nghttp2_session_get_stream_user_data(library(), id));
+}
+
+void H2Session::free_stream(H2Stream& stream) {
+  discard_queue(stream);
+  heads_held_ -= stream.head_bytes;
+  --stream_count_;
+  freed_ = true;
+  stream.~H2Stream();
+  memory_.release(&stream);
+}
+
+void H2Session::user_done(H2Stream& stream) {
+  stream.sink = nullptr;
+  stream.was_high = false;
+  if (!stream.held_by_user()) return;
+  stream.holders.on(H2HoldersEvent::user_done);
+  if (stream.holders.is(H2Holders::nobody)) {
+    // nghttp2 was done before: only now may it be freed.
+    ListLink<H2ClosedTag>& link = stream;
+    if (!link.linked()) closed_.push_back(stream);
+    schedule();
+  }
+}
+
+void H2Session::fault(H2Stream& stream, H2Error code, StreamEnd reason) {
+  if (!stream.held_by_library() && !stream.our_reset) {
+    // Its last frame was the bad one: nghttp2 has closed it, yet the peer is told (section 5.4.2).
+    nghttp2_submit_rst_stream(library(), NGHTTP2_FLAG_NONE, stream.id,
+                              static_cast<std::uint32_t>(code));
+  }
+  rst(stream, code);
+  if (!own_resets_.take(now_ms_)) doom(H2Error::enhance_your_calm, StreamEnd::flood);
+  StreamSink* sink = stream.sink;
+  user_done(stream);
+  if (sink != nullptr) sink->on_reset(reason);
+}
+
+void H2Session::rst(H2Stream& stream, H2Error code) {
+  discard_queue(stream);
+  if (stream.held_by_library() && !stream.our_reset) {
+    nghttp2_submit_rst_stream(library(), NGHTTP2_FLAG_NONE, stream.id,
+                              static_cast<std::uint32_t>(code));
+  }
+  stream.our_reset = true;
+}
+
+void H2Session::on_stream_closed(std::int32_t id, std::uint32_t code) {
+  H2Stream* stream = find(id);
+  if (stream == nullptr) return;
+  stream->close_code = code;
+  stream->holders.on(H2HoldersEvent::library_done);
+  discard_queue(*stream);
+  ListLink<H2ClosedTag>& link = *stream;
+  if (!link.linked()) closed_.push_back(*stream);
+}
+
+// Tells what has been noted, frees what nobody holds any more.
+void H2Session::settle() {
+  while (!closed_.empty()) {
+    H2Stream& stream = closed_.pop_front();
+    if (stream.held_by_user()) tell_closed(stream);
+    if (stream.holders.is(H2Holders::nobody)) free_stream(stream);
+  }
+  tell_drained();
+  if (running()) settled(std::exchange(freed_, false));
+}
+
+void H2Session::tell_closed(H2Stream& stream) {
+  if (!server_ && stream.receive.is(H2Receive::ended)) {
+    // The answer is whole; what the user still sends goes nowhere, as it would have anyway.
+    return;
+  }
+  StreamSink* sink = stream.sink;
+  user_done(stream);
+  ListLink<H2ClosedTag>& link = stream;
+  link.unlink();
+  if (sink != nullptr) sink->on_reset(reason_of(stream.close_code));
+}
+
+void H2Session::tell_drained() {
+  while (!drained_.empty()) {
+    H2Stream& stream = drained_.pop_front();
+    if (!std::exchange(stream.was_high, false) || stream.sink == nullptr) continue;
+    stream.sink->on_drained();
+  }
+}
+
+// ---- The end ------------------------------------------------------------------------------------
+
+void H2Session::doom(H2Error code, StreamEnd reason) {
+  if (!doom_) doom_ = Doom{code, reason};
+}
+
+void H2Session::glitch() {
+  counters_.glitches.add();
+  if (!glitches_.take(now_ms_)) doom(H2Error::enhance_your_calm, StreamEnd::flood);
+}
+
+void H2Session::terminate() {
+  if (phase_.is(H2Phase::over)) return;
+  const Doom end = *doom_;
+  if (end.reason == StreamEnd::flood) counters_.floods.add();
+  if (!library_ended_) {
+    nghttp2_session_terminate_session(library(), static_cast<std::uint32_t>(end.code));
+  }
+  hold_output_ = false;
+  pump();
+  phase_.on(H2PhaseEvent::end);
+  ending();
+  end_all(end.reason);
+  wire_.finish();
+}
+
+void H2Session::end_all(StreamEnd reason) {
+  while (!streams_.empty()) {
+    H2Stream& stream = streams_.front();
+    // An answer that is whole stays so; its user only must not use the stream any more.
+    const bool answered = !server_ && stream.receive.is(H2Receive::ended);
+    StreamSink* sink = stream.sink;
+    stream.sink = nullptr;
+    ListLink<H2Stream>& link = stream;
+    link.unlink();
+    if (sink != nullptr) sink->on_reset(answered ? StreamEnd::complete : reason);
+    free_stream(stream);
+  }
+}
+
+void H2Session::disconnected(bool orderly) {
+  if (phase_.is(H2Phase::over)) return;
+  phase_.on(H2PhaseEvent::end);
+  ending();
+  end_all(end_of_connection());
+  if (orderly) wire_.finish();
+}
+
+void H2Session::finish_if_done() {
+  if (stream_count_ > 0 || !phase_.is(H2Phase::draining) || !may_finish()) return;
+  if (!goaway_sent_) submit_goaway();
+  pump();
+  phase_.on(H2PhaseEvent::end);
+  ending();
+  wire_.finish();
+}
+
+}  // namespace outrigger::http

@@ -1,0 +1,209 @@
+#pragma once
+
+// What both HTTP/2 codecs share: nghttp2's session, the scanner in front of it, the streams, and
+// the order in which things happen. Owned by its codec; no I/O and no clock; one thread.
+//
+// In: feed() cuts the bytes into frames. The scanner judges each header, nghttp2 gets the frame,
+// and its callbacks do nothing but note what happened; when it has returned, dispatch() tells the
+// sinks. So sinks may use any stream from inside their callbacks, and nothing of nghttp2 is ever on
+// the stack when they do.
+//
+// Out: streams queue what they send and ask the wire for a produce() at the turn's end. pump() lets
+// nghttp2 make frames until it has none or the wire is full; DATA goes from the stream's queue into
+// the wire's output without a copy in between. A large piece is framed at once from where it lies.
+// What pump() notes (closed streams, drained queues) is told in dispatch() or produce() only,
+// since callbacks never come from inside a Stream's methods.
+//
+// The end: doom() notes that the connection must end and why; terminate() writes GOAWAY, tells all
+// sinks and finishes the wire. Nothing is fed to nghttp2 from then on.
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "http/codec.h"
+#include "http/h2_allocator.h"
+#include "http/h2_frame_scanner.h"
+#include "http/h2_head.h"
+#include "http/h2_library.h"
+#include "http/h2_stream.h"
+
+namespace outrigger::http {
+
+// `draining`: no new streams; the wire is finished when the last one is gone. `over`: it is.
+enum class H2Phase : std::uint8_t { open, draining, over };
+enum class H2PhaseEvent : std::uint8_t { drain, end };
+inline constexpr StateTable<H2Phase, H2PhaseEvent, 4> h2_phase_table{
+    {{{H2Phase::open, H2PhaseEvent::drain, H2Phase::draining},
+      {H2Phase::draining, H2PhaseEvent::drain, H2Phase::draining},
+      {H2Phase::open, H2PhaseEvent::end, H2Phase::over},
+      {H2Phase::draining, H2PhaseEvent::end, H2Phase::over}}}};
+
+class H2Session {
+ public:
+  struct Parts {
+    Wire& wire;
+    const CodecLimits& limits;
+    CodecCounters& counters;
+    BlockPool& blocks;
+    net::BufferPool& buffers;
+    H2Memory& memory;
+  };
+
+  H2Session(bool server, const Parts& parts);
+  H2Session(const H2Session&) = delete;
+  H2Session& operator=(const H2Session&) = delete;
+  virtual ~H2Session();
+
+  // As in Codec.
+  std::size_t feed(std::string_view bytes, std::uint64_t now_ms);
+  void input_ended() { disconnected(true); }
+  void connection_lost() { disconnected(false); }
+  void output_drained();
+  void produce();
+  std::size_t open_streams() const { return stream_count_; }
+  bool receiving_head() const { return scanner_.in_head(); }
+
+  // For streams.
+  void send_interim(H2Stream& stream, const Head& head);
+  void send_head(H2Stream& stream, const Head& head, bool end);
+  void send_data(H2Stream& stream, std::string_view bytes, bool end);
+  void send_trailers(H2Stream& stream, const Fields& fields);
+  void reset(H2Stream& stream, StreamEnd reason);
+  void pause(H2Stream& stream, bool paused);
+  bool above_high(H2Stream& stream);
+
+  // For nghttp2's callbacks.
+  void on_begin_headers(const nghttp2_frame& frame);
+  void on_header(std::string_view name, std::string_view value);
+  void on_data_chunk(std::int32_t id, std::string_view bytes);
+  void on_frame_received(const nghttp2_frame& frame);
+  void on_invalid_frame(const nghttp2_frame& frame);
+  void on_frame_sent(const nghttp2_frame& frame);
+  void on_frame_not_sent(const nghttp2_frame& frame);
+  void on_stream_closed(std::int32_t id, std::uint32_t code);
+  void on_send_data(H2Stream& stream, const nghttp2_frame& frame, std::string_view header);
+  ssize_t on_read_data(H2Stream& stream, std::size_t room, std::uint32_t* flags);
+
+ protected:
+  // A client's new stream, which the server session makes.
+  virtual H2Stream* peer_opened(std::int32_t id) = 0;
+  // The stream's first block, or its next one while no final head has come, is whole.
+  virtual void head_received(H2Stream& stream, bool end) = 0;
+  virtual void submit_head(H2Stream& stream, const Head& head, bool end) = 0;
+  virtual void settings_received() {}
+  // GOAWAY.
+  virtual void peer_retires() = 0;
+  // No stream will ever be opened again; the open ones are about to end.
+  virtual void ending() {}
+  // All that was noted has been told; `freed`: streams have gone.
+  virtual void settled(bool freed) = 0;
+  virtual void ping_answered(const std::uint8_t* /*opaque*/) {}
+  // Why streams end that the connection takes with it.
+  virtual StreamEnd end_of_connection() const = 0;
+  // May the wire be finished, now that no stream is open?
+  virtual bool may_finish() const = 0;
+
+  H2Stream& make_stream(std::int32_t id, StreamSink* sink);
+  H2Stream* find(std::int32_t id) const;
+  // The peer broke the rules on one stream: RST_STREAM, and the sink hears `reason`. Too many of
+  // these end the connection.
+  void fault(H2Stream& stream, H2Error code, StreamEnd reason);
+  void rst(H2Stream& stream, H2Error code);
+  // Answers without troubling a sink.
+  void answer(H2Stream& stream, int status);
+  // The user will not be called any more, and will not call.
+  void user_done(H2Stream& stream);
+  // What is received and what is sent are whole; a client's user is done then.
+  void received_end(H2Stream& stream);
+  void doom(H2Error code, StreamEnd reason);
+  void schedule() {
+    if (!phase_.is(H2Phase::over)) wire_.want_write();
+  }
+  void pump();
+  void submit_ping(std::uint64_t opaque);
+  // The one that counts: it names the last stream that was accepted.
+  void submit_goaway();
+  bool running() const { return !phase_.is(H2Phase::over) && !doom_; }
+  IntrusiveList<H2Stream>& streams() { return streams_; }
+  nghttp2_session* library() const { return library_.get(); }
+  static nghttp2_data_provider provider_of(H2Stream& stream);
+
+  const bool server_;
+  Wire& wire_;
+  const CodecLimits limits_;
+  CodecCounters& counters_;
+  BlockPool& blocks_;
+  Machine<h2_phase_table> phase_{H2Phase::open};
+  H2FrameScanner scanner_;
+  H2HeadReader reader_;
+  // Where a block is decoded to that is read during a callback only.
+  Arena block_arena_;
+  Head block_head_;
+  Fields block_trailers_;
+  std::size_t heads_held_ = 0;
+  // Nothing but the preface leaves until the peer's SETTINGS are known.
+  bool hold_output_ = false;
+
+ private:
+  struct Event {
+    H2Stream* stream = nullptr;
+    bool block = false;  // a whole field block
+    bool end = false;    // END_STREAM
+    bool data = false;   // a DATA frame is whole
+    bool invalid = false;
+    bool settings = false;
+    bool goaway = false;
+    std::string_view chunk;
+  };
+  struct Doom {
+    H2Error code;
+    StreamEnd reason;
+  };
+
+  bool step(std::string_view& rest);
+  void receive(std::string_view bytes);
+  H2FrameScanner::StreamView view(std::uint32_t id) const;
+  bool accept(const H2FrameScanner::Verdict& verdict);
+  void dispatch();
+  void block_received(H2Stream& stream, bool end);
+  void trailers_received(H2Stream& stream, bool end);
+  void data_received(H2Stream& stream, std::string_view bytes, bool end);
+  void settle();
+  void tell_drained();
+  void tell_closed(H2Stream& stream);
+  void terminate();
+  void end_all(StreamEnd reason);
+  void disconnected(bool orderly);
+  void finish_if_done();
+  void free_stream(H2Stream& stream);
+  void glitch();
+  void enqueue(H2Stream& stream, std::string_view bytes);
+  void discard_queue(H2Stream& stream);
+  void took_from_queue(H2Stream& stream, std::size_t count);
+  void wake(H2Stream& stream);
+  bool writable(const H2Stream& stream) const;
+
+  net::BufferPool& buffers_;
+  H2Memory& memory_;
+  TokenBucket own_resets_;
+  TokenBucket glitches_;
+  H2SessionPtr library_;
+  IntrusiveList<H2Stream> streams_;
+  IntrusiveList<H2Stream, H2ClosedTag> closed_;
+  IntrusiveList<H2Stream, H2DrainedTag> drained_;
+  std::size_t stream_count_ = 0;
+  std::size_t queued_ = 0;            // in all streams' queues
+  std::size_t blocked_controls_ = 0;  // frames but DATA, written while the wire was full
+  std::uint64_t now_ms_ = 0;
+  H2Stream* block_stream_ = nullptr;
+  Event event_;
+  std::optional<Doom> doom_;
+  bool freed_ = false;
+  bool goaway_sent_ = false;
+  bool data_in_frame_ = false;  // the DATA frame at hand has brought any
+  bool library_ended_ = false;  // it has written its own GOAWAY
+  bool reading_paused_ = false;
+};
+
+}  // namespace outrigger::http

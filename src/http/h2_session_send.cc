@@ -1,0 +1,353 @@
+// The sending half of H2Session.
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "http/h2_session.h"
+
+namespace outrigger::http {
+namespace {
+
+// From here on a piece is framed from where it lies instead of being queued first; below, waiting
+// for the turn's end lets small pieces share a frame.
+constexpr std::size_t direct_min = 2048;
+
+H2Error code_of(StreamEnd reason) {
+  switch (reason) {
+    case StreamEnd::complete:
+      return H2Error::no_error;
+    case StreamEnd::refused:
+      return H2Error::refused_stream;
+    case StreamEnd::cancelled:
+    case StreamEnd::idle:
+    case StreamEnd::local:
+      return H2Error::cancel;
+    case StreamEnd::protocol_error:
+      return H2Error::protocol_error;
+    case StreamEnd::too_large:
+    case StreamEnd::flood:
+      return H2Error::enhance_your_calm;
+    case StreamEnd::peer_reset:
+    case StreamEnd::connection_lost:
+    case StreamEnd::stale:
+      break;
+  }
+  return H2Error::internal_error;
+}
+
+ssize_t read_data(nghttp2_session*, std::int32_t, std::uint8_t*, std::size_t room,
+                  std::uint32_t* flags, nghttp2_data_source* source, void*) {
+  auto& stream = *static_cast<H2Stream*>(source->ptr);
+  return stream.session.on_read_data(stream, room, flags);
+}
+
+}  // namespace
+
+void H2Stream::send_interim(const Head& h) {
+  session.send_interim(*this, h);
+}
+void H2Stream::send_head(const Head& h, bool end) {
+  session.send_head(*this, h, end);
+}
+void H2Stream::send_data(std::string_view bytes, bool end) {
+  session.send_data(*this, bytes, end);
+}
+void H2Stream::send_trailers(const Fields& fields) {
+  session.send_trailers(*this, fields);
+}
+void H2Stream::reset(StreamEnd reason) {
+  session.reset(*this, reason);
+}
+void H2Stream::pause(bool paused) {
+  session.pause(*this, paused);
+}
+bool H2Stream::above_high() const {
+  // Asking is noted: whoever hears "yes" is owed an on_drained().
+  return session.above_high(const_cast<H2Stream&>(*this));
+}
+
+// ---- What users ask -----------------------------------------------------------------------------
+
+// False when the stream has ended under its user, who will hear of it soon; what it sends until
+// then goes nowhere.
+bool H2Session::writable(const H2Stream& stream) const {
+  return stream.held_by_library() && !stream.our_reset && !phase_.is(H2Phase::over);
+}
+
+void H2Session::send_interim(H2Stream& stream, const Head& head) {
+  check(server_ && stream.send.is(H2Send::head), "an interim answer after the answer");
+  if (!writable(stream)) return;
+  H2HeadWriter writer(blocks_);
+  const auto list = writer.response(head, H2HeadWriter::Request::plain);
+  nghttp2_submit_headers(library(), NGHTTP2_FLAG_NONE, stream.id, nullptr, list.data(), list.size(),
+                         nullptr);
+  schedule();
+}
+
+void H2Session::send_head(H2Stream& stream, const Head& head, bool end) {
+  stream.send.on(end ? H2SendEvent::head_and_end : H2SendEvent::head);
+  if (writable(stream)) {
+    submit_head(stream, head, end);
+    schedule();
+  }
+  if (end && (server_ || stream.receive.is(H2Receive::ended))) user_done(stream);
+}
+
+void H2Session::send_data(H2Stream& stream, std::string_view bytes, bool end) {
+  check(stream.send.is(H2Send::body), "data before the head or after the end");
+  if (end) stream.send.on(H2SendEvent::end);
+  if (writable(stream)) {
+    if (bytes.size() >= direct_min) {
+      stream.borrowed = bytes;
+      wake(stream);
+      pump();
+      bytes = std::exchange(stream.borrowed, {});
+    }
+    // It may have ended meanwhile, in pump().
+    if (writable(stream)) {
+      enqueue(stream, bytes);
+      wake(stream);
+    }
+    schedule();
+  }
+  if (end && (server_ || stream.receive.is(H2Receive::ended))) user_done(stream);
+}
+
+void H2Session::send_trailers(H2Stream& stream, const Fields& fields) {
+  stream.send.on(H2SendEvent::trailers);
+  if (writable(stream)) {
+    for (const Field& field : fields) {
+      stream.trailers.add(
+          Field{stream.arena.copy(field.name), stream.arena.copy(field.value), field.known});
+    }
+    wake(stream);
+    schedule();
+  }
+  if (server_ || stream.receive.is(H2Receive::ended)) user_done(stream);
+}
+
+void H2Session::reset(H2Stream& stream, StreamEnd reason) {
+  if (phase_.is(H2Phase::over)) {
+    stream.sink = nullptr;
+    return;
+  }
+  rst(stream, code_of(reason));
+  if (stream.id == 0 && stream.held_by_library()) {
+    stream.holders.on(H2HoldersEvent::library_done);  // which has never heard of it
+  }
+  user_done(stream);
+  schedule();
+}
+
+void H2Session::pause(H2Stream& stream, bool paused) {
+  if (stream.read_paused == paused) return;
+  stream.read_paused = paused;
+  if (paused || stream.unconsumed == 0 || !writable(stream)) return;
+  nghttp2_session_consume_stream(library(), stream.id, std::exchange(stream.unconsumed, 0));
+  schedule();
+}
+
+// A stream may queue up to its watermark; once all streams together hold too much, none may hold
+// anything, but each that can send goes on piece by piece.
+bool H2Session::above_high(H2Stream& stream) {
+  if (!writable(stream)) return false;
+  const std::size_t queued = stream.queue.size();
+  const bool high =
+      queued > limits_.stream_high || (queued_ > limits_.connection_queue && queued > 0);
+  stream.was_high |= high;
+  return high;
+}
+
+// ---- Queues -------------------------------------------------------------------------------------
+
+void H2Session::enqueue(H2Stream& stream, std::string_view bytes) {
+  stream.queue.append(bytes);
+  queued_ += bytes.size();
+  above_high(stream);
+}
+
+void H2Session::discard_queue(H2Stream& stream) {
+  took_from_queue(stream, stream.queue.size());
+  stream.queue.clear();
+}
+
+void H2Session::took_from_queue(H2Stream& stream, std::size_t count) {
+  const bool was_crowded = queued_ > limits_.connection_queue;
+  queued_ -= count;
+  const bool crowded = queued_ > limits_.connection_queue;
+  const auto note = [this, crowded](H2Stream& s, std::size_t left) {
+    ListLink<H2DrainedTag>& link = s;
+    const bool low = left == 0 || (!crowded && left < limits_.stream_low);
+    if (s.was_high && s.sink != nullptr && low && !link.linked()) drained_.push_back(s);
+  };
+  note(stream, stream.queue.size() - count);
+  if (was_crowded && !crowded) {
+    for (H2Stream& other : streams_) {
+      if (&other != &stream) note(other, other.queue.size());
+    }
+  }
+}
+
+// nghttp2 asked for data when there was none: now there is.
+void H2Session::wake(H2Stream& stream) {
+  const bool something = stream.unsent() > 0 || stream.sent_all();
+  if (stream.waiting && something) {
+    stream.waiting = false;
+    nghttp2_session_resume_data(library(), stream.id);
+  }
+}
+
+// ---- Frames -------------------------------------------------------------------------------------
+
+nghttp2_data_provider H2Session::provider_of(H2Stream& stream) {
+  nghttp2_data_provider provider{};
+  provider.source.ptr = &stream;
+  provider.read_callback = read_data;
+  return provider;
+}
+
+void H2Session::pump() {
+  if (hold_output_) return;
+  for (;;) {
+    const std::uint8_t* data = nullptr;
+    const ssize_t size = nghttp2_session_mem_send(library(), &data);
+    if (size < 0) doom(H2Error::internal_error, StreamEnd::protocol_error);
+    if (size <= 0) return;
+    wire_.output().append({reinterpret_cast<const char*>(data), static_cast<std::size_t>(size)});
+  }
+}
+
+void H2Session::produce() {
+  if (phase_.is(H2Phase::over)) return;
+  if (!doom_) {
+    pump();
+    settle();
+  }
+  if (doom_) return terminate();
+  finish_if_done();
+}
+
+void H2Session::output_drained() {
+  if (phase_.is(H2Phase::over)) return;
+  blocked_controls_ = 0;
+  if (std::exchange(reading_paused_, false)) wire_.pause_reading(false);
+  schedule();
+}
+
+// How much of its queue the stream's next DATA frame takes.
+ssize_t H2Session::on_read_data(H2Stream& stream, std::size_t room, std::uint32_t* flags) {
+  if (wire_.above_high()) return NGHTTP2_ERR_PAUSE;
+  const std::size_t unsent = stream.unsent();
+  const std::size_t size = std::min(room, unsent);
+  const bool last = size == unsent && stream.sent_all();
+  if (size == 0 && !last) {
+    stream.waiting = true;
+    return NGHTTP2_ERR_DEFERRED;
+  }
+  *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+  if (last) *flags |= NGHTTP2_DATA_FLAG_EOF;
+  if (last && stream.send.is(H2Send::trailers)) {
+    H2HeadWriter writer(blocks_);
+    const auto list = writer.trailers(stream.trailers);
+    if (!list.empty()) {
+      *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+      nghttp2_submit_trailer(library(), stream.id, list.data(), list.size());
+    }
+  }
+  stream.frame_bytes = size;
+  return static_cast<ssize_t>(size);
+}
+
+void H2Session::on_send_data(H2Stream& stream, const nghttp2_frame& frame,
+                             std::string_view header) {
+  check(frame.hd.length == stream.frame_bytes, "a DATA frame of another length");
+  net::Buffer& out = wire_.output();
+  out.append(header);
+  const std::size_t queued = std::min(stream.frame_bytes, stream.queue.size());
+  if (queued > 0) {
+    out.append(stream.queue.view().substr(0, queued));
+    took_from_queue(stream, queued);
+    stream.queue.consume(queued);
+  }
+  const std::size_t direct = stream.frame_bytes - queued;
+  out.append(stream.borrowed.substr(0, direct));
+  stream.borrowed.remove_prefix(direct);
+}
+
+void H2Session::on_frame_sent(const nghttp2_frame& frame) {
+  switch (frame.hd.type) {
+    case NGHTTP2_DATA:
+      scanner_.data_sent();
+      break;
+    case NGHTTP2_RST_STREAM: {
+      counters_.resets_sent.add();
+      scanner_.reset_sent(static_cast<std::uint32_t>(frame.hd.stream_id));
+      // nghttp2's own idea: windows that overflow through a change of SETTINGS, which is an error
+      // of the connection (RFC 9113 section 6.9.2).
+      const H2Stream* stream = find(frame.hd.stream_id);
+      if (stream != nullptr && !stream->our_reset && !library_ended_) {
+        doom(H2Error::flow_control_error, StreamEnd::protocol_error);
+      }
+      break;
+    }
+    case NGHTTP2_GOAWAY:
+      counters_.goaways_sent.add();
+      goaway_sent_ = goaway_sent_ || frame.goaway.last_stream_id != 0x7fffffff;
+      if (frame.goaway.error_code != NGHTTP2_NO_ERROR) {
+        library_ended_ = true;
+        doom(static_cast<H2Error>(frame.goaway.error_code), StreamEnd::protocol_error);
+      }
+      break;
+    default:
+      break;
+  }
+  const bool ends = (frame.hd.type == NGHTTP2_DATA || frame.hd.type == NGHTTP2_HEADERS) &&
+                    (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+  if (ends && server_) {
+    H2Stream* stream = find(frame.hd.stream_id);
+    if (stream != nullptr && !stream->receive.is(H2Receive::ended)) {
+      // The rest of the request is of no use to anybody (RFC 9113 section 8.1).
+      rst(*stream, H2Error::no_error);
+    }
+  }
+  if (frame.hd.type != NGHTTP2_DATA && wire_.above_high()) {
+    // Control frames leave even when the wire is full, up to a limit; long before it, no more are
+    // provoked.
+    const std::size_t most = limits_.queued_control_frames + 3 * std::size_t{limits_.streams};
+    if (++blocked_controls_ > most) doom(H2Error::enhance_your_calm, StreamEnd::flood);
+    if (blocked_controls_ > most / 2 && !std::exchange(reading_paused_, true)) {
+      wire_.pause_reading(true);
+    }
+  }
+}
+
+// A head that nghttp2 could not send: its stream has gone, or the head is beyond all limits.
+void H2Session::on_frame_not_sent(const nghttp2_frame& frame) {
+  if (frame.hd.type != NGHTTP2_HEADERS || phase_.is(H2Phase::over)) return;
+  H2Stream* stream = find(frame.hd.stream_id);
+  if (stream != nullptr && server_) rst(*stream, H2Error::internal_error);
+}
+
+void H2Session::submit_ping(std::uint64_t opaque) {
+  std::uint8_t bytes[8];
+  for (int i = 0; i < 8; ++i) bytes[i] = static_cast<std::uint8_t>(opaque >> (56 - 8 * i));
+  nghttp2_submit_ping(library(), NGHTTP2_FLAG_NONE, bytes);
+  schedule();
+}
+
+void H2Session::submit_goaway() {
+  const std::int32_t last = nghttp2_session_get_last_proc_stream_id(library());
+  nghttp2_submit_goaway(library(), NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, nullptr, 0);
+  scanner_.goaway_sent(static_cast<std::uint32_t>(last));
+}
+
+void H2Session::answer(H2Stream& stream, int status) {
+  stream.send.on(H2SendEvent::head_and_end);
+  H2HeadWriter writer(blocks_);
+  const auto list = writer.status_only(status);
+  nghttp2_submit_response(library(), stream.id, list.data(), list.size(), nullptr);
+  user_done(stream);
+}
+
+}  // namespace outrigger::http

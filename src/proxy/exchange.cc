@@ -1,0 +1,519 @@
+#include "proxy/exchange.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "proxy/head_rules.h"
+#include "proxy/local_reply.h"
+
+namespace outrigger::proxy {
+namespace {
+
+using policy::AttemptEnd;
+
+Flag flag_of(AttemptFailure failure, http::StreamEnd end) {
+  switch (failure) {
+    case AttemptFailure::no_endpoint: return Flag::UH;
+    case AttemptFailure::overflow: return Flag::UO;
+    case AttemptFailure::connect_refused:
+    case AttemptFailure::connect_timeout:
+    case AttemptFailure::handshake: return Flag::UF;
+    case AttemptFailure::timeout: return Flag::UT;
+    case AttemptFailure::stream: break;
+  }
+  const bool broken = end == http::StreamEnd::protocol_error || end == http::StreamEnd::too_large ||
+                      end == http::StreamEnd::flood;
+  return broken ? Flag::UPE : Flag::UC;
+}
+
+AttemptEnd::Kind kind_of(AttemptFailure failure) {
+  switch (failure) {
+    case AttemptFailure::connect_refused:
+    case AttemptFailure::connect_timeout:
+    case AttemptFailure::handshake: return AttemptEnd::Kind::connect_failed;
+    case AttemptFailure::timeout: return AttemptEnd::Kind::timed_out;
+    default: return AttemptEnd::Kind::reset;
+  }
+}
+
+telemetry::RetryReason reason_of(policy::RetryCause cause, int status) {
+  using telemetry::RetryReason;
+  switch (cause) {
+    case policy::RetryCause::connect_failure: return RetryReason::connect_failed;
+    case policy::RetryCause::stale_connection: return RetryReason::stale_connection;
+    case policy::RetryCause::refused_stream: return RetryReason::refused_stream;
+    case policy::RetryCause::not_processed: return RetryReason::not_processed;
+    case policy::RetryCause::reset: return RetryReason::reset_before_response;
+    case policy::RetryCause::timeout: return RetryReason::per_try_timeout;
+    case policy::RetryCause::header: return RetryReason::retriable_headers;
+    case policy::RetryCause::grpc_status: return RetryReason::grpc_unavailable;
+    default: return status >= 500 ? RetryReason::server_error : RetryReason::status;
+  }
+}
+
+}  // namespace
+
+Exchange::Exchange(Scope& scope, const Peer& peer, http::Stream& stream)
+    : scope_(scope),
+      peer_(peer),
+      loop_(scope.worker.loop),
+      stream_(&stream),
+      routing_(scope.worker.routing),
+      attempt_(*this),
+      body_(scope.worker.loop.buffers()),
+      timer_(net::Timer::to<&Exchange::on_timer>(*this)),
+      started_at_(scope.worker.loop.now()),
+      moved_at_(scope.worker.loop.now()) {}
+
+// The door in.
+void Exchange::on_head(http::Head& head, bool end) {
+  request_ = &head;
+  grpc_ = head.is_grpc();
+  if (!find_destination()) return;
+  prepare_head();
+  if (!apply_route()) return;
+  destination_->cluster->retry_budget().on_request(loop_.now());
+  if (scope_.body_max && head.content_length.value_or(0) > *scope_.body_max) {
+    return local_reply(413, Flag::none, "the body is larger than this listener allows");
+  }
+  allowed_ = policy::time_allowed(route_ != nullptr && route_->config().timeout ? *route_->config().timeout : service().timeout, head);
+  if (allowed_.whole) whole_by_ = started_at_ + *allowed_.whole;
+  if (end) {
+    request_complete();
+  } else {
+    arm(idle_at());
+  }
+  start_attempt();
+}
+
+bool Exchange::find_destination() {
+  destination_ = scope_.destination;
+  if (destination_ == nullptr) {
+    const std::string_view name = routing_->hosts.service_of(request_->authority, *request_->arena);
+    if (!name.empty()) destination_ = scope_.worker.find(name);
+  }
+  if (destination_ == nullptr) {
+    cells_ = &scope_.worker.unrouted(scope_.direction);
+    cells_->started();
+    local_reply(404, Flag::NR, "no service has the name in the Host header");
+    return false;
+  }
+  if (scope_.direction == telemetry::Direction::outbound) {
+    route_ = routing_->routes->match(*request_, destination_->service);
+  }
+  cells_ = &scope_.worker.cells(*destination_, route_);
+  cells_->started();
+  return true;
+}
+
+bool Exchange::apply_route() {
+  if (route_ == nullptr) return true;
+  route_->request_edits().apply(request_->fields);
+  if (route_->config().redirect) {
+    redirect();
+    return false;
+  }
+  if (const auto& answer = route_->config().answer) {
+    reply(answer->status, answer->content_type, answer->body, nullptr);
+    return false;
+  }
+  route_->rewrite(*request_);
+  if (route_->to_called_service()) return true;
+  Destination* chosen = scope_.worker.find(routing_->target_names[route_->choose(loop_.random())]);
+  if (chosen == nullptr) {
+    local_reply(503, Flag::NR, "the route's destination does not exist");
+    return false;
+  }
+  destination_ = chosen;
+  return true;
+}
+
+void Exchange::prepare_head() {
+  const HeadContext context{*request_, peer_.address, peer_.secure, peer_.trusted_proxy, peer_.client_cert};
+  if (scope_.direction == telemetry::Direction::inbound) {
+    set_forwarded(context);
+  } else {
+    strip_identity(*request_);
+  }
+  request_id_ = ensure_request_id(*request_, loop_.random());
+  ensure_traceparent(*request_, loop_.random());
+}
+
+void Exchange::request_complete() {
+  request_ended_ = true;
+  // The route's timeout runs from here: a slow upload is not the upstream's fault.
+  if (allowed_.answer) answer_by_ = loop_.now() + *allowed_.answer;
+  arm(std::min(answer_by_, whole_by_));
+}
+
+const config::Retry& Exchange::retry() const {
+  return route_ != nullptr && route_->config().retry ? *route_->config().retry : service().retry;
+}
+
+upstream::Offer Exchange::offer() const {
+  switch (service().wire) {
+    case config::Wire::http1: return upstream::Offer::http1;
+    case config::Wire::http2: return upstream::Offer::http2;
+    case config::Wire::auto_: break;
+  }
+  if (destination_->cluster->secure()) return upstream::Offer::http;
+  // In clear text nobody negotiates: gRPC is HTTP/2 by definition, all else speaks HTTP/1.1.
+  const bool http2 = service().protocol == config::Protocol::grpc || grpc_;
+  return http2 ? upstream::Offer::http2 : upstream::Offer::http1;
+}
+
+void Exchange::start_attempt() {
+  state_.on(ExchangeEvent::attempt);
+  cells_->attempted();
+  const TimePoint now = loop_.now();
+  if (retry().per_try) {
+    try_by_ = now + *retry().per_try;
+    arm(try_by_);
+  }
+  using Started = Attempt::Started;
+  switch (attempt_.start(*destination_->cluster, offer(), std::nullopt, now)) {
+    case Started::streaming: return send_request();
+    case Started::waiting: return;
+    case Started::no_endpoint: return attempt_failed(AttemptFailure::no_endpoint, http::StreamEnd::local, {});
+    case Started::overflow: return attempt_failed(AttemptFailure::overflow, http::StreamEnd::local, {});
+  }
+}
+
+void Exchange::send_request() {
+  http::Stream& upstream = *attempt_.stream();
+  if (destination_->cluster->secure() || grpc_) policy::pass_on_deadline(allowed_, loop_.now() - started_at_, *request_);
+  const bool bare = body_.empty() && trailers_ == nullptr;
+  upstream.send_head(*request_, request_ended_ && bare);
+  if (!body_.empty()) upstream.send_data(body_.view(), request_ended_ && trailers_ == nullptr);
+  if (trailers_ != nullptr) upstream.send_trailers(*trailers_);
+  if (request_ended_) attempt_.request_sent();
+  if (!replayable_) body_.clear();
+  if (downstream_paused_ && !upstream.above_high()) {
+    downstream_paused_ = false;
+    stream_->pause(false);
+  }
+}
+
+void Exchange::keep_body(std::string_view bytes) {
+  if (bytes.empty()) return;
+  if (replayable_ && body_.size() + bytes.size() > retry().body_max) {
+    replayable_ = false;
+    if (attempt_.streaming()) body_.clear();
+  }
+  if (replayable_ || !attempt_.streaming()) body_.append(bytes);
+}
+
+void Exchange::on_data(std::string_view bytes, bool end) {
+  moved_at_ = loop_.now();
+  bytes_in_ += bytes.size();
+  if (scope_.body_max && bytes_in_ > *scope_.body_max) {
+    if (state_.is(ExchangeState::answering)) return fail_answer(Flag::none, http::StreamEnd::too_large);
+    return local_reply(413, Flag::none, "the body is larger than this listener allows");
+  }
+  if (end) request_complete();
+  if (!state_.is(ExchangeState::answering)) keep_body(bytes);
+  http::Stream* upstream = attempt_.stream();
+  if (upstream == nullptr) {
+    // Waiting for a connection: what is more than can be replayed stays with the caller.
+    if (!replayable_ && !downstream_paused_) {
+      downstream_paused_ = true;
+      stream_->pause(true);
+    }
+    return;
+  }
+  upstream->send_data(bytes, end);
+  if (end) attempt_.request_sent();
+  upstream = attempt_.stream();
+  if (upstream != nullptr && upstream->above_high() && !downstream_paused_) {
+    downstream_paused_ = true;
+    stream_->pause(true);
+  }
+}
+
+void Exchange::on_trailers(http::Fields& trailers) {
+  request_complete();
+  void* memory = request_->arena->allocate(sizeof(http::Fields), alignof(http::Fields));
+  trailers_ = new (memory) http::Fields(*request_->arena);
+  for (const http::Field& field : trailers) {
+    trailers_->add({request_->arena->copy(field.name), request_->arena->copy(field.value), field.known});
+  }
+  if (http::Stream* upstream = attempt_.stream()) {
+    upstream->send_trailers(*trailers_);
+    attempt_.request_sent();
+  }
+}
+
+void Exchange::on_attempt_drained() {
+  if (!downstream_paused_ || stream_ == nullptr) return;
+  downstream_paused_ = false;
+  stream_->pause(false);
+}
+
+void Exchange::on_drained() {
+  if (http::Stream* upstream = attempt_.stream()) upstream->pause(false);
+}
+
+// The downstream is gone, by its own will or because it broke the protocol.
+void Exchange::on_reset(http::StreamEnd reason) {
+  stream_ = nullptr;
+  const bool broken = reason == http::StreamEnd::protocol_error || reason == http::StreamEnd::too_large ||
+                      reason == http::StreamEnd::flood;
+  flag_ = broken ? Flag::DPE : Flag::DC;
+  report_attempt(Outcome::Kind::cancelled);
+  finish();
+}
+
+void Exchange::on_attempt_interim(http::Head& head) {
+  if (stream_ != nullptr && state_.is(ExchangeState::attempting)) stream_->send_interim(head);
+}
+
+void Exchange::on_attempt_head(http::Head& head, bool end) {
+  const TimePoint now = loop_.now();
+  answered_at_ = moved_at_ = now;
+  try_by_ = TimePoint::max();
+  status_ = head.status;
+  if (grpc_) grpc_status_ = grpc_status_of(head.fields);
+  if (head.status >= 400 || grpc_status_ > 0) {
+    AttemptEnd result = policy::read_answer(retry(), head, loop_.wall_now());
+    result.not_processed = head.status == 503 && destination_->cluster->secure() && head.fields.remove(not_processed_name) > 0;
+    if (try_again(result)) return;
+  }
+  if (route_ != nullptr) route_->response_edits().apply(head.fields);
+  state_.on(ExchangeEvent::answer);
+  body_.clear();
+  if (end) return complete().send_head(head, true);
+  stream_->send_head(head, false);
+  arm(idle_at());
+}
+
+void Exchange::on_attempt_data(std::string_view bytes, bool end) {
+  moved_at_ = loop_.now();
+  bytes_out_ += bytes.size();
+  if (end) return complete().send_data(bytes, true);
+  stream_->send_data(bytes, false);
+  if (stream_->above_high()) {
+    if (http::Stream* upstream = attempt_.stream()) upstream->pause(true);
+  }
+}
+
+void Exchange::on_attempt_trailers(http::Fields& trailers) {
+  if (grpc_) grpc_status_ = grpc_status_of(trailers);
+  complete().send_trailers(trailers);
+}
+
+// The request's head dies with its stream, so that everything is told before the last call on it.
+http::Stream& Exchange::complete() {
+  report_attempt(Outcome::Kind::answered);
+  http::Stream& stream = *std::exchange(stream_, nullptr);
+  finish();
+  return stream;
+}
+
+void Exchange::on_attempt_failed(AttemptFailure failure, http::StreamEnd end, const std::string& detail) {
+  attempt_failed(failure, end, detail);
+}
+
+void Exchange::attempt_failed(AttemptFailure failure, http::StreamEnd end, const std::string& detail) {
+  report_attempt(failure == AttemptFailure::timeout ? Outcome::Kind::timed_out : Outcome::Kind::failed);
+  const Flag flag = flag_of(failure, end);
+  if (state_.is(ExchangeState::answering)) return fail_answer(flag, http::StreamEnd::connection_lost);
+  if (failure != AttemptFailure::no_endpoint && failure != AttemptFailure::overflow) {
+    AttemptEnd result;
+    result.kind = kind_of(failure);
+    result.end = end;
+    if (try_again(result)) return;
+  }
+  attempt_.cancel(http::StreamEnd::local);
+  const bool late = failure == AttemptFailure::timeout;
+  const bool gave_up = flag_ == Flag::URX;
+  local_reply(late ? 504 : flag == Flag::UPE ? 502 : 503, gave_up ? Flag::URX : flag, detail);
+}
+
+// Starts another attempt if policy, budget and time allow; else what has happened stands.
+bool Exchange::try_again(const AttemptEnd& end) {
+  const TimePoint now = loop_.now();
+  policy::RetryState spent;
+  spent.retries = retries_;
+  spent.free_tries = free_tries_;
+  spent.idempotent = http::is_idempotent(request_->method);
+  spent.replayable = replayable_;
+  spent.budget_left = destination_->cluster->retry_budget().has_left(now);
+  if (answer_by_ != TimePoint::max()) spent.time_left = answer_by_ - now;
+  const policy::RetryDecision decision = policy::decide_retry(retry(), end, spent, loop_.random());
+  if (!decision.retry()) {
+    if (decision.refusal == policy::RetryRefusal::limit && retries_ > 0) flag_ = Flag::URX;
+    if (decision.refusal == policy::RetryRefusal::budget) cells_->retry_budget_exhausted();
+    return false;
+  }
+  if (decision.free) {
+    ++free_tries_;
+  } else {
+    retry_permit_.release();
+    retry_slot_.release();
+    retry_slot_ = destination_->cluster->breaker().retries.try_take();
+    if (retry_slot_) retry_permit_ = destination_->cluster->retry_budget().try_take(now);
+    if (!retry_permit_) {
+      cells_->retry_budget_exhausted();
+      return false;
+    }
+    ++retries_;
+  }
+  cells_->retried(reason_of(decision.cause, end.status));
+  report_attempt(end.kind == AttemptEnd::Kind::answered ? Outcome::Kind::answered : Outcome::Kind::failed);
+  attempt_.cancel(http::StreamEnd::local);
+  status_ = 0;
+  grpc_status_ = -1;
+  if (decision.delay > Duration(0)) {
+    state_.on(ExchangeEvent::back_off);
+    back_at_ = now + decision.delay;
+    arm(back_at_);
+  } else {
+    start_attempt();
+  }
+  return true;
+}
+
+void Exchange::report_attempt(Outcome::Kind kind) {
+  if (!attempt_.engaged()) return;
+  endpoint_ = request_->arena->copy(attempt_.endpoint());
+  Outcome outcome;
+  outcome.kind = kind;
+  outcome.latency = (kind == Outcome::Kind::answered && !grpc_ ? answered_at_ : loop_.now()) - attempt_.started_at();
+  if (allowed_.answer) outcome.timeout = *allowed_.answer;
+  if (kind == Outcome::Kind::answered) {
+    outcome.status = status_;
+    if (grpc_status_ >= 0) outcome.grpc_status = grpc_status_;
+  }
+  attempt_.report(outcome);
+}
+
+void Exchange::redirect() {
+  http::Fields extra(*request_->arena);
+  extra.add("location", route_->location(*request_));
+  reply(route_->config().redirect->status, {}, {}, &extra);
+}
+
+void Exchange::local_reply(int status, Flag flag, std::string_view detail) {
+  flag_ = flag;
+  const LocalReply made = make_local_reply(*request_->arena, status, flag, detail, grpc_);
+  http::Fields extra(*request_->arena);
+  add_reply_fields(extra, made, flag);
+  // The callee's sidecar attests that its app saw nothing of the request: it may go elsewhere.
+  const bool untouched = flag == Flag::UH || flag == Flag::UO || flag == Flag::UF;
+  if (untouched && scope_.direction == telemetry::Direction::inbound && peer_.secure) extra.add(not_processed_name, "1");
+  if (grpc_) grpc_status_ = made.grpc_status;
+  reply(made.status, made.content_type, made.body, &extra);
+}
+
+void Exchange::reply(int status, std::string_view content_type, std::string_view body, http::Fields* extra) {
+  attempt_.cancel(http::StreamEnd::local);
+  state_.on(ExchangeEvent::answer);
+  status_ = status;
+  http::Head head(*request_->arena);
+  head.status = status;
+  head.fields.add(http::Known::server, "outrigger");
+  if (!content_type.empty()) head.fields.add(http::Known::content_type, content_type);
+  if (extra != nullptr) {
+    for (const http::Field& field : *extra) head.fields.add(field);
+  }
+  if (!grpc_) head.content_length = body.size();
+  const bool bare = body.empty() || request_->method == http::Method::head;
+  if (!bare) bytes_out_ = body.size();
+  http::Stream& stream = *std::exchange(stream_, nullptr);
+  finish();
+  stream.send_head(head, bare);
+  if (!bare) stream.send_data(body, true);
+}
+
+// The answer has begun and cannot be completed: it must look cut short.
+void Exchange::fail_answer(Flag flag, http::StreamEnd reason) {
+  flag_ = flag;
+  http::Stream* stream = std::exchange(stream_, nullptr);
+  finish();
+  if (stream != nullptr) stream->reset(reason);
+}
+
+TimePoint Exchange::idle_at() const { return moved_at_ + service().idle_timeout; }
+
+// The timer is moved forward only: a deadline that has moved away is found out when it fires.
+void Exchange::arm(TimePoint at) {
+  if (at == TimePoint::max() || (timer_.armed() && timer_.deadline() <= at)) return;
+  loop_.timers().arm_at(timer_, at);
+}
+
+void Exchange::on_timer() {
+  const TimePoint now = loop_.now();
+  const bool answering = state_.is(ExchangeState::answering);
+  if (state_.is(ExchangeState::backing_off) && now >= back_at_) {
+    back_at_ = TimePoint::max();
+    arm(std::min(answer_by_, whole_by_));
+    return start_attempt();
+  }
+  if (now >= whole_by_ || (!answering && now >= answer_by_)) {
+    report_attempt(Outcome::Kind::timed_out);
+    if (answering) return fail_answer(Flag::UT, http::StreamEnd::idle);
+    return local_reply(504, Flag::UT, "the answer did not come in time");
+  }
+  if (!answering && now >= try_by_) {
+    try_by_ = TimePoint::max();
+    return attempt_failed(AttemptFailure::timeout, http::StreamEnd::idle, "the attempt took too long");
+  }
+  const bool moving = answering || !request_ended_;
+  if (moving && now >= idle_at()) {
+    report_attempt(Outcome::Kind::cancelled);
+    if (answering) return fail_answer(Flag::SI, http::StreamEnd::idle);
+    return local_reply(408, Flag::SI, "the request's body stopped coming");
+  }
+  TimePoint next = std::min(whole_by_, back_at_);
+  if (!answering) next = std::min({next, answer_by_, try_by_});
+  if (moving) next = std::min(next, idle_at());
+  arm(next);
+}
+
+// The only door out.
+void Exchange::finish() {
+  state_.on(ExchangeEvent::end);
+  timer_.cancel();
+  const Duration duration = loop_.now() - started_at_;
+  telemetry::RequestOutcome outcome;
+  outcome.status = status_;
+  outcome.grpc_status = grpc_status_;
+  outcome.flag = flag_;
+  outcome.peer = peer_.id;
+  outcome.duration = duration;
+  outcome.bytes_in = bytes_in_;
+  outcome.bytes_out = bytes_out_;
+  cells_->finished(outcome);
+  if (scope_.worker.access_log.enabled()) write_log(duration);
+  attempt_.cancel(flag_ == Flag::none ? http::StreamEnd::complete : http::StreamEnd::cancelled);
+  loop_.retire(std::unique_ptr<net::Retirable>(this));
+}
+
+void Exchange::write_log(Duration duration) const {
+  telemetry::AccessRecord record;
+  record.time = loop_.wall_now() - std::chrono::duration_cast<microseconds>(duration);
+  record.direction = scope_.direction;
+  if (destination_ != nullptr) record.service = destination_->service;
+  if (route_ != nullptr) record.route = route_->config().name;
+  record.endpoint = endpoint_;
+  record.method = request_->method_text;
+  record.path = request_->path;
+  record.status = status_;
+  record.grpc_status = grpc_status_;
+  record.flag = flag_;
+  record.bytes_in = bytes_in_;
+  record.bytes_out = bytes_out_;
+  record.duration = duration;
+  if (answered_at_ != TimePoint{}) record.upstream_duration = answered_at_ - attempt_.started_at();
+  record.attempts = attempt_.count();
+  record.peer = peer_.identity;
+  record.trace_id = trace_id_of(*request_);
+  record.request_id = request_id_;
+  record.protocol_in = http::to_string(request_->version);
+  if (attempt_.count() > 0) record.protocol_out = attempt_.upstream_http2() ? "HTTP/2" : "HTTP/1.1";
+  record.tls_version = peer_.tls_version;
+  scope_.worker.access_log.write(record);
+}
+
+}  // namespace outrigger::proxy

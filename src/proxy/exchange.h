@@ -1,0 +1,159 @@
+#pragma once
+
+// One request and its answer, from the head that came in to the last byte that went out: the sink of the
+// downstream stream and the owner of the attempts upstream. Made by its HttpConnection on the worker's
+// thread; storage is recycled. It is in one state of `exchange_table`; on_head() is the door in,
+// finish() the only door out, after which it belongs to Loop::retire().
+//
+//   on_head → find_destination → prepare_head → start_attempt → [wait for a connection] → send_request
+//           → on_attempt_head → (another attempt | answer) → on_attempt_data … → finish
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/flags.h"
+#include "base/recycled.h"
+#include "base/state_table.h"
+#include "http/stream.h"
+#include "net/buffer.h"
+#include "net/loop.h"
+#include "policy/retry.h"
+#include "policy/timeout.h"
+#include "proxy/attempt.h"
+#include "proxy/scope.h"
+
+namespace outrigger::proxy {
+
+enum class ExchangeState : std::uint8_t {
+  begun,        // nothing decided
+  attempting,   // an attempt is waiting for a connection or for its answer
+  backing_off,  // between two attempts
+  answering,    // the answer's head has gone down
+  done,
+};
+enum class ExchangeEvent : std::uint8_t { attempt, back_off, answer, end };
+
+inline constexpr StateTable<ExchangeState, ExchangeEvent, 11> exchange_table{{{
+    {ExchangeState::begun, ExchangeEvent::attempt, ExchangeState::attempting},
+    {ExchangeState::begun, ExchangeEvent::answer, ExchangeState::answering},
+    {ExchangeState::begun, ExchangeEvent::end, ExchangeState::done},
+    {ExchangeState::attempting, ExchangeEvent::attempt, ExchangeState::attempting},
+    {ExchangeState::attempting, ExchangeEvent::back_off, ExchangeState::backing_off},
+    {ExchangeState::attempting, ExchangeEvent::answer, ExchangeState::answering},
+    {ExchangeState::attempting, ExchangeEvent::end, ExchangeState::done},
+    {ExchangeState::backing_off, ExchangeEvent::attempt, ExchangeState::attempting},
+    {ExchangeState::backing_off, ExchangeEvent::answer, ExchangeState::answering},
+    {ExchangeState::backing_off, ExchangeEvent::end, ExchangeState::done},
+    {ExchangeState::answering, ExchangeEvent::end, ExchangeState::done},
+}}};
+
+// Who is at the other end of a downstream connection; made once a connection.
+struct Peer {
+  std::string address;         // IP without port, or "unix"
+  bool secure = false;         // the connection is TLS
+  bool trusted_proxy = false;  // its x-forwarded-* are believed
+  std::string identity;        // verified SPIFFE ID, or empty
+  std::string client_cert;     // the x-forwarded-client-cert element made from its certificate
+  std::string tls_version;
+  telemetry::PeerId id = telemetry::PeerTable::nobody;
+};
+
+class Exchange final : public net::Retirable,
+                       public Recycled<Exchange>,
+                       public http::StreamSink,
+                       private AttemptOwner {
+ public:
+  Exchange(Scope& scope, const Peer& peer, http::Stream& stream);
+
+  // http::StreamSink: the downstream side.
+  void on_head(http::Head& head, bool end) override;
+  void on_interim(http::Head&) override {}
+  void on_data(std::string_view bytes, bool end) override;
+  void on_trailers(http::Fields& trailers) override;
+  void on_reset(http::StreamEnd reason) override;
+  void on_drained() override;
+
+ private:
+  // AttemptOwner: the upstream side.
+  void on_attempt_stream() override { send_request(); }
+  void on_attempt_head(http::Head& head, bool end) override;
+  void on_attempt_interim(http::Head& head) override;
+  void on_attempt_data(std::string_view bytes, bool end) override;
+  void on_attempt_trailers(http::Fields& trailers) override;
+  void on_attempt_failed(AttemptFailure failure, http::StreamEnd end, const std::string& detail) override;
+  void on_attempt_drained() override;
+
+  // The request.
+  bool find_destination();
+  bool apply_route();
+  void prepare_head();
+  void request_complete();
+  void keep_body(std::string_view bytes);
+  void start_attempt();
+  void send_request();
+  upstream::Offer offer() const;
+  const config::Service& service() const { return destination_->cluster->service(); }
+  const config::Retry& retry() const;
+
+  // The attempt's end, if it was none of the answers that go down.
+  void attempt_failed(AttemptFailure failure, http::StreamEnd end, const std::string& detail);
+  bool try_again(const policy::AttemptEnd& end);
+  void report_attempt(Outcome::Kind kind);
+
+  // The answer.
+  http::Stream& complete();
+  void redirect();
+  void reply(int status, std::string_view content_type, std::string_view body, http::Fields* extra);
+  void local_reply(int status, Flag flag, std::string_view detail);
+  void fail_answer(Flag flag, http::StreamEnd reason);
+
+  // Time.
+  void arm(TimePoint at);
+  void on_timer();
+  TimePoint idle_at() const;
+
+  void finish();
+  void write_log(Duration duration) const;
+
+  Scope& scope_;
+  const Peer& peer_;
+  net::Loop& loop_;
+  http::Stream* stream_;             // null once it is over
+  Pin<Routing> routing_;
+  Destination* destination_ = nullptr;  // where attempts go
+  const Route* route_ = nullptr;
+  telemetry::RequestCells* cells_ = nullptr;
+  http::Head* request_ = nullptr;    // the codec's, until the stream is over
+  http::Fields* trailers_ = nullptr; // the request's, copied to its arena
+  Attempt attempt_;
+  net::Buffer body_;                 // the request's body so far: for replay, or until a stream is there
+  policy::RetryBudget::Permit retry_permit_;
+  policy::Permit retry_slot_;
+  net::Timer timer_;                 // the nearest of the deadlines below; checked lazily
+  const TimePoint started_at_;
+  TimePoint answer_by_ = TimePoint::max();
+  TimePoint whole_by_ = TimePoint::max();
+  TimePoint try_by_ = TimePoint::max();
+  TimePoint back_at_ = TimePoint::max();
+  TimePoint moved_at_;               // the last time anything moved
+  TimePoint answered_at_{};
+  policy::TimeAllowed allowed_;
+  std::uint64_t bytes_in_ = 0;
+  std::uint64_t bytes_out_ = 0;
+  std::string_view endpoint_;        // of the newest attempt, in the request's arena
+  std::string_view request_id_;
+  int status_ = 0;
+  int grpc_status_ = -1;
+  int free_tries_ = 0;
+  int retries_ = 0;
+  Flag flag_ = Flag::none;
+  Machine<exchange_table> state_{ExchangeState::begun};
+  // Facts about the request, not a state.
+  bool grpc_ = false;
+  bool request_ended_ = false;       // all of it is here
+  bool replayable_ = true;           // body_ has all that came so far
+  bool downstream_paused_ = false;
+};
+
+}  // namespace outrigger::proxy

@@ -1,0 +1,185 @@
+#include "proxy/http_connection.h"
+
+#include <algorithm>
+
+#include "http/h1_server_codec.h"
+#include "http/h2_codec.h"
+#include "net/socket.h"
+#include "proxy/detect.h"
+
+namespace outrigger::proxy {
+namespace {
+
+std::uint64_t milliseconds_of(TimePoint t) {
+  return static_cast<std::uint64_t>(t.time_since_epoch() / milliseconds(1));
+}
+
+// The address without its port; brackets of IPv6 are dropped.
+std::string host_of(std::string address) {
+  if (address.starts_with("unix")) return "unix";
+  address.resize(std::min(address.rfind(':'), address.size()));
+  if (address.starts_with('[')) return address.substr(1, address.size() - 2);
+  return address;
+}
+
+}  // namespace
+
+HttpConnection::HttpConnection(Scope& scope, std::unique_ptr<net::Connection> connection,
+                               HttpConnectionOwner& owner)
+    : scope_(scope),
+      owner_(owner),
+      connection_(std::move(connection)),
+      wire_(*connection_),
+      timer_(net::Timer::to<&HttpConnection::on_timer>(*this)),
+      idle_since_(scope.worker.loop.now()) {}
+
+HttpConnection::~HttpConnection() {
+  if (!connection_->closed()) connection_->abort();
+  // Streams that are still open must not reach into a dead codec.
+  if (codec_ && codec_->open_streams() > 0) codec_->connection_lost(true);
+}
+
+void HttpConnection::start() {
+  if (connection_->open()) {
+    connection_->set_handler(*this);
+    on_open();
+    connection_->redeliver();
+  } else {
+    connection_->start(*this);
+  }
+}
+
+void HttpConnection::on_open() {
+  learn_peer();
+  idle_since_ = scope_.worker.loop.now();
+  // The first request's head must come in time; without one this is the idle timeout's business.
+  scope_.worker.loop.timers().arm(timer_, scope_.header_timeout);
+  if (connection_->secure() && connection_->transport()->info().alpn == "h2") make_codec(true);
+}
+
+void HttpConnection::learn_peer() {
+  peer_.address = host_of(connection_->channel().peer_address());
+  peer_.trusted_proxy =
+      std::any_of(scope_.trusted_proxies.begin(), scope_.trusted_proxies.end(),
+                  [this](const Cidr& cidr) { return cidr.contains(peer_.address); });
+  if (!connection_->secure()) return;
+  const net::HandshakeInfo& info = connection_->transport()->info();
+  peer_.secure = !info.version.empty();
+  peer_.identity = info.peer_identity;
+  peer_.tls_version = info.version;
+  if (!info.peer_identity.empty()) {
+    peer_.client_cert = "Hash=" + info.peer_hash + ";Subject=\"" + info.peer_subject +
+                        "\";URI=" + info.peer_identity;
+    peer_.id = scope_.worker.metrics.peer(info.peer_identity);
+  }
+}
+
+bool HttpConnection::choose_codec(std::string_view first_bytes) {
+  const Detected detected = detect(first_bytes);
+  if (detected == Detected::more) {
+    if (!head_since_) head_since_ = scope_.worker.loop.now();
+    return false;
+  }
+  // What is neither gets HTTP/1's answer to malformed requests.
+  make_codec(detected == Detected::http2);
+  return true;
+}
+
+void HttpConnection::make_codec(bool http2) {
+  WorkerContext& worker = scope_.worker;
+  http::ServerEvents& events = *this;
+  const std::string_view scheme = peer_.secure ? "https" : "http";
+  if (http2) {
+    codec_ = std::make_unique<http::H2ServerCodec>(wire_, events, scope_.limits,
+                                                   worker.codec_counters, worker.loop.blocks(),
+                                                   worker.loop.buffers(), worker.h2_memory);
+  } else {
+    codec_ = std::make_unique<http::H1ServerCodec>(wire_, events, scope_.limits, worker.codec_counters, worker.loop.blocks(), scheme);
+  }
+  wire_.set_codec(codec_.get());
+  if (draining_) codec_->drain();
+}
+
+std::size_t HttpConnection::on_bytes(std::string_view bytes) {
+  if (!codec_ && !choose_codec(bytes)) return 0;
+  const std::size_t consumed = codec_->feed(bytes, milliseconds_of(scope_.worker.loop.now()));
+  watch_head();
+  return consumed;
+}
+
+// The header deadline is absolute: it runs from a head's first byte and is checked by the one
+// timer.
+void HttpConnection::watch_head() {
+  if (!codec_->receiving_head()) {
+    head_since_.reset();
+    return;
+  }
+  if (head_since_) return;
+  head_since_ = scope_.worker.loop.now();
+  scope_.worker.loop.timers().arm(timer_, scope_.header_timeout);
+}
+
+void HttpConnection::on_timer() {
+  net::TimerWheel& timers = scope_.worker.loop.timers();
+  const TimePoint now = scope_.worker.loop.now();
+  if (head_since_) {
+    const Duration waited = now - *head_since_;
+    if (waited < scope_.header_timeout) return timers.arm(timer_, scope_.header_timeout - waited);
+    return wire_.finish();
+  }
+  if (open_streams() > 0) return timers.arm(timer_, scope_.idle_timeout);
+  const Duration quiet = now - idle_since_;
+  if (quiet < scope_.idle_timeout) {
+    // A connection at rest gives its buffers back; it may stay for an hour.
+    connection_->go_idle();
+    return timers.arm(timer_, scope_.idle_timeout - quiet);
+  }
+  if (codec_) {
+    drain();
+  } else {
+    wire_.finish();
+  }
+}
+
+void HttpConnection::on_end_of_input() {
+  if (codec_) {
+    codec_->input_ended();
+  } else {
+    connection_->finish();
+  }
+}
+
+void HttpConnection::on_drained() {
+  if (codec_) codec_->output_drained();
+}
+
+void HttpConnection::on_closed(net::CloseReason reason) {
+  timer_.cancel();
+  if (codec_)
+    codec_->connection_lost(reason != net::CloseReason::finished &&
+                            reason != net::CloseReason::peer_closed);
+  wire_.set_codec(nullptr);
+  unlink();
+  owner_.on_http_connection_done(*this, reason);
+  scope_.worker.loop.retire(std::unique_ptr<net::Retirable>(this));
+}
+
+http::StreamSink& HttpConnection::on_stream(http::Stream& stream) {
+  // Owned by itself from here on: finish() hands it to Loop::retire().
+  return *std::make_unique<Exchange>(scope_, peer_, stream).release();
+}
+
+void HttpConnection::on_idle() {
+  idle_since_ = scope_.worker.loop.now();
+}
+
+void HttpConnection::drain() {
+  draining_ = true;
+  if (codec_) {
+    codec_->drain();
+  } else if (connection_->open() && connection_->kept_input().empty()) {
+    connection_->finish();
+  }
+}
+
+}  // namespace outrigger::proxy

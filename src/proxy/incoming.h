@@ -1,0 +1,60 @@
+#pragma once
+
+// A fresh connection on a port whose protocol is `auto`, until ALPN or its first bytes tell what it
+// speaks; then the owner makes an HTTP connection or a TCP session of it. Listed by the worker; retires
+// itself.
+
+#include <memory>
+
+#include "base/intrusive_list.h"
+#include "net/connection.h"
+#include "proxy/scope.h"
+
+namespace outrigger::proxy {
+
+class IncomingOwner {
+ public:
+  // The connection is open; bytes that were looked at are kept in it and come again.
+  virtual void on_incoming_http(Scope& scope, std::unique_ptr<net::Connection> connection) = 0;
+  virtual void on_incoming_tcp(Scope& scope, std::unique_ptr<net::Connection> connection) = 0;
+  virtual void on_incoming_closed(Scope& scope, const net::Connection& connection, net::CloseReason reason) = 0;
+
+ protected:
+  ~IncomingOwner() = default;
+};
+
+class Incoming final : public net::Retirable, public ListLink<Incoming>, private net::ConnectionHandler {
+ public:
+  // A client that says nothing for this long is taken to wait for the server to speak first.
+  static constexpr Duration patience = seconds(3);
+
+  Incoming(Scope& scope, std::unique_ptr<net::Connection> connection, IncomingOwner& owner);
+  void start() { connection_->start(*this); }
+  void close() { connection_->kill(false); }
+
+ private:
+  void on_open() override;
+  std::size_t on_bytes(std::string_view bytes) override;
+  void on_end_of_input() override;
+  void on_drained() override {}
+  void on_closed(net::CloseReason reason) override;
+  void decide(bool http);
+  void hand_over();
+  void on_silence() { decide(false); }
+
+  // A connection may not change hands inside its own callback; it does so at the turn's end.
+  struct HandOver final : net::TurnHook {
+    explicit HandOver(Incoming& i) : incoming(i) {}
+    void on_turn_end() override { incoming.hand_over(); }
+    Incoming& incoming;
+  };
+
+  Scope& scope_;
+  IncomingOwner& owner_;
+  std::unique_ptr<net::Connection> connection_;
+  net::Timer timer_;
+  HandOver hook_;
+  enum class Verdict { none, http, tcp } verdict_ = Verdict::none;
+};
+
+}  // namespace outrigger::proxy

@@ -1,0 +1,97 @@
+#pragma once
+
+// What exchanges need of their surroundings. All of it is per worker, owned by the worker, outlives every
+// connection, and belongs to the worker's thread.
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/pin.h"
+#include "config/model.h"
+#include "http/codec.h"
+#include "http/h2_allocator.h"
+#include "net/connection.h"
+#include "policy/retry_budget.h"
+#include "proxy/cidr.h"
+#include "proxy/route_table.h"
+#include "telemetry/access_log.h"
+#include "telemetry/metrics.h"
+#include "upstream/cluster.h"
+
+namespace outrigger::proxy {
+
+// The routing half of a snapshot: const, shared by all workers.
+struct Routing {
+  std::shared_ptr<const config::Config> config;
+  std::shared_ptr<const RouteTable> routes;
+  HostTable hosts;
+  std::vector<std::string> target_names;  // by the routes' target numbers: "orders" or "orders/canary"
+};
+
+// A service (or a subset of one, or the app behind a listener) as requests reach it on this worker.
+struct Destination {
+  std::string service;
+  std::unique_ptr<upstream::Cluster> cluster;
+  telemetry::Direction direction = telemetry::Direction::outbound;
+  std::shared_ptr<telemetry::ConnectionSeries> connections;  // upstream
+  // Series by the number of the route plus one; 0 is without a route. Resolved at first use, again when
+  // the routes have changed.
+  struct Series {
+    std::shared_ptr<telemetry::RequestSeries> series;
+    telemetry::RequestCells* cells = nullptr;
+  };
+  std::vector<Series> series;
+};
+
+// What all listeners of a worker share.
+struct WorkerContext {
+  net::Loop& loop;
+  http::H2Memory& h2_memory;
+  http::CodecCounters& codec_counters;
+  telemetry::Metrics& metrics;
+  telemetry::AccessLogLane& access_log;
+  int worker = 0;
+  Pin<Routing> routing;  // the newest; an exchange pins what it began with
+
+  virtual ~WorkerContext() = default;
+  // By the name of a service, or "service/subset"; null when there is none.
+  virtual Destination* find(std::string_view name) = 0;
+  telemetry::RequestCells& cells(Destination& destination, const Route* route);
+  // For requests that name no service we know.
+  telemetry::RequestCells& unrouted(telemetry::Direction direction);
+
+ protected:
+  WorkerContext(net::Loop& l, http::H2Memory& m, http::CodecCounters& c, telemetry::Metrics& t,
+                telemetry::AccessLogLane& a, int w)
+      : loop(l), h2_memory(m), codec_counters(c), metrics(t), access_log(a), worker(w) {}
+
+ private:
+  std::array<Destination::Series, 2> unrouted_;  // by direction
+};
+
+// One listener.
+struct Scope {
+  explicit Scope(WorkerContext& w) : worker(w) {}
+
+  WorkerContext& worker;
+  telemetry::Direction direction = telemetry::Direction::outbound;
+  std::string name;
+  config::Protocol protocol = config::Protocol::http;
+  // Where requests go: the app (inbound) or the one service (outbound); null: the host names it.
+  Destination* destination = nullptr;
+  http::CodecLimits limits;
+  net::ConnectionLimits connection;
+  std::vector<Cidr> trusted_proxies;
+  std::optional<std::uint64_t> body_max;
+  Duration header_timeout = seconds(10);
+  Duration idle_timeout = hours(1);      // of a connection without streams
+  ConnectionCells* connections = nullptr;
+  TlsCells* tls = nullptr;
+};
+
+}  // namespace outrigger::proxy

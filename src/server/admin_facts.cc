@@ -1,0 +1,218 @@
+#include "server/admin_facts.h"
+
+#include <malloc.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "server/worker_thread.h"
+#include "upstream/balancers.h"
+
+namespace outrigger::server {
+namespace {
+
+std::string_view protocol_name(config::Protocol protocol) {
+  switch (protocol) {
+    case config::Protocol::auto_: return "auto";
+    case config::Protocol::http: return "http";
+    case config::Protocol::grpc: return "grpc";
+    case config::Protocol::tcp: return "tcp";
+  }
+  return "";
+}
+
+std::string_view mtls_name(config::Mtls mtls) {
+  switch (mtls) {
+    case config::Mtls::strict: return "strict";
+    case config::Mtls::permissive: return "permissive";
+    case config::Mtls::disabled: return "disabled";
+  }
+  return "";
+}
+
+admin::BreakerInfo breaker_info(std::string_view resource, const policy::SharedLimit& limit) {
+  admin::BreakerInfo info;
+  info.resource = resource;
+  info.used = limit.taken();
+  info.limit = limit.limit();
+  info.open = limit.taken() >= limit.limit();
+  return info;
+}
+
+void add_stats(admin::ClusterInfo& cluster, const std::vector<HostStats>& hosts) {
+  for (const HostStats& host : hosts) {
+    for (admin::EndpointInfo& endpoint : cluster.endpoints) {
+      if (endpoint.address != host.address) continue;
+      endpoint.requests += host.requests;
+      endpoint.failures += host.failures;
+      endpoint.active += host.active;
+      endpoint.connections += static_cast<std::int64_t>(host.connections);
+      endpoint.latency = std::max(endpoint.latency, host.latency);
+    }
+  }
+}
+
+admin::ClusterInfo describe_cluster(const std::string& name, const ServiceSnapshot& service) {
+  admin::ClusterInfo cluster;
+  cluster.name = name;
+  cluster.protocol = protocol_name(service.service->protocol);
+  cluster.policy = upstream::name_of(service.service->load_balancer.policy);
+  cluster.mtls = mtls_name(service.service->mtls);
+  const policy::SharedBreaker& breaker = service.limits->breaker;
+  cluster.breakers = {breaker_info("connections", breaker.connections), breaker_info("pending", breaker.pending),
+                      breaker_info("requests", breaker.requests), breaker_info("retries", breaker.retries)};
+  for (const upstream::EndpointInfo& known : *service.endpoints) {
+    admin::EndpointInfo endpoint;
+    endpoint.address = known.value.address.to_string();
+    endpoint.locality = known.value.locality;
+    endpoint.labels = known.value.labels;
+    endpoint.weight = known.value.weight;
+    endpoint.state = known.state->draining() ? "draining" : "healthy";
+    cluster.endpoints.push_back(std::move(endpoint));
+  }
+  return cluster;
+}
+
+}  // namespace
+
+AdminFacts::AdminFacts(Shared& shared, Life& life, Actions actions, WallTime started, std::string version)
+    : shared_(shared), life_(life), actions_(std::move(actions)), started_(started), version_(std::move(version)) {}
+
+void AdminFacts::set_snapshot(std::shared_ptr<const Snapshot> snapshot) {
+  const std::lock_guard lock(mutex_);
+  snapshot_ = std::move(snapshot);
+}
+
+std::shared_ptr<const Snapshot> AdminFacts::snapshot() {
+  const std::lock_guard lock(mutex_);
+  return snapshot_;
+}
+
+admin::ServerInfo AdminFacts::server_info() {
+  const auto config = snapshot()->config;
+  admin::ServerInfo info;
+  info.version = version_;
+  info.service = config->node.service;
+  info.node_id = config->node.id;
+  info.locality = config->node.locality;
+  info.config_version = config->hash;
+  info.workers = shared_.workers;
+  info.pid = static_cast<int>(getpid());
+  info.started = started_;
+  return info;
+}
+
+admin::Readiness AdminFacts::readiness() {
+  admin::Readiness readiness;
+  const Phase phase = life_.phase;
+  readiness.started = phase != Phase::starting;
+  readiness.ready = phase == Phase::live && !life_.health_failed;
+  switch (phase) {
+    case Phase::starting: readiness.state = "PRE_INITIALIZING"; break;
+    case Phase::waiting:
+      readiness.state = "INITIALIZING";
+      readiness.reason = "names or registries have not answered yet";
+      break;
+    case Phase::live: readiness.state = "LIVE"; break;
+    case Phase::draining:
+      readiness.state = "DRAINING";
+      readiness.reason = "the process is ending";
+      break;
+  }
+  if (life_.health_failed) readiness.reason = "an operator said so (POST /healthcheck/fail)";
+  return readiness;
+}
+
+std::vector<admin::ClusterInfo> AdminFacts::clusters() {
+  const auto current = snapshot();
+  std::vector<admin::ClusterInfo> clusters;
+  for (const auto& [name, service] : current->services) clusters.push_back(describe_cluster(name, service));
+  for (std::size_t i = 0; i < current->apps.size(); ++i) clusters.push_back(describe_cluster(app_key(i), current->apps[i]));
+  for (const auto& thread : shared_.threads) {
+    const auto stats = thread->ask<ClusterStats>([](Worker& worker) { return worker.cluster_stats(); });
+    for (admin::ClusterInfo& cluster : clusters) {
+      const auto found = stats.find(cluster.name);
+      if (found != stats.end()) add_stats(cluster, found->second);
+    }
+  }
+  return clusters;
+}
+
+std::vector<admin::ListenerInfo> AdminFacts::listeners() {
+  const auto current = snapshot();
+  const config::Config& config = *current->config;
+  std::vector<admin::ListenerInfo> listeners;
+  const auto add = [this, &listeners](const std::string& name, const config::Address& address, telemetry::Direction direction) -> admin::ListenerInfo& {
+    admin::ListenerInfo info;
+    info.name = name;
+    info.address = address.to_string();
+    info.direction = telemetry::to_string(direction);
+    const auto series = shared_.metrics.connection_series(telemetry::Side::downstream, direction, name);
+    for (int i = 0; i < shared_.workers; ++i) info.connections += series->connections(i).active.value();
+    listeners.push_back(std::move(info));
+    return listeners.back();
+  };
+  for (const config::Inbound& inbound : config.inbound) {
+    admin::ListenerInfo& info = add(inbound.name, inbound.listen, telemetry::Direction::inbound);
+    info.protocol = protocol_name(inbound.protocol);
+    info.mtls = mtls_name(inbound.mtls);
+    info.target = inbound.app.to_string();
+  }
+  for (const config::Outbound& outbound : config.outbound) {
+    admin::ListenerInfo& info = add(outbound.name, outbound.listen, telemetry::Direction::outbound);
+    info.protocol = "http";
+    const auto service = config.services.find(outbound.service);
+    if (service != config.services.end()) info.protocol = protocol_name(service->second.protocol);
+    info.target = outbound.route_by_host ? "by host" : outbound.service;
+  }
+  admin::ListenerInfo own;
+  own.name = "admin";
+  own.direction = "admin";
+  own.protocol = "http";
+  own.address = config.admin.listen.to_string();
+  listeners.push_back(own);
+  if (config.telemetry.prometheus.listen) {
+    own.name = own.direction = "metrics";
+    own.address = config.telemetry.prometheus.listen->to_string();
+    listeners.push_back(own);
+  }
+  return listeners;
+}
+
+std::vector<admin::CertificateInfo> AdminFacts::certificates() {
+  std::vector<admin::CertificateInfo> out;
+  if (shared_.identity == nullptr) return out;
+  for (const tls::CertificateInfo& known : shared_.identity->certificates()) {
+    admin::CertificateInfo info;
+    info.name = known.name;
+    info.path = known.path;
+    info.is_ca = known.name == "ca";
+    info.subject = known.subject;
+    info.issuer = known.issuer;
+    info.serial = known.serial;
+    if (!known.spiffe_id.empty()) info.uris.push_back(known.spiffe_id);
+    info.not_before = known.not_before;
+    info.not_after = known.not_after;
+    out.push_back(std::move(info));
+  }
+  return out;
+}
+
+admin::MemoryInfo AdminFacts::memory() {
+  admin::MemoryInfo memory;
+  std::ifstream statm("/proc/self/statm");
+  std::uint64_t size = 0;
+  std::uint64_t resident = 0;
+  if (statm >> size >> resident) memory.resident = resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  const struct mallinfo2 heap = mallinfo2();
+  memory.heap = heap.arena + heap.hblkhd;
+  memory.allocated = heap.uordblks + heap.hblkhd;
+  for (int i = 0; i < shared_.workers; ++i) {
+    memory.buffers += static_cast<std::uint64_t>(shared_.metrics.worker(i).buffer_bytes.value());
+  }
+  return memory;
+}
+
+std::string AdminFacts::config_json() { return snapshot()->config->json; }
+
+}  // namespace outrigger::server

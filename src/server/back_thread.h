@@ -1,0 +1,40 @@
+#pragma once
+
+// The thread for what is long: admin pages and scrapes. It has a loop of its own, so that nothing here
+// ever delays a request.
+
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "admin/page_handler.h"
+#include "net/event_loop.h"
+#include "net/socket.h"
+
+namespace outrigger::server {
+
+class BackThread {
+ public:
+  // One port and who answers on it.
+  struct Page {
+    net::Fd fd;
+    std::unique_ptr<admin::PageHandler> handler;
+  };
+  // Starts the thread; the pages are served from then on.
+  explicit BackThread(std::vector<Page> pages);
+  // Ends it; answers under way are cut off.
+  ~BackThread();
+  BackThread(const BackThread&) = delete;
+  BackThread& operator=(const BackThread&) = delete;
+
+ private:
+  void run(std::vector<Page> pages);
+
+  std::mutex mutex_;
+  net::EventLoop* loop_ = nullptr;  // while the thread runs
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace outrigger::server

@@ -1,0 +1,15 @@
+#pragma once
+
+// Metrics whose values live in the daemon's parts rather than in cells: endpoints, breakers,
+// certificates, configuration. Asked at each scrape, on the scraping thread.
+
+#include "base/time.h"
+#include "server/admin_facts.h"
+#include "server/shared.h"
+#include "telemetry/scrape.h"
+
+namespace outrigger::server {
+
+void collect_facts(telemetry::Scrape& scrape, AdminFacts& facts, Shared& shared, WallTime now);
+
+}  // namespace outrigger::server

@@ -1,0 +1,50 @@
+#pragma once
+
+// Where endpoint lists come from, on the main thread: those in the configuration, their names resolved
+// and looked up again as their records expire, and those that registries tell. Whenever a list changes it
+// is published whole. A name that cannot be resolved keeps its last addresses.
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/model.h"
+#include "net/dns.h"
+#include "outrigger/registry.h"
+#include "server/snapshot.h"
+
+namespace outrigger::server {
+
+class EndpointBook {
+ public:
+  using Publish = std::function<void(const std::string& service, const std::vector<config::Endpoint>& endpoints)>;
+
+  EndpointBook(net::Loop& loop, Publish publish);
+  ~EndpointBook();
+
+  // A service's own endpoints and the registries it is in. Before start().
+  void add(const std::string& service, const std::vector<config::Endpoint>& endpoints,
+           const std::vector<Registry*>& registries, const config::Locality& registry_locality);
+  // Everything has answered once, or failed to.
+  bool settled() const;
+  // The lists as they are.
+  EndpointLists lists() const;
+
+ private:
+  struct Name;
+  struct Source;
+  struct Entry;
+
+  void look_up(Name& name);
+  void answered(Name& name, const net::Resolved& resolved);
+  void changed(Entry& entry);
+
+  net::Loop& loop_;
+  Publish publish_;
+  net::Resolver resolver_;
+  std::map<std::string, std::unique_ptr<Entry>> entries_;
+};
+
+}  // namespace outrigger::server

@@ -1,0 +1,22 @@
+#pragma once
+
+// Where the process is in its life; told by the main thread, read by probes and admin pages on another.
+
+#include <atomic>
+#include <cstdint>
+
+namespace outrigger::server {
+
+enum class Phase : std::uint8_t {
+  starting,    // nothing listens yet
+  waiting,     // listeners are bound, names and registries have not all answered
+  live,
+  draining,
+};
+
+struct Life {
+  std::atomic<Phase> phase{Phase::starting};
+  std::atomic<bool> health_failed{false};  // an operator said so
+};
+
+}  // namespace outrigger::server

@@ -1,0 +1,296 @@
+#include "server/server.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <thread>
+
+#include "admin/handler.h"
+#include "base/log.h"
+#include "server/collect.h"
+
+namespace outrigger::server {
+namespace {
+
+constexpr int workers_most = 4;
+constexpr rlim_t descriptors_reserved = 512;
+constexpr Duration second = seconds(1);
+constexpr Duration drain_step = milliseconds(50);
+
+// The cgroup's CPU quota rounded up, or the CPUs we may run on; between 1 and 4.
+int auto_workers() {
+  int cpus = static_cast<int>(std::thread::hardware_concurrency());
+  std::ifstream quota("/sys/fs/cgroup/cpu.max");
+  std::string allowed;
+  double period = 0;
+  if (quota >> allowed >> period && allowed != "max" && period > 0) {
+    cpus = std::min(cpus, static_cast<int>(std::ceil(std::stod(allowed) / period)));
+  }
+  return std::clamp(cpus, 1, workers_most);
+}
+
+// Raises the soft limit to the hard one and says how many connections that allows.
+int connections_allowed(const config::Runtime& runtime) {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  getrlimit(RLIMIT_NOFILE, &limit);
+  constexpr rlim_t most = 1U << 20;
+  const rlim_t files = std::min(limit.rlim_cur, most);
+  const rlim_t allowed = files > 2 * descriptors_reserved ? files - descriptors_reserved : files / 2;
+  return runtime.connections.value_or(static_cast<int>(allowed));
+}
+
+Result<net::SocketAddress> listen_address(const config::Address& address) {
+  if (address.is_unix) return net::SocketAddress::unix_path(address.host);
+  const net::SocketAddress ip = net::SocketAddress::ip(address.host, address.port);
+  if (!ip.valid()) return Error{"cannot listen on " + address.to_string() + ": not an IP address"};
+  return ip;
+}
+
+std::string where(const config::Position& at) {
+  if (at.line == 0) return {};
+  return at.file + ":" + std::to_string(at.line) + ":" + std::to_string(at.column) + ": ";
+}
+
+// One socket for each worker. With SO_REUSEPORT another process of ours could share the port unnoticed,
+// so it is tried without it first.
+Result<std::vector<net::Fd>> listen_all(const config::Address& address, int workers) {
+  auto resolved = listen_address(address);
+  if (!resolved) return resolved.error();
+  net::ListenOptions options;
+  std::vector<net::Fd> sockets;
+  auto first = net::listen_on(*resolved, options);
+  if (!first) return first.error();
+  if (workers == 1 || address.is_unix) {
+    sockets.push_back(std::move(*first));
+    return sockets;
+  }
+  first->reset();
+  options.reuse_port = true;
+  for (int i = 0; i < workers; ++i) {
+    auto socket = net::listen_on(*resolved, options);
+    if (!socket) return socket.error();
+    sockets.push_back(std::move(*socket));
+  }
+  return sockets;
+}
+
+log::Level level_of(const std::string& text) {
+  log::Level level = log::Level::info;
+  log::parse_level(text, level);
+  return level;
+}
+
+telemetry::Metrics::Options metrics_options(const config::Config& config, int workers) {
+  telemetry::Metrics::Options options;
+  options.workers = workers;
+  options.series_max = config.telemetry.prometheus.max_series;
+  options.version = OUTRIGGER_VERSION;
+  return options;
+}
+
+}  // namespace
+
+Server::Server(std::shared_ptr<const config::Config> config)
+    : config_(std::move(config)),
+      started_(loop_.wall_now()),
+      workers_(config_->runtime.workers > 0 ? config_->runtime.workers : auto_workers()),
+      balancers_(upstream::Balancers::built_in()),
+      states_(static_cast<std::uint32_t>(workers_)),
+      metrics_(metrics_options(*config_, workers_)),
+      second_timer_(net::Timer::to<&Server::every_second>(*this)),
+      drain_timer_(net::Timer::to<&Server::wait_for_idle>(*this)) {}
+
+Server::~Server() { stop(); }
+
+Result<std::unique_ptr<Server>> Server::prepare(std::shared_ptr<const config::Config> config) {
+  Signals::block();
+  const config::Log& log = config->telemetry.log;
+  log::configure(level_of(log.level), log.format == "json" ? log::Format::json : log::Format::text);
+  for (const auto& [room, level] : log.levels) log::set_level(room, level_of(level));
+  std::unique_ptr<Server> server(new Server(std::move(config)));
+  for (const auto step : {&Server::load_identity, &Server::compile_first, &Server::open_logs, &Server::open_sockets}) {
+    if (auto done = (*server.*step)(); !done) return done.error();
+  }
+  return server;
+}
+
+Result<void> Server::load_identity() {
+  if (!config_->identity) return {};
+  const config::Identity& identity = *config_->identity;
+  identity_ = std::make_unique<tls::CertStore>(
+      tls::IdentityFiles{identity.cert, identity.key, identity.ca, identity.crl, identity.trust_domain});
+  auto loaded = identity_->reload(loop_.wall_now());
+  if (!loaded) return Error{where(identity.at) + "error: " + loaded.error().message};
+  for (const std::string& warning : identity_->current()->warnings()) log::warn("tls", warning);
+  return {};
+}
+
+Result<void> Server::compile_first() {
+  auto compiled = compile(config_, {}, states_, workers_);
+  if (!compiled) return compiled.error();
+  snapshot_ = std::move(*compiled);
+  return {};
+}
+
+Result<void> Server::open_logs() {
+  auto opened = telemetry::AccessLog::open(config_->telemetry.access_log, workers_, loop_.random().next());
+  if (!opened) return opened.error();
+  access_log_ = std::move(*opened);
+  return {};
+}
+
+Result<void> Server::open_sockets() {
+  sockets_.resize(static_cast<std::size_t>(workers_));
+  const auto open = [this](const config::Address& address, bool inbound, std::size_t index,
+                           const config::Position& at) -> Result<void> {
+    auto sockets = listen_all(address, workers_);
+    if (!sockets) return Error{where(at) + "error: " + sockets.error().message};
+    for (std::size_t i = 0; i < sockets->size(); ++i) sockets_[i].push_back({inbound, index, std::move((*sockets)[i])});
+    return {};
+  };
+  for (std::size_t i = 0; i < config_->inbound.size(); ++i) {
+    if (auto done = open(config_->inbound[i].listen, true, i, config_->inbound[i].at); !done) return done;
+  }
+  for (std::size_t i = 0; i < config_->outbound.size(); ++i) {
+    if (auto done = open(config_->outbound[i].listen, false, i, config_->outbound[i].at); !done) return done;
+  }
+  auto admin = listen_all(config_->admin.listen, 1);
+  if (!admin) return Error{"error: admin port: " + admin.error().message};
+  admin_socket_ = std::move(admin->front());
+  if (config_->telemetry.prometheus.listen) {
+    auto metrics = listen_all(*config_->telemetry.prometheus.listen, 1);
+    if (!metrics) return Error{"error: metrics port: " + metrics.error().message};
+    metrics_socket_ = std::move(metrics->front());
+  }
+  return {};
+}
+
+int Server::run() {
+  SignalHandler& handler = *this;
+  signals_ = std::make_unique<Signals>(loop_, handler);
+  shared_ = std::make_unique<Shared>(balancers_, metrics_, *access_log_, identity_.get(), workers_,
+                                            connections_allowed(config_->runtime));
+  start_workers();
+  fill_book();
+  AdminFacts::Actions actions;
+  actions.quit = [this] { loop_.post([this] { on_signal(SIGTERM); }); };
+  actions.drain_listeners = [this] {
+    for (const auto& thread : shared_->threads) thread->post([](Worker& worker) { worker.drain(); });
+  };
+  facts_ = std::make_unique<AdminFacts>(*shared_, life_, std::move(actions), started_, OUTRIGGER_VERSION);
+  facts_->set_snapshot(snapshot_);
+  collection_ = metrics_.collect([this](telemetry::Scrape& scrape) {
+    collect_facts(scrape, *facts_, *shared_, loop_.wall_now());
+  });
+  std::vector<BackThread::Page> pages;
+  admin::Access access;
+  access.hosts.push_back(config_->admin.listen.host);
+  pages.push_back({std::move(admin_socket_), std::make_unique<admin::AdminHandler>(*facts_, metrics_, access)});
+  if (metrics_socket_.valid()) {
+    pages.push_back({std::move(metrics_socket_),
+                     std::make_unique<admin::MetricsHandler>(metrics_, config_->telemetry.prometheus.path)});
+  }
+  back_ = std::make_unique<BackThread>(std::move(pages));
+  life_.phase = Phase::waiting;
+  every_second();
+  log::info("server", "running", {{"service", config_->node.service},
+                                  {"workers", std::to_string(workers_)},
+                                  {"admin", config_->admin.listen.to_string()}});
+  loop_.run();
+  stop();
+  return exit_code_;
+}
+
+void Server::start_workers() {
+  // All handles first: workers look at one another when a connection comes.
+  for (int i = 0; i < workers_; ++i) shared_->threads.push_back(std::make_unique<WorkerThread>(i, *shared_));
+  for (std::size_t i = 0; i < shared_->threads.size(); ++i) {
+    shared_->threads[i]->start(snapshot_, std::move(sockets_[i]));
+  }
+}
+
+void Server::fill_book() {
+  book_ = std::make_unique<EndpointBook>(
+      loop_, [this](const std::string& key, const std::vector<config::Endpoint>& endpoints) { endpoints_changed(key, endpoints); });
+  for (const auto& [name, service] : config_->services) {
+    std::vector<Registry*> sources;
+    book_->add(name, service.endpoints, sources, {});
+  }
+  for (std::size_t i = 0; i < snapshot_->apps.size(); ++i) book_->add(app_key(i), snapshot_->apps[i].service->endpoints, {}, {});
+  // What needs no look-up holds already; names were left out of the first snapshot.
+  for (const auto& [key, endpoints] : book_->lists()) endpoints_changed(key, endpoints);
+}
+
+void Server::endpoints_changed(const std::string& key, const std::vector<config::Endpoint>& endpoints) {
+  snapshot_ = with_endpoints(*snapshot_, key, endpoints, states_, workers_);
+  if (facts_) facts_->set_snapshot(snapshot_);
+  for (const auto& thread : shared_->threads) {
+    thread->post([snapshot = snapshot_](Worker& worker) { worker.adopt(snapshot); });
+  }
+}
+
+void Server::every_second() {
+  loop_.timers().arm(second_timer_, second);
+  if (life_.phase == Phase::waiting && book_->settled()) life_.phase = Phase::live;
+  if (!identity_ || !identity_->changed_on_disk()) return;
+  const auto reloaded = identity_->reload(loop_.wall_now());
+  if (reloaded) {
+    log::info("tls", "certificates reloaded");
+    for (const std::string& warning : identity_->current()->warnings()) log::warn("tls", warning);
+  } else {
+    log::error("tls", "the new certificates are broken; the old ones stay in force", {{"why", reloaded.error().message}});
+  }
+}
+
+void Server::on_signal(int signal) {
+  switch (signal) {
+    case SIGTERM:
+    case SIGINT:
+      if (life_.phase != Phase::draining) return drain();
+      exit_code_ = 2;
+      return loop_.stop();
+    case SIGQUIT:
+      return loop_.stop();
+    case SIGUSR1:
+      log::reopen();
+      return access_log_->reopen();
+    default:
+      log::warn("server", "this signal has no meaning in this version", {{"signal", std::to_string(signal)}});
+  }
+}
+
+// New connections are still accepted while others may not know yet: they are answered, then closed.
+void Server::drain() {
+  life_.phase = Phase::draining;
+  drain_until_ = loop_.now() + config_->runtime.drain;
+  log::info("server", "draining", {{"for", std::to_string(config_->runtime.drain.count()) + "ms"}});
+  for (const auto& thread : shared_->threads) thread->post([](Worker& worker) { worker.drain(); });
+  loop_.timers().arm(drain_timer_, drain_step);
+}
+
+void Server::wait_for_idle() {
+  bool idle = true;
+  for (const auto& thread : shared_->threads) {
+    const bool quiet = thread->ask<bool>([](Worker& worker) { return worker.idle(); });
+    idle = idle && quiet;
+  }
+  if (idle || loop_.now() >= drain_until_) return loop_.stop();
+  loop_.timers().arm(drain_timer_, drain_step);
+}
+
+// In the order of who uses whom.
+void Server::stop() {
+  back_.reset();
+  collection_ = {};
+  if (shared_) shared_->threads.clear();
+  book_.reset();
+  if (access_log_) access_log_->flush(seconds(1));
+}
+
+}  // namespace outrigger::server

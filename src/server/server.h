@@ -1,0 +1,76 @@
+#pragma once
+
+// The daemon: makes everything from a configuration, runs the main thread's loop (signals, endpoint
+// lists, certificates, life cycle) and takes everything down again. run() returns the exit code.
+//
+//   auto server = Server::prepare(config);      // an Error: nothing was started
+//   return (*server)->run();
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "config/model.h"
+#include "net/event_loop.h"
+#include "server/admin_facts.h"
+#include "server/back_thread.h"
+#include "server/endpoint_book.h"
+#include "server/life.h"
+#include "server/shared.h"
+#include "server/signals.h"
+#include "server/worker_thread.h"
+
+namespace outrigger::server {
+
+class Server final : private SignalHandler {
+ public:
+  // Loads the identity, compiles the snapshot, binds every port. The error is for people.
+  static Result<std::unique_ptr<Server>> prepare(std::shared_ptr<const config::Config> config);
+  ~Server();
+  int run();
+
+ private:
+  explicit Server(std::shared_ptr<const config::Config> config);
+  Result<void> load_identity();
+  Result<void> open_sockets();
+  Result<void> open_logs();
+  Result<void> compile_first();
+  void fill_book();
+  void start_workers();
+  void endpoints_changed(const std::string& key, const std::vector<config::Endpoint>& endpoints);
+  void check_settled();
+  void every_second();
+  void collect(telemetry::Scrape& scrape);
+  void drain();
+  void wait_for_idle();
+  void stop();
+  void on_signal(int signal) override;
+
+  const std::shared_ptr<const config::Config> config_;
+  const WallTime started_;
+  int exit_code_ = 0;
+  int workers_ = 1;
+  net::EventLoop loop_;
+  upstream::Balancers balancers_;
+  upstream::EndpointStates states_;
+  telemetry::Metrics metrics_;
+  std::unique_ptr<telemetry::AccessLog> access_log_;
+  std::unique_ptr<tls::CertStore> identity_;
+  std::unique_ptr<Shared> shared_;
+  Life life_;
+  std::shared_ptr<const Snapshot> snapshot_;
+  std::vector<std::vector<ListenSocket>> sockets_;  // by worker
+  net::Fd admin_socket_;
+  net::Fd metrics_socket_;
+  std::unique_ptr<AdminFacts> facts_;
+  std::unique_ptr<Signals> signals_;
+  std::unique_ptr<EndpointBook> book_;
+  std::unique_ptr<BackThread> back_;
+  telemetry::Metrics::Collection collection_;
+  net::Timer second_timer_;
+  net::Timer drain_timer_;
+  TimePoint drain_until_{};
+};
+
+}  // namespace outrigger::server

@@ -1,0 +1,328 @@
+#include "server/worker.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "server/worker_thread.h"
+#include "tls/permissive.h"
+
+namespace outrigger::server {
+namespace {
+
+using telemetry::Direction;
+
+constexpr Duration untrusted_idle = seconds(60);
+constexpr Duration tcp_idle = hours(1);
+constexpr Duration lag_interval = seconds(1);
+
+tls::AlpnList alpn_for(config::Protocol protocol) {
+  switch (protocol) {
+    case config::Protocol::tcp: return {"outrigger-tcp"};
+    case config::Protocol::auto_: return {"h2", "http/1.1", "outrigger-tcp"};
+    default: return {"h2", "http/1.1"};
+  }
+}
+
+tls::AlpnList alpn_for(upstream::Offer offer) {
+  switch (offer) {
+    case upstream::Offer::http1: return {"http/1.1"};
+    case upstream::Offer::http2: return {"h2"};
+    case upstream::Offer::tcp: return {"outrigger-tcp"};
+    case upstream::Offer::http: break;
+  }
+  return {"h2", "http/1.1"};
+}
+
+}  // namespace
+
+Worker::Context::Context(Worker& w)
+    : WorkerContext(w.loop_, w.h2_memory_, w.shared_.metrics.worker(w.index_).downstream_codec, w.shared_.metrics,
+                    w.shared_.access_log.lane(w.index_), w.index_),
+      worker_(w) {}
+
+proxy::Destination* Worker::Context::find(std::string_view name) {
+  const auto found = worker_.destinations_.find(name);
+  return found == worker_.destinations_.end() ? nullptr : found->second.get();
+}
+
+Worker::Worker(int index, Shared& shared)
+    : index_(index),
+      shared_(shared),
+      identity_(shared.identity != nullptr ? std::make_unique<tls::CertStoreReader>(*shared.identity) : nullptr),
+      client_context_{loop_, h2_memory_, shared.metrics.worker(index).upstream_codec, {}},
+      context_(*this),
+      lag_timer_(net::Timer::to<&Worker::measure>(*this)) {
+  client_context_.limits.raise_for_trusted();
+}
+
+Worker::~Worker() {
+  doors_.clear();
+  // What is still open ends now; its objects retire themselves while the loop is still there.
+  for (auto& incoming : incoming_) incoming.close();
+  for (auto& connection : http_) connection.close();
+  while (!sessions_.empty()) {
+    tcp::Session& session = sessions_.pop_front();
+    session.abort();
+    loop_.retire(std::unique_ptr<net::Retirable>(&session));
+  }
+  loop_.finish();
+  destinations_.clear();
+  apps_.clear();
+}
+
+void Worker::build(const std::shared_ptr<const Snapshot>& snapshot, std::vector<ListenSocket> sockets) {
+  // Clusters first: listeners point to them.
+  for (const ServiceSnapshot& app : snapshot->apps) apps_.push_back(make_destination(Direction::inbound, app));
+  adopt(snapshot);
+  for (ListenSocket& socket : sockets) add_door(*snapshot, std::move(socket));
+  loop_.timers().arm(lag_timer_, lag_interval);
+}
+
+void Worker::adopt(std::shared_ptr<const Snapshot> snapshot) {
+  context_.routing = Pin<proxy::Routing>(snapshot->routing, {});
+  for (const auto& [name, service] : snapshot->services) {
+    auto& destination = destinations_[name];
+    if (!destination) {
+      destination = make_destination(Direction::outbound, service);
+    } else if (destination->cluster->endpoint_set() != service.endpoints) {
+      destination->cluster->update(service.endpoints);
+    }
+  }
+  for (std::size_t i = 0; i < apps_.size(); ++i) {
+    if (apps_[i]->cluster->endpoint_set() != snapshot->apps[i].endpoints) apps_[i]->cluster->update(snapshot->apps[i].endpoints);
+  }
+}
+
+std::unique_ptr<proxy::Destination> Worker::make_destination(Direction direction, const ServiceSnapshot& from) {
+  auto destination = std::make_unique<proxy::Destination>();
+  destination->service = from.service->name;
+  destination->direction = direction;
+  destination->connections = shared_.metrics.connection_series(telemetry::Side::upstream, direction, from.service->name);
+  const upstream::PoolCounters counters{destination->connections->connections(index_),
+                                        shared_.metrics.worker(index_).upstream_tls, destination->connections->pool(index_)};
+  BalancerOptions options;
+  options.seed = loop_.random().next();
+  options.hash = from.service->load_balancer.hash;
+  destination->cluster = std::make_unique<upstream::Cluster>(
+      client_context_, from.service,
+      shared_.balancers.make(upstream::name_of(from.service->load_balancer.policy), options),
+      connector_for(*from.service), from.limits, counters, static_cast<std::uint32_t>(index_));
+  destination->cluster->update(from.endpoints);
+  return destination;
+}
+
+upstream::Connector Worker::connector_for(const config::Service& service) {
+  upstream::Connector connector;
+  connector.connect_timeout = service.connect_timeout;
+  if (service.mtls == config::Mtls::disabled) return connector;
+  const std::string base = service.name.substr(0, service.name.find('/'));
+  auto expected = std::make_shared<const tls::IdMatcher>(
+      service.expect_ids.empty() ? tls::IdMatcher::for_service(base) : *tls::IdMatcher::any_of(service.expect_ids));
+  connector.transport = [this, name = base + ".mesh", expected](upstream::Offer offer) {
+    tls::ClientOptions options;
+    options.server_name = name;
+    options.alpn = alpn_for(offer);
+    options.expected = expected;
+    return identity_->get().client(options);
+  };
+  return connector;
+}
+
+void Worker::add_door(const Snapshot& snapshot, ListenSocket socket) {
+  auto door = std::make_unique<Door>(*this, doors_.size());
+  proxy::Scope& s = door->scope;
+  if (socket.inbound) {
+    set_inbound(*door, snapshot, socket.index);
+  } else {
+    set_outbound(*door, snapshot, socket.index);
+  }
+  door->series = shared_.metrics.connection_series(telemetry::Side::downstream, s.direction, s.name);
+  s.connections = &door->series->connections(index_);
+  s.tls = &shared_.metrics.worker(index_).downstream_tls;
+  door->listener = std::make_unique<net::Listener>(loop_, std::move(socket.fd), *door);
+  doors_.push_back(std::move(door));
+}
+
+void Worker::set_inbound(Door& door, const Snapshot& snapshot, std::size_t index) {
+  const config::Inbound& inbound = snapshot.config->inbound[index];
+  proxy::Scope& scope = door.scope;
+  scope.direction = Direction::inbound;
+  scope.name = inbound.name;
+  scope.protocol = inbound.protocol;
+  scope.destination = apps_[index].get();
+  scope.body_max = inbound.limits.body;
+  for (const std::string& text : inbound.trusted_proxies) {
+    if (auto cidr = proxy::Cidr::parse(text)) scope.trusted_proxies.push_back(*cidr);
+  }
+  door.secure = inbound.mtls != config::Mtls::disabled;
+  door.permissive = inbound.mtls == config::Mtls::permissive;
+  door.tls.alpn = alpn_for(inbound.protocol);
+  // Without strict mTLS anybody may be at the other end.
+  if (inbound.mtls == config::Mtls::strict) {
+    scope.limits.raise_for_trusted();
+  } else {
+    scope.idle_timeout = untrusted_idle;
+  }
+}
+
+void Worker::set_outbound(Door& door, const Snapshot& snapshot, std::size_t index) {
+  const config::Outbound& outbound = snapshot.config->outbound[index];
+  proxy::Scope& scope = door.scope;
+  scope.direction = Direction::outbound;
+  scope.name = outbound.name;
+  if (!outbound.route_by_host) {
+    scope.destination = context_.find(outbound.service);
+    scope.protocol = scope.destination->cluster->service().protocol;
+  }
+  scope.limits.raise_for_trusted();
+}
+
+void Worker::Door::on_accept(net::Fd fd, const net::SocketAddress& peer) {
+  Shared& shared = worker.shared_;
+  if (shared.open_connections() >= shared.connections_max) {
+    shared.connections_refused.fetch_add(1, std::memory_order_relaxed);
+    return;  // closed: at the limit nobody is served better by waiting
+  }
+  WorkerThread* other = shared.less_loaded_than(worker.index_);
+  if (other != nullptr) return other->take(index, std::move(fd), peer);
+  worker.take(index, std::move(fd), peer);
+}
+
+void Worker::take(std::size_t index, net::Fd fd, const net::SocketAddress& peer) {
+  if (index >= doors_.size()) return;
+  Door& door = *doors_[index];
+  proxy::Scope& scope = door.scope;
+  scope.connections->on_opened();
+  shared_.threads[static_cast<std::size_t>(index_)]->count_connection(1);
+  auto connection = std::make_unique<net::Connection>(
+      loop_, std::make_unique<net::SocketChannel>(loop_, std::move(fd), peer), server_transport(door), scope.connection);
+  switch (scope.protocol) {
+    case config::Protocol::tcp: return on_incoming_tcp(scope, std::move(connection));
+    case config::Protocol::auto_: {
+      auto incoming = std::make_unique<proxy::Incoming>(scope, std::move(connection), incoming_owner());
+      incoming_.push_back(*incoming);
+      return incoming.release()->start();
+    }
+    default: return on_incoming_http(scope, std::move(connection));
+  }
+}
+
+std::unique_ptr<net::Transport> Worker::server_transport(const Door& door) {
+  if (!door.secure) return nullptr;
+  auto transport = identity_->get().server(door.tls);
+  if (door.permissive) return std::make_unique<tls::PermissiveTransport>(std::move(transport));
+  return transport;
+}
+
+void Worker::on_incoming_http(proxy::Scope& scope, std::unique_ptr<net::Connection> connection) {
+  auto http = std::make_unique<proxy::HttpConnection>(scope, std::move(connection), http_owner());
+  http_.push_back(*http);
+  http.release()->start();
+  if (draining_) http_.back().drain();
+}
+
+void Worker::on_incoming_tcp(proxy::Scope& scope, std::unique_ptr<net::Connection> connection) {
+  if (scope.destination == nullptr) {
+    gone(scope, *connection, net::CloseReason::aborted);
+    connection->abort(true);
+    return loop_.retire(std::move(connection));
+  }
+  auto session = std::make_unique<tcp::Session>(loop_, *scope.destination->cluster, std::move(connection), tcp_idle, session_owner(), &scope);
+  sessions_.push_back(*session);
+  session.release()->start();
+}
+
+void Worker::on_incoming_closed(proxy::Scope& scope, const net::Connection& connection, net::CloseReason reason) {
+  gone(scope, connection, reason);
+}
+
+void Worker::on_http_connection_done(proxy::HttpConnection& connection, net::CloseReason reason) {
+  gone(connection.scope(), connection.connection(), reason);
+}
+
+void Worker::on_session_done(tcp::Session& session, const tcp::SessionReport& report) {
+  auto& scope = *static_cast<proxy::Scope*>(session.context());
+  gone(scope, session.downstream(), report.downstream_closed);
+  if (!context_.access_log.enabled()) return;
+  telemetry::AccessRecord record;
+  record.time = loop_.wall_now() - std::chrono::duration_cast<microseconds>(report.duration);
+  record.direction = scope.direction;
+  record.service = scope.destination->service;
+  record.endpoint = report.endpoint;
+  record.flag = report.flag;
+  record.bytes_in = report.bytes_in;
+  record.bytes_out = report.bytes_out;
+  record.duration = report.duration;
+  record.attempts = report.attempts;
+  record.protocol_in = "tcp";
+  record.protocol_out = "tcp";
+  if (session.downstream().secure()) {
+    const net::HandshakeInfo& info = session.downstream().transport()->info();
+    record.peer = info.peer_identity;
+    record.tls_version = info.version;
+  }
+  context_.access_log.write(record);
+}
+
+// The books of a downstream connection, whatever it spoke.
+void Worker::gone(proxy::Scope& scope, const net::Connection& connection, net::CloseReason reason) {
+  scope.connections->on_closed(reason);
+  scope.connections->received_bytes.add(connection.bytes_read());
+  scope.connections->sent_bytes.add(connection.bytes_written());
+  shared_.threads[static_cast<std::size_t>(index_)]->count_connection(-1);
+  const net::Transport* transport = connection.transport();
+  if (transport == nullptr) return;
+  if (reason == net::CloseReason::handshake_timeout) {
+    scope.tls->on_ended(TlsCells::timeout, "");
+  } else if (reason == net::CloseReason::handshake_failed) {
+    scope.tls->on_ended(transport->failure(), "");
+    log::debug("tls", "handshake failed", {{"listener", scope.name}, {"peer", connection.peer_address()}, {"why", transport->failure_text()}});
+  } else if (connection.was_open()) {
+    scope.tls->on_ended(net::TlsFailure::none, transport->info().version);
+  }
+}
+
+void Worker::drain() {
+  draining_ = true;
+  for (auto at = http_.begin(); at != http_.end();) {
+    proxy::HttpConnection& connection = *at;
+    ++at;
+    connection.drain();
+  }
+}
+
+void Worker::stop_listening() {
+  for (auto& door : doors_) door->listener.reset();
+}
+
+void Worker::measure() {
+  auto& metrics = shared_.metrics.worker(index_);
+  metrics.loop_lag.record(static_cast<std::uint64_t>(loop_.take_longest_turn() / microseconds(1)));
+  metrics.buffer_bytes.set(static_cast<std::int64_t>(loop_.buffers().bytes_in_use()));
+  loop_.timers().arm(lag_timer_, lag_interval);
+}
+
+ClusterStats Worker::cluster_stats() const {
+  ClusterStats stats;
+  const auto add = [&stats](const std::string& name, const upstream::Cluster& cluster) {
+    auto& hosts = stats[name];
+    for (std::size_t i = 0; i < cluster.endpoints().size(); ++i) {
+      HostStats host;
+      host.address = cluster.endpoints()[i].value.address.to_string();
+      if (const upstream::Host* known = cluster.host_at(i)) {
+        host.active = known->active.value();
+        host.requests = known->requests.value();
+        host.failures = known->failures.value();
+        host.connections = known->connections();
+        host.latency = cluster.expected_latency(i);
+      }
+      hosts.push_back(std::move(host));
+    }
+  };
+  for (const auto& [name, destination] : destinations_) add(name, *destination->cluster);
+  for (const auto& app : apps_) add(app->service + " (app)", *app->cluster);
+  return stats;
+}
+
+}  // namespace outrigger::server

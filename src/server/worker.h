@@ -1,0 +1,109 @@
+#pragma once
+
+// One worker: its loop, listening sockets, connections, clusters and pools. Made, run and destroyed on
+// its own thread by a WorkerThread, which is what other threads hold. build() composes it in one place.
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "net/event_loop.h"
+#include "net/listener.h"
+#include "proxy/http_connection.h"
+#include "proxy/incoming.h"
+#include "proxy/scope.h"
+#include "server/shared.h"
+#include "server/snapshot.h"
+#include "tcp/session.h"
+
+namespace outrigger::server {
+
+// One endpoint as a worker sees it, for the admin pages.
+struct HostStats {
+  std::string address;
+  std::int64_t active = 0;
+  std::uint64_t requests = 0;
+  std::uint64_t failures = 0;
+  std::size_t connections = 0;
+  Duration latency{};  // what the balancer expects
+};
+using ClusterStats = std::map<std::string, std::vector<HostStats>>;
+
+class Worker final : private proxy::HttpConnectionOwner, private tcp::SessionOwner, private proxy::IncomingOwner {
+ public:
+  Worker(int index, Shared& shared);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  net::EventLoop& loop() { return loop_; }
+  // Composes everything; before the loop runs.
+  void build(const std::shared_ptr<const Snapshot>& snapshot, std::vector<ListenSocket> sockets);
+  void adopt(std::shared_ptr<const Snapshot> snapshot);
+  // Open connections take no new requests and close when they are done; new ones are still accepted,
+  // served once and closed, since others may not know yet.
+  void drain();
+  void stop_listening();
+  // Accepted here or by another worker.
+  void take(std::size_t door, net::Fd fd, const net::SocketAddress& peer);
+  ClusterStats cluster_stats() const;
+  // Nothing is going on any more: no connections, no sessions.
+  bool idle() { return incoming_.empty() && http_.empty() && sessions_.empty(); }
+
+ private:
+  struct Context final : proxy::WorkerContext {
+    explicit Context(Worker& w);
+    proxy::Destination* find(std::string_view name) override;
+    Worker& worker_;
+  };
+  // One listener on this worker: its socket and what its connections need to know.
+  struct Door final : net::ListenerHandler {
+    Door(Worker& w, std::size_t i) : worker(w), index(i), scope(w.context_) {}
+    void on_accept(net::Fd fd, const net::SocketAddress& peer) override;
+    Worker& worker;
+    std::size_t index;
+    proxy::Scope scope;
+    bool secure = false;
+    bool permissive = false;
+    tls::ServerOptions tls;
+    std::shared_ptr<telemetry::ConnectionSeries> series;
+    std::unique_ptr<net::Listener> listener;
+  };
+
+  proxy::HttpConnectionOwner& http_owner() { return *this; }
+  proxy::IncomingOwner& incoming_owner() { return *this; }
+  tcp::SessionOwner& session_owner() { return *this; }
+  void add_door(const Snapshot& snapshot, ListenSocket socket);
+  void set_inbound(Door& door, const Snapshot& snapshot, std::size_t index);
+  void set_outbound(Door& door, const Snapshot& snapshot, std::size_t index);
+  std::unique_ptr<proxy::Destination> make_destination(telemetry::Direction direction, const ServiceSnapshot& from);
+  upstream::Connector connector_for(const config::Service& service);
+  std::unique_ptr<net::Transport> server_transport(const Door& door);
+  void gone(proxy::Scope& scope, const net::Connection& connection, net::CloseReason reason);
+  void measure();
+
+  void on_http_connection_done(proxy::HttpConnection& connection, net::CloseReason reason) override;
+  void on_session_done(tcp::Session& session, const tcp::SessionReport& report) override;
+  void on_incoming_http(proxy::Scope& scope, std::unique_ptr<net::Connection> connection) override;
+  void on_incoming_tcp(proxy::Scope& scope, std::unique_ptr<net::Connection> connection) override;
+  void on_incoming_closed(proxy::Scope& scope, const net::Connection& connection, net::CloseReason reason) override;
+
+  const int index_;
+  Shared& shared_;
+  net::EventLoop loop_;
+  http::H2Memory h2_memory_;
+  std::unique_ptr<tls::CertStoreReader> identity_;
+  upstream::ClientContext client_context_;
+  Context context_;
+  std::map<std::string, std::unique_ptr<proxy::Destination>, std::less<>> destinations_;
+  std::vector<std::unique_ptr<proxy::Destination>> apps_;  // by inbound listener
+  std::vector<std::unique_ptr<Door>> doors_;
+  IntrusiveList<proxy::Incoming> incoming_;
+  IntrusiveList<proxy::HttpConnection> http_;
+  IntrusiveList<tcp::Session> sessions_;
+  net::Timer lag_timer_;
+  bool draining_ = false;
+};
+
+}  // namespace outrigger::server

@@ -1,0 +1,87 @@
+#include "server/worker_thread.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <string>
+
+namespace outrigger::server {
+
+int Shared::open_connections() const {
+  int sum = 0;
+  for (const auto& thread : threads) sum += thread->open_connections();
+  return sum;
+}
+
+WorkerThread* Shared::less_loaded_than(int index) const {
+  if (threads.size() < 2) return nullptr;
+  const int mine = threads[static_cast<std::size_t>(index)]->open_connections();
+  WorkerThread* least = nullptr;
+  int fewest = mine;
+  for (const auto& thread : threads) {
+    if (thread->open_connections() < fewest) {
+      least = thread.get();
+      fewest = thread->open_connections();
+    }
+  }
+  // With many connections the kernel's spread is good enough; a hand-over costs a wake-up.
+  constexpr int few = 64;
+  const int tolerated = mine <= few ? 0 : mine / 8;
+  return mine - fewest > tolerated ? least : nullptr;
+}
+
+WorkerThread::~WorkerThread() {
+  stop();
+  join();
+}
+
+void WorkerThread::start(std::shared_ptr<const Snapshot> snapshot, std::vector<ListenSocket> sockets) {
+  std::promise<void> ready;
+  std::future<void> waiting = ready.get_future();
+  thread_ = std::thread([this, snapshot = std::move(snapshot), sockets = std::move(sockets), &ready]() mutable {
+    run(snapshot, std::move(sockets), ready);
+  });
+  pthread_setname_np(thread_.native_handle(), ("worker-" + std::to_string(index_)).c_str());
+  waiting.wait();
+}
+
+void WorkerThread::run(const std::shared_ptr<const Snapshot>& snapshot, std::vector<ListenSocket> sockets,
+                       std::promise<void>& ready) {
+  Worker worker(index_, shared_);
+  worker.build(snapshot, std::move(sockets));
+  {
+    const std::lock_guard lock(mutex_);
+    worker_ = &worker;
+  }
+  ready.set_value();
+  worker.loop().run();
+  const std::lock_guard lock(mutex_);
+  worker_ = nullptr;
+}
+
+void WorkerThread::post(std::function<void(Worker&)> function) {
+  const std::lock_guard lock(mutex_);
+  if (worker_ == nullptr) return;
+  worker_->loop().post([worker = worker_, function = std::move(function)] { function(*worker); });
+}
+
+void WorkerThread::take(std::size_t door, net::Fd fd, const net::SocketAddress& peer) {
+  // std::function wants to be copied; the descriptor has one owner all the same.
+  auto shared = std::make_shared<net::Fd>(std::move(fd));
+  count_connection(1);  // at once, so that the next one goes elsewhere
+  post([this, door, shared, peer](Worker& worker) {
+    worker.take(door, std::move(*shared), peer);
+    count_connection(-1);  // take() has counted it
+  });
+}
+
+void WorkerThread::stop() {
+  const std::lock_guard lock(mutex_);
+  if (worker_ != nullptr) worker_->loop().stop();
+}
+
+void WorkerThread::join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+}  // namespace outrigger::server

@@ -1,0 +1,164 @@
+#include "tcp/session.h"
+
+#include <utility>
+
+namespace outrigger::tcp {
+
+Session::Session(net::Loop& loop, upstream::Cluster& cluster,
+                 std::unique_ptr<net::Connection> downstream, Duration idle_timeout, SessionOwner& owner, void* context)
+    : loop_(loop),
+      cluster_(cluster),
+      owner_(owner),
+      context_(context),
+      idle_timeout_(idle_timeout),
+      down_(*this),
+      up_(*this),
+      idle_timer_(net::Timer::to<&Session::on_idle>(*this)),
+      started_at_(loop.now()),
+      moved_at_(loop.now()) {
+  down_.connection = std::move(downstream);
+}
+
+Session::~Session() {
+  abort();
+}
+
+void Session::start() {
+  loop_.timers().arm(idle_timer_, idle_timeout_);
+  if (down_.connection->open()) {
+    down_.connection->set_handler(down_);
+    opened(down_);
+  } else {
+    down_.connection->start(down_);
+  }
+}
+
+void Session::opened(Side& side) {
+  side.is_open = true;
+  if (&side == &down_) return connect();
+  moved_at_ = loop_.now();
+  if (down_.is_open) down_.connection->redeliver();
+  // The client may have finished sending while we connected.
+  if (down_.connection->input_ended() && down_.connection->kept_input().empty())
+    up_.connection->end_output();
+}
+
+void Session::connect() {
+  for (;;) {
+    if (!permit_) permit_ = cluster_.breaker().connections.try_take();
+    if (permit_) chosen_ = cluster_.choose(tried_);
+    if (!chosen_) {
+      if (report_.flag == Flag::none) report_.flag = permit_ ? Flag::UH : Flag::UO;
+      return down_.connection->kill(true);
+    }
+    tried_.push_back(chosen_.identity);
+    report_.endpoint = chosen_.host->name();
+    ++report_.attempts;
+    int error = 0;
+    auto retired = std::move(up_.connection);
+    if (retired) loop_.retire(std::move(retired));
+    up_.connection =
+        cluster_.connector().connect(loop_, chosen_.host->address(), upstream::Offer::tcp, error);
+    if (up_.connection) break;
+    report_endpoint(Outcome::Kind::failed);
+    report_.flag = Flag::UF;
+    if (tried_.size() >= connect_tries) return down_.connection->kill(true);
+  }
+  cluster_.counters().connections.on_opened();
+  up_.connection->start(up_, true, cluster_.connector().connect_timeout);
+}
+
+std::size_t Session::forward(Side& from, std::string_view bytes) {
+  Side& to = other(from);
+  if (!to.is_open) return 0;  // kept until the other side is there
+  moved_at_ = loop_.now();
+  (&from == &down_ ? report_.bytes_in : report_.bytes_out) += bytes.size();
+  to.connection->write_through(bytes);
+  if (to.connection->above_high()) from.connection->pause_reading(true);
+  if (from.connection->input_ended()) to.connection->end_output();
+  return bytes.size();
+}
+
+void Session::Side::on_drained() {
+  session.other(*this).connection->pause_reading(false);
+}
+
+void Session::input_ended(Side& side) {
+  Side& to = other(side);
+  if (to.is_open && side.connection->kept_input().empty()) to.connection->end_output();
+}
+
+void Session::closed(Side& side, net::CloseReason reason) {
+  const bool was_open = std::exchange(side.is_open, false);
+  if (&side == &up_) {
+    cluster_.counters().connections.on_closed(reason);
+    if (!was_open) return upstream_failed(reason);
+    report_endpoint(reason == net::CloseReason::peer_reset ? Outcome::Kind::failed
+                                                           : Outcome::Kind::answered);
+    if (reason == net::CloseReason::peer_reset && report_.flag == Flag::none)
+      report_.flag = Flag::UC;
+  } else {
+    report_.downstream_closed = reason;
+    if (reason == net::CloseReason::peer_reset && report_.flag == Flag::none)
+      report_.flag = Flag::DC;
+  }
+  Side& rest = other(side);
+  if (!rest.connection || (!rest.is_open && (&rest == &down_ || !rest.connection->connecting())))
+    return done();
+  // A reset is passed on as a reset: what was cut short must look cut short.
+  if (!rest.is_open || reason == net::CloseReason::peer_reset ||
+      reason == net::CloseReason::aborted) {
+    rest.connection->kill(true);
+  } else {
+    rest.connection->finish();
+  }
+}
+
+void Session::upstream_failed(net::CloseReason reason) {
+  report_endpoint(Outcome::Kind::failed);
+  if (!down_.is_open) return done();
+  report_.flag = reason == net::CloseReason::connect_timeout ? Flag::UT : Flag::UF;
+  if (tried_.size() >= connect_tries) return down_.connection->kill(true);
+  connect();
+}
+
+void Session::report_endpoint(Outcome::Kind kind) {
+  if (!chosen_) return;
+  Outcome outcome;
+  outcome.kind = kind;
+  outcome.status = kind == Outcome::Kind::answered ? 200 : 0;
+  outcome.latency = loop_.now() - started_at_;
+  cluster_.finished(chosen_, outcome);
+  chosen_ = {};
+}
+
+void Session::on_idle() {
+  const Duration quiet = loop_.now() - moved_at_;
+  if (quiet < idle_timeout_) {
+    loop_.timers().arm(idle_timer_, idle_timeout_ - quiet);
+    return;
+  }
+  report_.flag = Flag::SI;
+  down_.connection->kill(false);
+}
+
+void Session::abort() {
+  if (finished_) return;
+  finished_ = true;
+  idle_timer_.cancel();
+  if (down_.connection) down_.connection->abort(true);
+  if (up_.connection) up_.connection->abort(true);
+  report_endpoint(Outcome::Kind::cancelled);
+  permit_.release();
+}
+
+void Session::done() {
+  if (finished_) return;
+  report_.duration = loop_.now() - started_at_;
+  abort();
+  unlink();
+  owner_.on_session_done(*this, report_);
+  loop_.retire(std::unique_ptr<net::Retirable>(this));
+}
+
+}  // namespace outrigger::tcp

@@ -1,0 +1,138 @@
+#pragma once
+
+// The access log: workers format lines into rings of their own, one thread writes them out. A disk
+// that is full or a pipe that nobody reads fills the rings; lines are dropped then, and counted,
+// and no request waits.
+//
+// Owned by the server. Workers use their lanes; everything else is for any thread. Destroying it
+// writes what is there, for as long as the target takes it, and ends the thread; no lane may be
+// used any more by then.
+//
+//   auto log = AccessLog::open(config.telemetry.access_log, workers, seed);
+//   log.value()->lane(worker).write(record);
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "base/metric_cells.h"
+#include "base/random.h"
+#include "base/result.h"
+#include "config/model.h"
+#include "net/socket.h"
+#include "telemetry/access_record.h"
+#include "telemetry/byte_ring.h"
+#include "telemetry/scrape.h"
+
+namespace outrigger::telemetry {
+
+class AccessLog;
+
+// One worker's end; that worker's thread only. Owned by the log.
+class AccessLogLane {
+ public:
+  AccessLogLane(AccessLog& log, std::size_t ring_bytes, std::uint64_t seed);
+
+  // Whether any record could be written: false with `path: none`, so that nobody gathers its
+  // fields.
+  bool enabled() const;
+  // Formats and queues the line, if sampling or `always` says so. No allocation, never blocks.
+  void write(const AccessRecord& record);
+
+ private:
+  friend class AccessLog;
+  bool chosen(const AccessRecord& record);
+
+  AccessLog& log_;
+  ByteRing ring_;
+  Random random_;
+  std::unique_ptr<char[]> scratch_;
+  Counter lines_;
+  Counter dropped_;
+};
+
+class AccessLog {
+ public:
+  static constexpr std::size_t ring_bytes_default = 256 * 1024;
+
+  // Opens the target; an error tells why that failed. `path: none` starts no thread.
+  static Result<std::unique_ptr<AccessLog>> open(const config::AccessLog& options, int lanes,
+                                                 std::uint64_t seed,
+                                                 std::size_t ring_bytes = ring_bytes_default);
+  AccessLog(const AccessLog&) = delete;
+  AccessLog& operator=(const AccessLog&) = delete;
+  ~AccessLog();
+
+  // REQUIRES: 0 <= worker < lanes
+  AccessLogLane& lane(int worker);
+  const config::AccessLog& options() const { return options_; }
+  bool enabled() const { return enabled_; }
+
+  // The file has been moved away: the writer opens it anew by its name before the next line. When
+  // that fails it goes on with the old one and says so in the log.
+  void reopen();
+  // Waits until all lines queued before are written or lost; false when that took longer than
+  // `wait`.
+  bool flush(Duration wait);
+  // Adds the lines written and dropped.
+  void collect(Scrape& scrape) const;
+  std::uint64_t dropped() const;
+
+ private:
+  friend class AccessLogLane;
+  // Whether the writer must be told that there is something to write.
+  enum class Sleep : std::uint8_t {
+    awake,
+    napping,  // looks again soon by itself, unless a ring runs half full before
+    idle,
+  };
+  static constexpr int nap_millis = 20;
+  // How long a blocked target is waited for once the log is being closed.
+  static constexpr int give_up_millis = 500;
+
+  AccessLog(config::AccessLog options, int lanes, std::uint64_t seed, std::size_t ring_bytes);
+  Result<void> open_target();
+  void wake_if_asleep(const ByteRing& ring);
+  void wake();
+
+  // The writer thread.
+  void run();
+  bool drain_all();
+  void write_piece(std::string_view piece, ByteRing& ring);
+  std::size_t write_some(std::string_view bytes);
+  bool wait_writable();
+  void lose(std::string_view bytes, int error);
+  void reopen_target();
+  void sleep(bool nap);
+
+  const config::AccessLog options_;
+  const bool enabled_;
+  std::vector<std::unique_ptr<AccessLogLane>> lanes_;
+  net::Fd file_;  // of a file target; the standard streams are not ours to close
+  int target_ = -1;
+  bool regular_ = false;
+  // Independent facts about what went wrong, for lines to stay whole.
+  bool in_line_ = false;       // the last byte out was not a line's end
+  bool newline_owed_ = false;  // the rest of that line is lost
+  bool skipping_ = false;      // up to the end of a line whose beginning is lost
+  bool failing_ = false;       // the last write failed; said so already
+  bool gave_up_ = false;       // the log is being closed and the target does not move
+  net::Fd event_;
+  std::atomic<Sleep> sleep_{Sleep::awake};
+  std::atomic<bool> stop_{false};
+  std::atomic<bool> reopen_{false};
+  std::atomic<std::uint64_t> write_failed_{0};
+  std::mutex flush_mutex_;
+  std::condition_variable flushed_;
+  std::uint64_t flushes_asked_ = 0;
+  std::uint64_t flushes_done_ = 0;
+  std::thread thread_;
+};
+
+}  // namespace outrigger::telemetry

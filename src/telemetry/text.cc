@@ -1,0 +1,72 @@
+#include "telemetry/text.h"
+
+#include <cmath>
+#include <cstdint>
+
+namespace outrigger::telemetry {
+namespace {
+
+bool in(unsigned char byte, unsigned char low, unsigned char high) {
+  return byte >= low && byte <= high;
+}
+
+}  // namespace
+
+std::size_t utf8_length(std::string_view text) {
+  const auto at = [text](std::size_t i) {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : static_cast<unsigned char>(0);
+  };
+  const unsigned char first = at(0);
+  if (first < 0x80) return 1;
+  if (in(first, 0xc2, 0xdf)) return in(at(1), 0x80, 0xbf) ? 2 : 0;
+  if (in(first, 0xe0, 0xef)) {
+    const unsigned char low = first == 0xe0 ? 0xa0 : 0x80;
+    const unsigned char high = first == 0xed ? 0x9f : 0xbf;
+    return in(at(1), low, high) && in(at(2), 0x80, 0xbf) ? 3 : 0;
+  }
+  if (in(first, 0xf0, 0xf4)) {
+    const unsigned char low = first == 0xf0 ? 0x90 : 0x80;
+    const unsigned char high = first == 0xf4 ? 0x8f : 0xbf;
+    return in(at(1), low, high) && in(at(2), 0x80, 0xbf) && in(at(3), 0x80, 0xbf) ? 4 : 0;
+  }
+  return 0;
+}
+
+void append_label_value(std::string& out, std::string_view text) {
+  while (!text.empty()) {
+    std::size_t length = 1;
+    if (const char c = text.front(); c == '\\' || c == '"') {
+      out += '\\';
+      out += c;
+    } else if (c == '\n') {
+      out += "\\n";
+    } else if (length = utf8_length(text); length > 0) {
+      out.append(text.substr(0, length));
+    } else {
+      length = 1;
+      out += "\xef\xbf\xbd";
+    }
+    text.remove_prefix(length);
+  }
+}
+
+void append_number(std::string& out, double value) {
+  constexpr double exact_max = 9007199254740992.0;  // 2^53
+  if (std::isnan(value)) {
+    out += "NaN";
+  } else if (std::isinf(value)) {
+    out += value > 0 ? "+Inf" : "-Inf";
+  } else if (std::abs(value) < exact_max && value == std::floor(value)) {
+    append_integer(out, static_cast<std::int64_t>(value));
+  } else {
+    // The shorter of the two forms would be "5e-04"; people and dashboards expect "0.0005".
+    const bool plain = std::abs(value) >= 1e-6 && std::abs(value) < exact_max;
+    std::array<char, 48> digits{};
+    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value,
+                                   plain ? std::chars_format::fixed : std::chars_format::scientific)
+                         .ptr;
+    out.append(digits.data(), static_cast<std::size_t>(end - digits.data()));
+  }
+}
+
+}  // namespace outrigger::telemetry

@@ -1,0 +1,52 @@
+#include "tls/permissive.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace outrigger::tls {
+namespace {
+
+constexpr char handshake_record = 22;
+
+}  // namespace
+
+net::Transport::State PermissiveTransport::state() const {
+  switch (kind_) {
+    case Kind::unknown: return State::handshaking;
+    case Kind::clear: return State::established;
+    case Kind::tls: break;
+  }
+  return tls_->state();
+}
+
+void PermissiveTransport::handshake(std::string_view& in, net::Buffer& out) {
+  if (kind_ == Kind::unknown) {
+    if (in.empty()) return;
+    kind_ = in.front() == handshake_record ? Kind::tls : Kind::clear;
+  }
+  if (kind_ == Kind::tls) tls_->handshake(in, out);
+}
+
+std::size_t PermissiveTransport::open(std::string_view& in, std::span<char> plain, net::Buffer& out) {
+  if (!clear()) return tls_->open(in, plain, out);
+  const std::size_t n = std::min(in.size(), plain.size());
+  std::memcpy(plain.data(), in.data(), n);
+  in.remove_prefix(n);
+  return n;
+}
+
+bool PermissiveTransport::seal(std::string_view plain, net::Buffer& out) {
+  if (!clear()) return tls_->seal(plain, out);
+  out.append(plain);
+  return true;
+}
+
+void PermissiveTransport::close_notify(net::Buffer& out) {
+  if (!clear()) tls_->close_notify(out);
+}
+
+void PermissiveTransport::go_idle() {
+  if (!clear()) tls_->go_idle();
+}
+
+}  // namespace outrigger::tls

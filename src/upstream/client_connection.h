@@ -1,0 +1,83 @@
+#pragma once
+
+// One connection to an endpoint with its client codec. Owned by its Pool; the worker's thread. It
+// connects, shakes hands, learns by ALPN which protocol is spoken, then carries streams until it
+// retires (GOAWAY, Connection: close, errors, idleness) and dies through Loop::retire().
+
+#include <memory>
+#include <optional>
+
+#include "base/intrusive_list.h"
+#include "http/codec.h"
+#include "http/connection_wire.h"
+#include "http/h2_allocator.h"
+#include "net/connection.h"
+#include "policy/breaker.h"
+#include "upstream/connector.h"
+
+namespace outrigger::upstream {
+
+class Pool;
+
+// What every client connection of a worker shares.
+struct ClientContext {
+  net::Loop& loop;
+  http::H2Memory& h2_memory;
+  http::CodecCounters& codec_counters;
+  http::CodecLimits limits;
+};
+
+class ClientConnection final : public net::Retirable,
+                               public ListLink<ClientConnection>,
+                               private net::ConnectionHandler,
+                               private http::ClientEvents {
+ public:
+  enum class State {
+    connecting,  // until the transport is open
+    ready,       // streams may be opened while capacity() > 0
+    retiring,    // open streams go on, no new ones
+    closed,
+  };
+
+  ClientConnection(Pool& pool, ClientContext& context, std::unique_ptr<net::Connection> connection, Offer offer, policy::Permit permit);
+  ~ClientConnection() override;
+
+  void start(Duration connect_timeout);
+  State state() const { return state_; }
+  bool http2() const { return codec_ && codec_->version() == http::Version::http2; }
+  std::size_t open_streams() const { return codec_ ? codec_->open_streams() : 0; }
+  std::size_t capacity() const { return state_ == State::ready ? codec_->capacity() : 0; }
+  // Streams opened so far: the next one is on a reused connection when this is not zero.
+  std::uint64_t streams_opened() const { return streams_opened_; }
+  // REQUIRES: capacity() > 0. Send the head before returning to the loop.
+  http::Stream& open_stream(http::StreamSink& sink);
+  TimePoint idle_since() const { return idle_since_; }
+  const net::Connection& connection() const { return *connection_; }
+  net::CloseReason close_reason() const { return close_reason_; }
+  // No new streams; closes when the open ones are done.
+  void drain();
+
+ private:
+  friend class Pool;
+  void on_open() override;
+  std::size_t on_bytes(std::string_view bytes) override;
+  void on_end_of_input() override;
+  void on_drained() override;
+  void on_closed(net::CloseReason reason) override;
+  void on_capacity() override;
+  void on_retiring() override;
+
+  Pool& pool_;
+  ClientContext& context_;
+  std::unique_ptr<net::Connection> connection_;
+  http::ConnectionWire wire_;
+  std::unique_ptr<http::ClientCodec> codec_;
+  const Offer offer_;
+  policy::Permit permit_;
+  State state_ = State::connecting;
+  net::CloseReason close_reason_ = net::CloseReason::aborted;
+  std::uint64_t streams_opened_ = 0;
+  TimePoint idle_since_{};
+};
+
+}  // namespace outrigger::upstream

@@ -1,0 +1,123 @@
+#include "upstream/cluster.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/check.h"
+
+namespace outrigger::upstream {
+namespace {
+
+net::SocketAddress address_of(const config::Address& address) {
+  if (!address.is_unix) return net::SocketAddress::ip(address.host, address.port);
+  auto local = net::SocketAddress::unix_path(address.host);
+  return local ? *local : net::SocketAddress();
+}
+
+Duration since_epoch(TimePoint t) { return t.time_since_epoch(); }
+
+}  // namespace
+
+Cluster::Cluster(ClientContext& context, std::shared_ptr<const config::Service> service,
+                 std::unique_ptr<LoadBalancer> balancer, Connector connector, std::shared_ptr<ServiceLimits> limits,
+                 const PoolCounters& counters, std::uint32_t worker)
+    : context_(context),
+      service_(std::move(service)),
+      connector_(std::move(connector)),
+      limits_(std::move(limits)),
+      breaker_(limits_->breaker),
+      retry_budget_(service_->retry.budget, limits_->retry_floor),
+      counters_(counters),
+      worker_(worker),
+      balancer_(std::move(balancer)) {}
+
+Cluster::~Cluster() = default;
+
+void Cluster::update(std::shared_ptr<const EndpointSet> endpoints) {
+  balancer_->update(endpoints->balanced(), since_epoch(context_.loop.now()));
+  eligible_.reset(endpoints->size());
+  hosts_.assign(endpoints->size(), nullptr);
+  std::unordered_map<std::uint64_t, std::unique_ptr<Host>> kept;
+  for (std::uint32_t i = 0; i < endpoints->size(); ++i) {
+    const EndpointInfo& info = (*endpoints)[i];
+    if (info.state->draining()) eligible_.set(i, false);
+    const auto known = by_identity_.find(info.identity);
+    if (known == by_identity_.end()) continue;
+    known->second->update(info.value);
+    hosts_[i] = known->second.get();
+    kept.insert(by_identity_.extract(known));
+  }
+  for (auto& [identity, host] : by_identity_) {
+    host->drain();
+    departed_.push_back(std::move(host));
+  }
+  by_identity_ = std::move(kept);
+  endpoints_ = std::move(endpoints);
+  drop_departed();
+}
+
+// Hosts are made when first chosen: most workers never call most endpoints of a large mesh.
+Host* Cluster::host_of(std::uint32_t index) {
+  if (hosts_[index] != nullptr) return hosts_[index];
+  const EndpointInfo& info = (*endpoints_)[index];
+  auto host = std::make_unique<Host>(info, address_of(info.value.address));
+  hosts_[index] = host.get();
+  by_identity_.emplace(info.identity, std::move(host));
+  return hosts_[index];
+}
+
+Cluster::Chosen Cluster::choose(std::span<const std::uint64_t> tried, std::optional<std::uint64_t> hash) {
+  if (!endpoints_ || endpoints_->empty()) return {};
+  // Attempts remember identities, since indexes change with the set.
+  std::array<std::uint32_t, 8> tried_indexes{};
+  std::size_t count = 0;
+  for (const std::uint64_t identity : tried) {
+    const auto index = endpoints_->find(identity);
+    if (index && count < tried_indexes.size()) tried_indexes[count++] = *index;
+  }
+  const Duration now = since_epoch(context_.loop.now());
+  PickContext context;
+  context.now = now;
+  context.eligible = eligible_.view();
+  context.tried = std::span(tried_indexes.data(), count);
+  context.hash = hash;
+  const auto index = balancer_->pick(context);
+  if (!index) return {};
+  Chosen chosen;
+  chosen.host = host_of(*index);
+  chosen.identity = chosen.host->identity();
+  chosen.ticket = balancer_->started(*index, now);
+  chosen.host->active.add();
+  chosen.host->requests.add();
+  chosen.host->state().load().add(worker_);
+  return chosen;
+}
+
+void Cluster::finished(const Chosen& chosen, const Outcome& outcome) {
+  check(chosen.host != nullptr, "finished() without a chosen endpoint");
+  balancer_->finished(chosen.ticket, outcome, since_epoch(context_.loop.now()));
+  chosen.host->active.sub();
+  chosen.host->state().load().sub(worker_);
+  if (outcome.is_failure()) chosen.host->failures.add();
+  if (!departed_.empty()) context_.loop.at_turn_end(*this);
+}
+
+void Cluster::drop_departed() {
+  std::erase_if(departed_, [](const std::unique_ptr<Host>& host) { return host->idle(); });
+}
+
+Duration Cluster::expected_latency(std::size_t index) const {
+  return balancer_->expected_latency(static_cast<std::uint32_t>(index), since_epoch(context_.loop.now()));
+}
+
+void Cluster::drain() {
+  for (auto& [identity, host] : by_identity_) host->drain();
+}
+
+std::size_t Cluster::connections() const {
+  std::size_t sum = 0;
+  for (const auto& [identity, host] : by_identity_) sum += host->connections();
+  return sum;
+}
+
+}  // namespace outrigger::upstream

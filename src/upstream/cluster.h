@@ -1,0 +1,100 @@
+#pragma once
+
+// A service as one worker calls it: its endpoints, the balancer that chooses among them, their
+// pools and the breaker's permits. Owned by the worker; its thread. Updated from newer snapshots
+// while requests run; hosts that have left are kept until their last stream is done.
+//
+//   admit_request()            -> a permit, or the breaker is open
+//   choose(tried, hash)        -> an endpoint; pool(host, offer).acquire(ticket) gives a connection
+//   to it finished(chosen, outcome)  exactly once for each chosen one; release_request()
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "config/model.h"
+#include "outrigger/load_balancer.h"
+#include "policy/breaker.h"
+#include "policy/retry_budget.h"
+#include "upstream/counters.h"
+#include "upstream/endpoint_set.h"
+#include "upstream/host.h"
+
+namespace outrigger::upstream {
+
+// What a service's clusters on all workers share. Outlives them.
+struct ServiceLimits {
+  ServiceLimits(const config::Breaker& config, std::uint32_t workers) : breaker(config, workers) {}
+  policy::SharedBreaker breaker;
+  policy::RetryFloor retry_floor;
+};
+
+class Cluster final : private net::TurnHook {
+ public:
+  Cluster(ClientContext& context, std::shared_ptr<const config::Service> service,
+          std::unique_ptr<LoadBalancer> balancer, Connector connector, std::shared_ptr<ServiceLimits> limits, const PoolCounters& counters,
+          std::uint32_t worker);
+  ~Cluster();
+  Cluster(const Cluster&) = delete;
+  Cluster& operator=(const Cluster&) = delete;
+
+  const config::Service& service() const { return *service_; }
+  bool secure() const { return connector_.secure(); }
+  const Connector& connector() const { return connector_; }
+  const PoolCounters& counters() const { return counters_; }
+  policy::Breaker& breaker() { return breaker_; }
+  policy::RetryBudget& retry_budget() { return retry_budget_; }
+
+  // A newer set of endpoints. Hosts that are in both keep their pools and averages.
+  void update(std::shared_ptr<const EndpointSet> endpoints);
+  const EndpointSet& endpoints() const { return *endpoints_; }
+  const std::shared_ptr<const EndpointSet>& endpoint_set() const { return endpoints_; }
+  // The worker's view of endpoint `index` of the newest set; null when it has never been called.
+  const Host* host_at(std::size_t index) const { return hosts_[index]; }
+  std::size_t connections() const;
+  // What the balancer expects of endpoint `index`; 0 is no expectation.
+  Duration expected_latency(std::size_t index) const;
+  // No new requests come: idle connections close, busy ones finish.
+  void drain();
+
+  struct Chosen {
+    Host* host = nullptr;
+    std::uint64_t identity = 0;
+    LoadBalancer::Ticket ticket;
+    explicit operator bool() const { return host != nullptr; }
+  };
+  // An endpoint, other than those tried while others are eligible; none when there is none.
+  Chosen choose(std::span<const std::uint64_t> tried,
+                               std::optional<std::uint64_t> hash = {});
+  // `now - started` is the latency that counts.
+  void finished(const Chosen& chosen, const Outcome& outcome);
+  Pool& pool(Host& host, Offer offer) {
+    return host.pool(offer, context_, connector_, breaker_, counters_);
+  }
+
+ private:
+  Host* host_of(std::uint32_t index);
+  void on_turn_end() override { drop_departed(); }
+  void drop_departed();
+
+  ClientContext& context_;
+  std::shared_ptr<const config::Service> service_;
+  Connector connector_;
+  std::shared_ptr<ServiceLimits> limits_;
+  policy::Breaker breaker_;
+  policy::RetryBudget retry_budget_;
+  const PoolCounters counters_;
+  const std::uint32_t worker_;
+  std::unique_ptr<LoadBalancer> balancer_;
+  std::shared_ptr<const EndpointSet> endpoints_;
+  std::unordered_map<std::uint64_t, std::unique_ptr<Host>> by_identity_;
+  std::vector<Host*> hosts_;                     // by index in the set
+  Eligibility eligible_;
+  std::vector<std::unique_ptr<Host>> departed_;  // withdrawn, streams still open
+};
+
+}  // namespace outrigger::upstream

@@ -1,0 +1,142 @@
+#pragma once
+
+// A service's endpoints: the immutable set that a snapshot holds, and the state of each endpoint
+// that outlives sets.
+//
+// An EndpointSet is made on the back thread from what the configuration and the registries say,
+// shared as `shared_ptr<const EndpointSet>` and adopted by workers one by one. EndpointStates hands
+// out one EndpointState per identity; a state lives as long as any set (or anybody else) holds it,
+// so that an ejection or the load is not forgotten because a list was delivered again.
+//
+//   EndpointStates states(workers);
+//   auto set = EndpointSet::make("orders", endpoints, {.expect_ids = ...}, states);
+//   balancer.update(set->balanced(), now);      // keep `set` until the next update
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/time.h"
+#include "config/model.h"
+#include "outrigger/load_balancer.h"
+
+namespace outrigger::upstream {
+
+// What is known about one endpoint across snapshots and workers: the one mutable thing that const
+// sets point to. Any thread; all fields are independent of one another.
+class EndpointState {
+ public:
+  EndpointState(std::uint64_t identity, std::uint32_t workers)
+      : identity_(identity), load_(workers) {}
+
+  std::uint64_t identity() const { return identity_; }
+  EndpointLoad& load() { return load_; }
+  const EndpointLoad& load() const { return load_; }
+
+  // Ejected by outlier detection until then (loop time); TimePoint{} is not ejected.
+  TimePoint ejected_until() const { return TimePoint(Duration(ejected_until_.load(relaxed))); }
+  void eject_until(TimePoint t) { ejected_until_.store(t.time_since_epoch().count(), relaxed); }
+  // How often it was ejected in a row; the next ejection lasts that much longer.
+  std::uint32_t ejections() const { return ejections_.load(relaxed); }
+  void set_ejections(std::uint32_t n) { ejections_.store(n, relaxed); }
+  // An operator takes it out: no new requests, open ones go on.
+  bool draining() const { return draining_.load(relaxed); }
+  void set_draining(bool draining) { draining_.store(draining, relaxed); }
+
+ private:
+  static constexpr auto relaxed = std::memory_order_relaxed;
+  const std::uint64_t identity_;
+  std::atomic<Duration::rep> ejected_until_{0};
+  std::atomic<std::uint32_t> ejections_{0};
+  std::atomic<bool> draining_{false};
+  EndpointLoad load_;
+};
+
+// Interns states by identity. Any thread, behind a lock: for whoever makes sets, never on the
+// request path. Outlives nothing: states live on by themselves.
+class EndpointStates {
+ public:
+  explicit EndpointStates(std::uint32_t workers) : workers_(workers) {}
+
+  // The state of that identity, made when there is none.
+  std::shared_ptr<EndpointState> get(std::uint64_t identity);
+  // Without making one; null when nobody holds it.
+  std::shared_ptr<EndpointState> find(std::uint64_t identity) const;
+  // States somebody holds. Linear.
+  std::size_t alive() const;
+
+ private:
+  void sweep();
+
+  const std::uint32_t workers_;
+  mutable std::mutex mutex_;
+  std::unordered_map<std::uint64_t, std::weak_ptr<EndpointState>> states_;
+  std::size_t sweep_at_ = 1024;
+};
+
+// The identity of an endpoint: a 64-bit hash of service, address and the identities its peer may
+// present. The same in every worker, process and release. An endpoint whose expected identities
+// change is a new one: what was learnt belongs to somebody else.
+std::uint64_t identity_of(std::string_view service, const config::Address& address,
+                          std::span<const std::string> expect_ids);
+
+struct EndpointInfo {
+  config::Endpoint value;
+  std::uint64_t identity = 0;
+  std::shared_ptr<EndpointState> state;  // never null
+};
+
+class EndpointSet {
+ public:
+  // Of endpoints with one address (two registries may list the same) the first stays. Those of
+  // weight 0 are left out: they are there, but want no traffic.
+  static std::shared_ptr<const EndpointSet> make(std::string_view service,
+                                                 std::vector<config::Endpoint> endpoints,
+                                                 std::span<const std::string> expect_ids,
+                                                 EndpointStates& states);
+  EndpointSet(const EndpointSet&) = delete;
+  EndpointSet& operator=(const EndpointSet&) = delete;
+
+  std::size_t size() const { return endpoints_.size(); }
+  bool empty() const { return endpoints_.empty(); }
+  const EndpointInfo& operator[](std::size_t i) const { return endpoints_[i]; }
+  std::span<const EndpointInfo> endpoints() const { return endpoints_; }
+  auto begin() const { return endpoints_.begin(); }
+  auto end() const { return endpoints_.end(); }
+  // The same, in the same order, as balancers take them. Lives as long as the set.
+  std::span<const BalancedEndpoint> balanced() const { return balanced_; }
+  // The index of an identity. Linear: for admin actions.
+  std::optional<std::uint32_t> find(std::uint64_t identity) const;
+
+ private:
+  EndpointSet() = default;
+
+  std::vector<EndpointInfo> endpoints_;
+  std::vector<BalancedEndpoint> balanced_;
+};
+
+// Which endpoints of a set may be picked, kept by a worker beside its balancer: the words that
+// EligibleSet reads. Changed on ejection, return, drain and health; read by every pick.
+class Eligibility {
+ public:
+  // `count` endpoints, all eligible.
+  void reset(std::size_t count);
+  void set(std::uint32_t index, bool eligible);
+  bool get(std::uint32_t index) const { return view()(index); }
+  std::size_t eligible() const { return eligible_; }
+  std::size_t size() const { return count_; }
+  EligibleSet view() const { return EligibleSet(words_); }
+
+ private:
+  std::vector<std::uint64_t> words_;
+  std::size_t count_ = 0;
+  std::size_t eligible_ = 0;
+};
+
+}  // namespace outrigger::upstream

@@ -1,0 +1,291 @@
+#include "upstream/pool.h"
+
+#include <cstring>
+#include <utility>
+
+#include "base/check.h"
+
+namespace outrigger::upstream {
+namespace {
+
+constexpr Duration sweep_interval = seconds(10);
+
+std::string describe(const net::Connection& connection, net::CloseReason reason) {
+  if (connection.transport() != nullptr && reason == net::CloseReason::handshake_failed) {
+    const std::string text = connection.transport()->failure_text();
+    if (!text.empty()) return text;
+  }
+  if (connection.error() != 0) return std::strerror(connection.error());
+  return net::to_string(reason);
+}
+
+ConnectFailure failure_of(net::CloseReason reason) {
+  switch (reason) {
+    case net::CloseReason::connect_timeout:
+    case net::CloseReason::handshake_timeout:
+      return ConnectFailure::timeout;
+    case net::CloseReason::handshake_failed:
+    case net::CloseReason::tls_failed:
+      return ConnectFailure::handshake;
+    default:
+      return ConnectFailure::refused;
+  }
+}
+
+}  // namespace
+
+void PoolTicket::leave() {
+  if (pool_ != nullptr) pool_->ticket_left(*this);
+}
+
+Pool::Pool(ClientContext& context, const Connector& connector, policy::Breaker& breaker, const PoolCounters& counters, const net::SocketAddress& address, Offer offer)
+    : context_(context),
+      connector_(connector),
+      breaker_(breaker),
+      counters_(counters),
+      address_(address),
+      offer_(offer),
+      speaks_(offer == Offer::http1   ? Speaks::http1
+              : offer == Offer::http2 ? Speaks::http2
+                                      : Speaks::unknown),
+      sweep_timer_(net::Timer::to<&Pool::sweep>(*this)) {}
+
+Pool::~Pool() {
+  check(waiting_.empty(), "a pool dies with requests waiting");
+  for (List* list : {&connecting_, &idle_, &sharing_, &busy_}) {
+    while (!list->empty()) {
+      counters_.connections.on_closed(net::CloseReason::aborted);
+      context_.loop.retire(std::unique_ptr<net::Retirable>(&list->pop_front()));
+    }
+  }
+}
+
+Pool::Grant Pool::acquire(PoolTicket& ticket) {
+  if (waiting_.empty()) {
+    if (ClientConnection* ready = find_ready()) {
+      counters_.pool.hits.add();
+      return {ready, false};
+    }
+  }
+  ticket.permit_ = breaker_.pending.try_take();
+  if (!ticket.permit_) {
+    counters_.pool.overflows.add();
+    return {};
+  }
+  counters_.pool.misses.add();
+  counters_.pool.pending.add();
+  ticket.pool_ = this;
+  waiting_.push_back(ticket);
+  ++waiting_count_;
+  open_for_waiting();
+  if (connection_count_ == 0 && connect_error_ == 0) {
+    // Not even one connection is allowed.
+    ticket.leave();
+    return {};
+  }
+  return {nullptr, true};
+}
+
+ClientConnection* Pool::find_ready() {
+  if (!idle_.empty()) {
+    ClientConnection& warmest = idle_.pop_front();
+    busy_.push_back(warmest);
+    return &warmest;
+  }
+  ClientConnection* least = nullptr;
+  for (ClientConnection& connection : sharing_) {
+    if (connection.capacity() == 0) continue;
+    if (connection.open_streams() < crowded) return &connection;
+    if (least == nullptr || connection.open_streams() < least->open_streams()) least = &connection;
+  }
+  // All are crowded: this request takes the least crowded one, later ones find a new one.
+  if (least != nullptr && connecting_count_ == 0 && may_open()) open_connection();
+  return least;
+}
+
+bool Pool::may_open() const {
+  if (draining_ && connection_count_ > 0) return false;
+  if (speaks_ == Speaks::http1) return true;
+  // What is spoken shows at the first connection; then HTTP/2 connections are opened one by one.
+  if (connecting_count_ > 0) return false;
+  return speaks_ == Speaks::unknown || sharing_count_ < http2_connections_max;
+}
+
+void Pool::open_for_waiting() {
+  while (connecting_count_ < waiting_count_ && connect_error_ == 0 && may_open()) {
+    const std::size_t before = connecting_count_;
+    open_connection();
+    if (connecting_count_ == before) return;
+  }
+}
+
+void Pool::open_connection() {
+  policy::Permit permit = breaker_.connections.try_take();
+  if (!permit) {
+    counters_.pool.overflows.add();
+    return;
+  }
+  int error = 0;
+  auto connection = connector_.connect(context_.loop, address_, offer_, error);
+  if (!connection) {
+    connect_error_ = error;
+    context_.loop.at_turn_end(*this);
+    return;
+  }
+  auto client = std::make_unique<ClientConnection>(*this, context_, std::move(connection), offer_, std::move(permit));
+  ++connecting_count_;
+  ++connection_count_;
+  counters_.connections.on_opened();
+  if (!sweep_timer_.armed()) context_.loop.timers().arm(sweep_timer_, sweep_interval);
+  // The lists own their connections: what leaves the last one is retired in connection_closed().
+  ClientConnection& started = *client.release();
+  connecting_.push_back(started);
+  started.start(connector_.connect_timeout);
+}
+
+void Pool::count_handshake(const net::Connection& connection, net::CloseReason reason) {
+  const net::Transport* transport = connection.transport();
+  if (transport == nullptr) return;
+  if (reason == net::CloseReason::handshake_failed)
+    counters_.tls.on_ended(transport->failure(), "");
+  if (reason == net::CloseReason::handshake_timeout) counters_.tls.on_ended(TlsCells::timeout, "");
+}
+
+void Pool::connection_ready(ClientConnection& connection) {
+  if (const net::Transport* transport = connection.connection().transport()) {
+    counters_.tls.on_ended(net::TlsFailure::none, transport->info().version);
+  }
+  connection.unlink();
+  --connecting_count_;
+  if (connection.http2()) {
+    speaks_ = Speaks::http2;
+    sharing_.push_back(connection);
+    ++sharing_count_;
+  } else {
+    speaks_ = Speaks::http1;
+    idle_.push_front(connection);
+  }
+  if (draining_ && waiting_.empty()) connection.drain();
+  // More may be needed now that it shows what is spoken.
+  context_.loop.at_turn_end(*this);
+}
+
+void Pool::connection_has_capacity(ClientConnection& connection) {
+  if (!connection.http2()) {
+    connection.unlink();
+    idle_.push_front(connection);
+    if (draining_ && waiting_.empty()) return connection.drain();
+  }
+  if (!waiting_.empty()) context_.loop.at_turn_end(*this);
+}
+
+void Pool::connection_retiring(ClientConnection& connection) {
+  if (connection.http2()) --sharing_count_;
+  connection.unlink();
+  busy_.push_back(connection);
+  if (!waiting_.empty()) context_.loop.at_turn_end(*this);
+}
+
+void Pool::connection_closed(ClientConnection& connection, ClientConnection::State before) {
+  const bool was_connecting = before == ClientConnection::State::connecting;
+  if (was_connecting) --connecting_count_;
+  if (before == ClientConnection::State::ready && connection.http2()) --sharing_count_;
+  connection.unlink();
+  --connection_count_;
+  counters_.connections.on_closed(connection.close_reason());
+  counters_.connections.received_bytes.add(connection.connection().bytes_read());
+  counters_.connections.sent_bytes.add(connection.connection().bytes_written());
+  connection.permit_.release();
+  context_.loop.retire(std::unique_ptr<net::Retirable>(&connection));
+  if (was_connecting) {
+    const ConnectFailure failure = failure_of(connection.close_reason());
+    count_handshake(connection.connection(), connection.close_reason());
+    // With others established the endpoint lives: only one waiter pays for this failure.
+    const bool alive = connection_count_ > connecting_count_;
+    fail_waiting(alive ? 1 : waiting_count_, failure,
+                 describe(connection.connection(), connection.close_reason()));
+  }
+  if (!waiting_.empty()) context_.loop.at_turn_end(*this);
+}
+
+void Pool::on_turn_end() {
+  if (connect_error_ != 0) {
+    const int error = std::exchange(connect_error_, 0);
+    fail_waiting(waiting_count_, ConnectFailure::refused, std::strerror(error));
+  }
+  serve();
+}
+
+void Pool::serve() {
+  while (!waiting_.empty()) {
+    ClientConnection* ready = find_ready();
+    if (ready == nullptr) break;
+    take_first_waiting().on_pool_ready(*ready);
+    if (!ready->http2() && ready->open_streams() == 0 &&
+        ready->state() == ClientConnection::State::ready) {
+      // The waiter did not want it any more.
+      connection_has_capacity(*ready);
+    }
+  }
+  open_for_waiting();
+}
+
+PoolTicket& Pool::take_first_waiting() {
+  PoolTicket& ticket = waiting_.front();
+  ticket_left(ticket);
+  return ticket;
+}
+
+void Pool::ticket_left(PoolTicket& ticket) {
+  static_cast<ListLink<PoolTicket>&>(ticket).unlink();
+  ticket.pool_ = nullptr;
+  --waiting_count_;
+  counters_.pool.pending.sub();
+  ticket.permit_.release();
+}
+
+void Pool::fail_waiting(std::size_t count, ConnectFailure failure, const std::string& detail) {
+  // A failed waiter may queue here again; only those that wait now are told.
+  for (; count > 0 && !waiting_.empty(); --count)
+    take_first_waiting().on_pool_failure(failure, detail);
+}
+
+void Pool::drain() {
+  draining_ = true;
+  if (!waiting_.empty()) return;
+  for (List* list : {&idle_, &sharing_, &connecting_}) {
+    List draining;
+    draining.take_all(*list);
+    while (!draining.empty()) {
+      ClientConnection& connection = draining.pop_front();
+      list->push_back(connection);
+      connection.drain();
+    }
+  }
+}
+
+void Pool::sweep() {
+  const TimePoint oldest = context_.loop.now() - idle_timeout;
+  // The coldest HTTP/1 connections are at the back.
+  while (!idle_.empty() && idle_.back().idle_since() <= oldest) {
+    ClientConnection& connection = idle_.pop_back();
+    busy_.push_back(connection);
+    connection.drain();
+  }
+  List unused;
+  for (auto at = sharing_.begin(); at != sharing_.end();) {
+    ClientConnection& connection = *at;
+    ++at;
+    if (connection.open_streams() > 0 || connection.idle_since() > oldest) continue;
+    connection.unlink();
+    unused.push_back(connection);
+  }
+  while (!unused.empty()) {
+    ClientConnection& connection = unused.pop_front();
+    sharing_.push_back(connection);
+    connection.drain();
+  }
+  if (connection_count_ > 0) context_.loop.timers().arm(sweep_timer_, sweep_interval);
+}
+
+}  // namespace outrigger::upstream

@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+"""What a call costs, beside nginx, HAProxy, nghttpx and a bare relay, in one run on one machine.
+
+Load, proxy, origin, all on loopback: the proxy alone on one CPU, load and origin on the other. The
+figure is proxy CPU microseconds per request by the scheduler's account, over all processes of the
+proxy; it does not depend on which of the three is the bottleneck. Every proxy takes its turn in every
+round, after a warm-up; what counts is the ratio to the best peer round by round, its median and
+quartiles. A round with a wrong answer, a short body or a socket error is void.
+"""
+import argparse
+import json
+import os
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import idle
+import loads
+import machine
+import proxies
+import report
+from proxies import Hop
+
+ORIGIN, FIRST, SECOND = 18080, 19001, 19002
+MESH = (Hop(FIRST, SECOND, to_tls=True, to_h2=True), Hop(SECOND, ORIGIN, listen_tls=True, listen_h2=True))
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    what: str
+    hops: tuple
+    load: object
+    path: str = '/1k'
+    options: dict = field(default_factory=dict)
+    half_of: str = ''  # offered at half the rate of the slowest peer in that scenario
+
+
+SCENARIOS = {s.name: s for s in (
+    Scenario('h1', 'HTTP/1.1 keep-alive, 1 KiB answers, 64 connections', (Hop(FIRST, ORIGIN),), loads.wrk, options=dict(connections=64)),
+    Scenario('h1_16k', 'the same with 16 KiB answers', (Hop(FIRST, ORIGIN),), loads.wrk, '/16k', dict(connections=64)),
+    Scenario('h2c_h1', 'HTTP/2 in (8 connections of 32 streams), HTTP/1.1 out', (Hop(FIRST, ORIGIN, listen_h2c=True),), loads.h2load,
+             options=dict(connections=8, streams=32)),
+    Scenario('mesh', 'HTTP/1.1, a sidecar, HTTP/2 over mTLS, a sidecar, HTTP/1.1; both summed', MESH, loads.wrk, options=dict(connections=64)),
+    Scenario('mtls_h1', 'the same with HTTP/1.1 between the sidecars', (Hop(FIRST, SECOND, to_tls=True), Hop(SECOND, ORIGIN, listen_tls=True)),
+             loads.wrk, options=dict(connections=64)),
+    Scenario('tcp_rr', 'opaque TCP, small messages, 64 connections', (Hop(FIRST, ORIGIN, tcp=True),), loads.wrk, options=dict(connections=64)),
+    Scenario('tcp_bulk', 'opaque TCP, 1 MiB answers, 16 connections', (Hop(FIRST, ORIGIN, tcp=True),), loads.wrk, '/1m', dict(connections=16)),
+    Scenario('connect', 'a new client connection for each request', (Hop(FIRST, ORIGIN),), loads.ab, options=dict(connections=32)),
+    Scenario('h1_half', 'h1 at half the rate of the slowest peer', (Hop(FIRST, ORIGIN),), loads.h2load,
+             options=dict(connections=64, rate=20_000), half_of='h1'),
+    Scenario('mesh_half', 'mesh at half the rate of the slowest peer', MESH, loads.h2load, options=dict(connections=64, rate=10_000), half_of='mesh'),
+)}
+QUICK = ['h1', 'h2c_h1', 'mesh', 'tcp_rr']
+
+
+class Bench:
+    def __init__(self, arguments, directory, log):
+        self.arguments, self.directory, self.log = arguments, directory, log
+        binary = arguments.binary
+        known = [proxies.Outrigger(binary), proxies.Floor(), proxies.Haproxy(), proxies.Nginx(), proxies.Nghttpx()]
+        self.proxies = [p for p in known if p.name in arguments.proxy]
+
+    def round(self, proxy, scenario, options):
+        """One turn of one proxy: a dictionary of figures, or of the reason why there are none."""
+        try:
+            running = proxies.start(proxy, self.directory, scenario.hops, self.log)
+            if running is None:
+                return None
+        except RuntimeError as error:
+            return {'error': str(error)}
+        url = f'http://127.0.0.1:{scenario.hops[0].listen}{scenario.path}'
+        try:
+            scenario.load(url, self.arguments.warm_up, **options)
+            pids = [pid for one in running for pid in one.pids()]
+            before = machine.cpu_microseconds(pids)
+            result = scenario.load(url, self.arguments.seconds, **options)
+            spent = machine.cpu_microseconds(pids) - before
+            return {'us': spent / max(result.requests, 1), 'rate': result.rate, 'p50': result.p50, 'p99': result.p99, 'bad': result.bad,
+                    'rss_kib': machine.rss_of_all(pids)}
+        except Exception as error:  # a generator that failed says so in its own words
+            return {'error': f'{type(error).__name__}: {error}'[:300]}
+        finally:
+            for one in running:
+                one.stop()
+
+    def measure(self, scenario, done):
+        options = dict(scenario.options)
+        if scenario.half_of in done:
+            slowest = report.slowest_peer(done[scenario.half_of])
+            if slowest:
+                options['rate'] = int(slowest / 2)
+        rounds = {p.name: [] for p in self.proxies}
+        for _ in range(self.arguments.rounds):
+            for proxy in self.proxies:
+                rounds[proxy.name].append(self.round(proxy, scenario, options))
+        return {'what': scenario.what, 'options': {k: v for k, v in options.items()}, 'rounds': rounds}
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(prog='./dev bench', description=__doc__.split('\n\n')[0])
+    parser.add_argument('--quick', action='store_true', help=f'one short round of {", ".join(QUICK)}; about a minute')
+    parser.add_argument('--scenario', nargs='*', choices=list(SCENARIOS), metavar='NAME', help=', '.join(SCENARIOS))
+    parser.add_argument('--proxy', nargs='*', default=['outrigger', 'floor', 'haproxy', 'nginx', 'nghttpx'], metavar='NAME')
+    parser.add_argument('--seconds', type=int, help='of measuring in a round (4)')
+    parser.add_argument('--rounds', type=int, help='(7)')
+    parser.add_argument('--idle', type=int, nargs='?', const=3000, metavar='N', help='memory of N idle connections (3000) too')
+    parser.add_argument('--strace', action='store_true', help='count the system calls of 10,000 requests too')
+    parser.add_argument('--json', metavar='FILE')
+    parser.add_argument('--report', action='store_true', help='write the figures into docs/benchmarks.md')
+    parser.add_argument('--binary', default=str(machine.ROOT / 'build/release/bin/outrigger'), help='the daemon to measure')
+    chosen = parser.parse_args(arguments)
+    chosen.scenario = chosen.scenario if chosen.scenario is not None else QUICK if chosen.quick else list(SCENARIOS)
+    chosen.rounds = chosen.rounds or (1 if chosen.quick else 7)
+    chosen.seconds = chosen.seconds or (1 if chosen.quick else 4)
+    chosen.warm_up = 1
+    return chosen
+
+
+def main():
+    arguments = parse(sys.argv[1:])
+    if os.cpu_count() < 2:
+        sys.exit('two CPUs are needed: one for the proxy, one for load and origin')
+    if 'outrigger' in arguments.proxy and not Path(arguments.binary).exists():
+        sys.exit(f'{arguments.binary} is not built')
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
+    directory = Path(tempfile.mkdtemp(prefix='outrigger-bench-'))
+    directory.chmod(0o755)
+    found = {'machine': machine.describe(), 'versions': proxies.versions(arguments.binary), 'commit': machine.commit(),
+             'date': time.strftime('%Y-%m-%d'), 'command': './dev bench ' + ' '.join(sys.argv[1:]),
+             'seconds': arguments.seconds, 'rounds': arguments.rounds, 'scenarios': {}}
+    with open(directory / 'log', 'w') as log:
+        origin = None
+        try:
+            proxies.make_certificates(directory)
+            origin = proxies.start_origin(directory, ORIGIN, log)
+            bench = Bench(arguments, directory, log)
+            print(report.heading(found), flush=True)
+            for name in arguments.scenario:
+                found['scenarios'][name] = bench.measure(SCENARIOS[name], found['scenarios'])
+                print(report.scenario_text(name, found['scenarios'][name]), flush=True)
+            if arguments.idle:
+                found['idle'] = idle.measure(bench.proxies, directory, log, FIRST, ORIGIN, arguments.idle)
+                print(report.idle_text(found['idle']), flush=True)
+            if arguments.strace:
+                found['strace'] = idle.system_calls(proxies.Outrigger(arguments.binary), directory, log,
+                                                    [SCENARIOS[n] for n in ('h1', 'h2c_h1', 'mesh')])
+                print(report.strace_text(found['strace']), flush=True)
+        finally:
+            if origin:
+                origin.stop()
+            if arguments.json:
+                Path(arguments.json).write_text(json.dumps(found, indent=1) + '\n')
+            shutil.rmtree(directory, ignore_errors=True)
+    if arguments.report:
+        report.write(machine.ROOT / 'docs/benchmarks.md', found)
+    sys.exit(0 if all(report.valid(s['rounds'].get('outrigger', [])) or 'outrigger' not in arguments.proxy
+                      for s in found['scenarios'].values()) else 1)
+
+
+if __name__ == '__main__':
+    main()

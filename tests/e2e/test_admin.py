@@ -1,0 +1,207 @@
+"""The admin port, the metrics and the access log."""
+import json
+import subprocess
+import threading
+
+from harness import DOMAIN, Case, Client, fetch, find_tool, free_port, main, needs
+
+
+class Admin(Case):
+    def setUp(self):
+        super().setUp()
+        self.app = self.origin()
+        self.log = self.directory / 'access.log'
+        self.caller_, self.callee_ = self.pair(self.app.port, log=self.log)
+        for _ in range(3):
+            self.assertEqual(fetch(self.caller_.port, '/path?secret=1').status, 200)
+
+    def test_ready(self):
+        self.assertEqual(self.caller_.get('/ready')[0], 200)
+
+    def test_pages(self):
+        for path in ('/server_info', '/stats', '/stats?format=json', '/stats/prometheus', '/stats?format=prometheus', '/clusters',
+                     '/clusters?format=json', '/listeners', '/certs', '/config_dump', '/help'):
+            status, headers, body = self.caller_.get(path)
+            self.assertEqual(status, 200, path)
+            self.assertTrue(body, path)
+            self.assertEqual(headers['x-content-type-options'], 'nosniff', path)
+
+    def test_json_is_json(self):
+        for path in ('/server_info', '/stats?format=json', '/clusters?format=json', '/config_dump', '/certs'):
+            self.caller_.json(path)
+
+    def test_server_info(self):
+        info = self.caller_.json('/server_info')
+        self.assertIn('0.1.0', json.dumps(info))
+        self.assertIn('web', json.dumps(info))
+
+    def test_clusters_and_listeners(self):
+        text = self.caller_.get('/clusters')[2]
+        self.assertIn('orders', text)
+        self.assertIn(f'127.0.0.1:{self.callee_.port}', text)
+        self.assertIn(f'127.0.0.1:{self.caller_.port}', self.caller_.get('/listeners')[2])
+        self.assertIn(f'127.0.0.1:{self.callee_.port}', self.callee_.get('/listeners')[2])
+
+    def test_certificates_without_keys(self):
+        self.assertIn(f'spiffe://{DOMAIN}/web', self.caller_.get('/certs')[2])
+        for path in ('/certs', '/config_dump', '/server_info'):
+            self.assertNotIn('PRIVATE KEY', self.caller_.get(path)[2])
+
+    def test_stats_filter(self):
+        text = self.caller_.get('/stats?filter=requests_total')[2]
+        self.assertTrue(text.strip())
+        for line in text.strip().splitlines():
+            self.assertIn('requests_total', line)
+
+    def test_get_never_changes_anything(self):
+        for path in ('/quitquitquit', '/logging', '/healthcheck/fail', '/healthcheck/ok', '/drain_listeners', '/reset_counters'):
+            self.assertEqual(self.caller_.get(path)[0], 405, path)
+        self.assertEqual(self.caller_.post('/stats')[0], 405)
+        self.assertTrue(self.caller_.running())
+
+    def test_an_unknown_path_gets_a_list(self):
+        status, _, body = self.caller_.get('/nothing')
+        self.assertEqual(status, 404)
+        self.assertIn('/stats', body)
+
+    def test_foreign_host_and_origin(self):
+        for headers in ({'Host': 'evil.example'}, {'Host': f'evil.example:{self.caller_.admin}'}):
+            self.assertEqual(self.caller_.get('/stats', headers)[0], 403, headers)
+        for headers in ({'Origin': 'http://evil.example'}, {'Origin': 'null'}, {'Sec-Fetch-Site': 'cross-site'}):
+            self.assertEqual(self.caller_.ask('POST', '/logging?level=debug', headers)[0], 403, headers)
+        for host in ('localhost', '127.0.0.1'):
+            self.assertEqual(self.caller_.get('/stats', {'Host': f'{host}:{self.caller_.admin}'})[0], 200)
+
+    def test_health_switch(self):
+        self.assertEqual(self.caller_.post('/healthcheck/fail')[0], 200)
+        self.assertEqual(self.caller_.get('/ready')[0], 503)
+        self.assertEqual(self.caller_.post('/healthcheck/ok')[0], 200)
+        self.assertEqual(self.caller_.get('/ready')[0], 200)
+
+    def test_logging_levels(self):
+        self.assertEqual(self.caller_.post('/logging?level=debug')[0], 200)
+        self.assertIn('debug', self.caller_.post('/logging')[2])
+        self.assertEqual(self.caller_.post('/logging?level=nonsense')[0], 400)
+
+    def test_malformed_requests_get_an_answer(self):
+        for data in (b'GARBAGE\r\n\r\n', b'GET / HTTP/1.1\r\n\r\n', b'GET /' + b'x' * 100_000 + b' HTTP/1.1\r\n\r\n'):
+            with Client(self.caller_.admin) as client:
+                try:
+                    client.send(data)
+                    answer = client.read()
+                except OSError:
+                    answer = None
+                self.assertTrue(answer is None or 400 <= answer.status < 500, data[:40])
+        self.assertEqual(self.caller_.get('/ready')[0], 200)
+
+    def test_counts_are_right(self):
+        for daemon, direction in ((self.caller_, 'outbound'), (self.callee_, 'inbound')):
+            self.assertEqual(daemon.metric('outrigger_requests_total', direction=direction, status='200'), 3)
+            self.assertEqual(daemon.metric('outrigger_request_duration_seconds_count', direction=direction), 3)
+            self.assertEqual(daemon.metric('outrigger_requests_active', direction=direction), 0)
+
+    def test_no_raw_path_or_address_in_a_label(self):
+        for daemon in (self.caller_, self.callee_):
+            text = daemon.get('/stats/prometheus')[2]
+            self.assertNotIn('/path', text)
+            self.assertNotIn('secret', text)
+
+    @needs('promtool')
+    def test_promtool(self):
+        with Client(self.caller_.port) as client:
+            for method in ('GET', 'POST', 'HEAD'):
+                client.request(method, '/')
+        for daemon in (self.caller_, self.callee_):
+            text = daemon.get('/stats/prometheus')[2]
+            run = subprocess.run([find_tool('promtool'), 'check', 'metrics'], input=text, capture_output=True, text=True, timeout=60)
+            self.assertEqual((run.returncode, run.stdout + run.stderr), (0, ''))
+
+    def test_scrapes_beside_traffic(self):
+        stop, bad = threading.Event(), []
+
+        def load():
+            with Client(self.caller_.port) as client:
+                while not stop.is_set():
+                    if client.request('GET', '/').status != 200:
+                        bad.append(1)
+        threads = [threading.Thread(target=load) for _ in range(4)]
+        for t in threads:
+            t.start()
+        for _ in range(50):
+            self.caller_.series()
+            self.caller_.get('/clusters?format=json')
+        stop.set()
+        for t in threads:
+            t.join()
+        self.assertEqual(bad, [])
+
+    def lines(self):
+        return self.log.read_text().splitlines() if self.log.exists() else []
+
+    def test_access_log_json(self):
+        self.eventually(3, lambda: len(self.lines()), 'lines in the access log')
+        for line in self.lines():
+            entry = json.loads(line)
+            self.assertEqual((entry['method'], entry['path'], entry['status'], entry['service'], entry['direction']),
+                             ('GET', '/path', 200, 'orders', 'outbound'))
+            self.assertNotIn('secret', line)
+            self.assertGreaterEqual(entry['duration_ms'], 0)
+            self.assertEqual(entry['endpoint'], f'127.0.0.1:{self.callee_.port}')
+            self.assertTrue(entry['request_id'])
+
+    def test_access_log_survives_hostile_values(self):
+        with Client(self.caller_.port) as client:
+            client.send(b'GET /"\\\xc3\xa9%0a HTTP/1.1\r\nhost: orders\r\nx-request-id: a"b\\c\r\n\r\n')
+            client.read()
+        self.eventually(4, lambda: len(self.lines()), 'lines in the access log')
+        json.loads(self.lines()[-1])
+
+
+class AccessLog(Case):
+    def world(self, telemetry):
+        admin, port = free_port(), free_port()
+        app = self.origin(lambda r: (500 if r.target == '/bad' else 200, {}, b''))
+        self.start('web', f'''version: 1
+node: {{service: web}}
+admin: {{listen: "127.0.0.1:{admin}"}}
+runtime: {{workers: 1, drain: 1s}}
+outbound:
+  - {{listen: "127.0.0.1:{port}", service: orders}}
+services:
+  orders: {{endpoints: ["127.0.0.1:{app.port}"], mtls: disabled}}
+telemetry: {telemetry}
+''', admin)
+        return port
+
+    def test_text(self):
+        path = self.directory / 'text.log'
+        port = self.world(f'{{access_log: {{format: text, path: {path}}}}}')
+        fetch(port, '/hello')
+        self.eventually(1, lambda: len(path.read_text().splitlines()) if path.exists() else 0)
+        line = path.read_text()
+        for word in ('GET', '/hello', '200', 'orders'):
+            self.assertIn(word, line)
+
+    def test_sampling_keeps_errors(self):
+        path = self.directory / 'sampled.log'
+        port = self.world(f'{{access_log: {{format: json, path: {path}, sample: 0%, always: [errors]}}}}')
+        with Client(port) as client:
+            for target in ('/good', '/bad') * 5:
+                client.request('GET', target)
+        self.eventually(5, lambda: len(path.read_text().splitlines()) if path.exists() else 0)
+        self.assertEqual({json.loads(line)['status'] for line in path.read_text().splitlines()}, {500})
+
+    def test_a_full_disk_slows_nobody(self):
+        port = self.world('{access_log: {format: json, path: /dev/full}}')
+        with Client(port) as client:
+            for _ in range(200):
+                self.assertEqual(client.request('GET', '/').status, 200)
+
+    def test_to_standard_output(self):
+        port = self.world('{access_log: {format: json, path: stdout}}')
+        fetch(port, '/said-aloud')
+        self.eventually(True, lambda: '/said-aloud' in self.daemons[-1].log)
+
+
+if __name__ == '__main__':
+    main()

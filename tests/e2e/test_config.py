@@ -1,0 +1,141 @@
+"""`outrigger validate` and `run` on good and bad files: every mistake located, several at once."""
+import json
+import re
+
+from harness import ROOT, Case, main, run_outrigger
+
+GOOD = '''version: 1
+node: {service: web}
+outbound:
+  - {listen: 127.0.0.1:9001, service: orders}
+services:
+  orders: {endpoints: [10.0.0.7:15006, 10.0.0.8:15006], mtls: disabled, retry: 2}
+'''
+
+
+class Validate(Case):
+    def validate(self, text, *arguments):
+        path = self.directory / 'web.yaml'
+        if isinstance(text, bytes):
+            path.write_bytes(text)
+        else:
+            path.write_text(text)
+        return run_outrigger('validate', *arguments, str(path), env={'NO_COLOR': '1'})
+
+    def test_good(self):
+        done = self.validate(GOOD)
+        self.assertEqual((done.returncode, done.stderr), (0, ''))
+
+    def test_the_error_shows_itself(self):
+        done = self.validate(GOOD.replace('retry: 2', 'retires: 2'))
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r"web\.yaml:6:\d+: error: unknown key 'retires' in services\.orders; did you mean 'retry'\?")
+        lines = done.stderr.splitlines()
+        shown = next(i for i, line in enumerate(lines) if re.match(r'\s*6 \|', line))
+        column = lines[shown].index('retires')
+        self.assertEqual(lines[shown + 1][column:column + 7], '^^^^^^^')
+        self.assertEqual(lines[shown + 1][:column].strip(' '), '|')
+
+    def test_a_table_of_mistakes(self):
+        table = [
+            # (what is wrong, line of the error, words of the message)
+            (GOOD.replace('services:', 'servces:'), 5, ["'servces'", "'services'"]),
+            (GOOD.replace('retry: 2', 'timeout: 5'), 6, ['unit', 'timeout']),
+            (GOOD.replace('retry: 2', 'timeout: 5parsecs'), 6, ['5parsecs']),
+            (GOOD.replace('retry: 2', 'retry: -1'), 6, ['retry']),
+            (GOOD.replace('retry: 2', 'retry: lots'), 6, ['lots']),
+            (GOOD.replace('retry: 2', 'load_balancer: peak_ewmaa'), 6, ["'peak_ewma'"]),
+            (GOOD.replace('mtls: disabled', 'mtls: strict'), 6, ['identity', 'disabled']),
+            (GOOD.replace('service: orders', 'service: order'), 4, ["'orders'"]),
+            (GOOD.replace('127.0.0.1:9001', '127.0.0.1'), 4, ['port']),
+            (GOOD.replace('127.0.0.1:9001', '127.0.0.1:99999'), 4, ['99999']),
+            (GOOD.replace('127.0.0.1:9001', '[::1]:9001'), 4, ['quote']),
+            (GOOD.replace('10.0.0.7:15006', '10.0.0.7'), 6, ['port']),
+            (GOOD.replace('version: 1', 'version: 2'), 1, ['version']),
+            (GOOD.replace('version: 1\n', ''), 1, ['version']),
+            (GOOD + 'routes:\n  - {match: {service: nobody}, to: orders}\n', 8, ['nobody']),
+            (GOOD + 'routes:\n  - {match: {service: orders}, to: nobody}\n', 8, ['nobody']),
+            (GOOD + 'routes:\n  - {match: {service: orders}, to: orders/canary}\n', 8, ['canary']),
+            (GOOD + 'routes:\n  - {match: {service: orders}, split: {orders: 90%}}\n', 8, ['100%']),
+            (GOOD + 'routes:\n  - {match: {service: orders, path: "~ ["}, to: orders}\n', 8, ['~ [']),
+            (GOOD.replace('services:', '  - {listen: 127.0.0.1:9001, service: orders}\nservices:'), 5, ['9001']),
+            (GOOD + '  orders: {endpoints: [10.0.0.7:15006], mtls: disabled}\n', 7, ["'orders'"]),
+            (GOOD + 'version: 1\n', 7, ["'version'"]),
+            (GOOD + '---\nversion: 1\n', 7, ['document']),
+            (GOOD.replace('{listen', '{<<: {a: b}, listen'), 4, ['<<']),
+            (GOOD.replace('node: {service: web}', 'node: {service: web'), 3, []),
+            (GOOD.replace('node: {service: web}', 'node:\n\t{service: web}'), 3, ['tab']),
+            (GOOD.replace('service: web', 'service: "${NOBODY_SET_THIS}"'), 2, ['NOBODY_SET_THIS']),
+            (GOOD.replace('service: web', 'service:web'), 2, ['space']),
+            (GOOD.replace('web}', 'web}\nidentity: {cert: /nowhere/tls.crt, key: /nowhere/tls.key, ca: /nowhere/ca.crt}'), 3, ['/nowhere/tls.crt']),
+            (GOOD.replace('web', 'w\0b'), 2, []),
+            (GOOD.encode().replace(b'web', b'w\xff\xfeb'), 2, ['UTF-8']),
+            ('', 1, []),
+            ('just words\n', 1, []),
+            ('- a\n- b\n', 1, []),
+        ]
+        for text, line, words in table:
+            with self.subTest(text=text):
+                done = self.validate(text)
+                self.assertEqual(done.returncode, 1, done.stderr)
+                self.assertRegex(done.stderr, rf'web\.yaml:{line}:\d+: error: ')
+                for word in words:
+                    self.assertIn(word, done.stderr)
+
+    def test_several_are_reported_together(self):
+        bad = GOOD.replace('retry: 2', 'retires: 2, timeout: 5').replace('node: {service', 'node: {servise').replace('service: orders', 'service: odrers')
+        done = self.validate(bad)
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(len(re.findall(r'web\.yaml:\d+:\d+: error: ', done.stderr)), 4, done.stderr)
+        where = [int(n) for n in re.findall(r'web\.yaml:(\d+):\d+: error', done.stderr)]
+        self.assertEqual(where, sorted(where), 'in the order of the file')
+
+    def test_an_alias_bomb_is_refused_quickly(self):
+        text = 'a0: &a0 [x, x, x, x, x, x, x, x, x]\n' + ''.join(
+            f'a{i}: &a{i} [{", ".join([f"*a{i - 1}"] * 9)}]\n' for i in range(1, 12)) + GOOD
+        self.assertEqual(self.validate(text).returncode, 1)
+
+    def test_json(self):
+        done = self.validate(GOOD.replace('retry: 2', 'retires: 2'), '--format', 'json')
+        self.assertEqual(done.returncode, 1)
+        report = json.loads(done.stdout)
+        first = (report['errors'] if isinstance(report, dict) else report)[0]
+        self.assertEqual(first['line'], 6)
+        self.assertIn('retires', first['message'])
+
+    def test_run_refuses_the_same_way(self):
+        path = self.directory / 'web.yaml'
+        path.write_text(GOOD.replace('retry: 2', 'retires: 2'))
+        done = run_outrigger('run', '-c', str(path))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("did you mean 'retry'?", done.stderr)
+
+    def test_a_missing_file(self):
+        done = run_outrigger('validate', str(self.directory / 'nothing.yaml'))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('nothing.yaml', done.stderr)
+
+    def test_substitution_cannot_inject_structure(self):
+        path = self.directory / 'web.yaml'
+        path.write_text(GOOD.replace('service: web', 'service: "${EVIL}"'))
+        done = run_outrigger('validate', str(path), env={'EVIL': 'x}\nservices: {}\n#'})
+        self.assertNotIn('services', done.stderr.split('\n')[0] if done.returncode else '')
+
+
+class Samples(Case):
+    """Whatever the repository shows a reader as a configuration is one."""
+
+    def test_the_readme(self):
+        text = (ROOT / 'README.md').read_text()
+        samples = [s for s in re.findall(r'```yaml\n(.*?)```', text, re.S) if 'version: 1' in s]
+        self.assertTrue(samples)
+        for i, sample in enumerate(samples):
+            path = self.directory / f'readme{i}.yaml'
+            path.write_text(sample)
+            done = run_outrigger('validate', str(path))
+            others = [line for line in done.stderr.splitlines() if ': error: ' in line and '/etc/outrigger' not in line]
+            self.assertEqual(others, [])
+
+
+if __name__ == '__main__':
+    main()

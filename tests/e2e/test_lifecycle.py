@@ -1,0 +1,215 @@
+"""Start, drain, signals, and the reasons not to start at all."""
+import os
+import signal
+import socket
+import threading
+import time
+
+from harness import PATIENCE, Case, Client, Outrigger, Pki, fetch, free_port, head, main, run_outrigger
+
+
+class Drain(Case):
+    def test_a_request_in_flight_is_finished(self):
+        upstream = self.origin(lambda r: (time.sleep(1.0), (200, {}, b'done'))[1])
+        sidecar = self.plain([upstream], drain='20s')
+        client = self.client(sidecar.port)
+        client.send(b'GET / HTTP/1.1\r\nhost: orders\r\n\r\n')
+        time.sleep(0.3)
+        sidecar.send_signal(signal.SIGTERM)
+        answer = client.read()
+        self.assertEqual((answer.status, answer.body), (200, b'done'))
+        self.assertEqual((answer.header('connection') or '').lower(), 'close')
+        begun = time.monotonic()
+        self.assertEqual(sidecar.process.wait(PATIENCE), 0)
+        self.assertLess(time.monotonic() - begun, 10, 'an idle daemon does not wait for the end of the drain')
+
+    def test_readiness_goes_off_first(self):
+        upstream = self.origin(lambda r: (time.sleep(1.5), (200, {}, b'done'))[1])
+        sidecar = self.plain([upstream], drain='20s')
+        client = self.client(sidecar.port)
+        client.send(b'GET / HTTP/1.1\r\nhost: orders\r\n\r\n')
+        time.sleep(0.3)
+        sidecar.send_signal(signal.SIGTERM)
+        self.eventually(503, lambda: sidecar.get('/ready')[0], '/ready while draining')
+        self.assertEqual(client.read().status, 200)
+
+    def test_the_drain_has_an_end(self):
+        upstream = self.origin(lambda r: (time.sleep(30), (200, {}, b'late'))[1])
+        sidecar = self.plain([upstream], drain='1s')
+        client = self.client(sidecar.port)
+        client.send(b'GET / HTTP/1.1\r\nhost: orders\r\n\r\n')
+        time.sleep(0.2)
+        begun = time.monotonic()
+        self.assertEqual(sidecar.stop(), 0)
+        self.assertTrue(0.5 < time.monotonic() - begun < 10)
+
+    def test_a_second_signal_does_not_wait(self):
+        upstream = self.origin(lambda r: (time.sleep(30), (200, {}, b'late'))[1])
+        sidecar = self.plain([upstream], drain='60s')
+        sidecar.expected_exit = 2
+        client = self.client(sidecar.port)
+        client.send(b'GET / HTTP/1.1\r\nhost: orders\r\n\r\n')
+        time.sleep(0.2)
+        sidecar.send_signal(signal.SIGTERM)
+        self.eventually(503, lambda: sidecar.get('/ready')[0])
+        sidecar.send_signal(signal.SIGINT)
+        self.assertEqual(sidecar.process.wait(PATIENCE), 2)
+
+    def test_quit_by_the_admin_port(self):
+        sidecar = self.plain([self.origin()])
+        self.assertEqual(sidecar.post('/quitquitquit')[0], 200)
+        self.assertEqual(sidecar.process.wait(PATIENCE), 0)
+
+    def test_no_call_fails_while_a_callee_is_replaced(self):
+        """Two callees under constant load; each in turn is told to end, and started again."""
+        pki = Pki(self.directory / 'pki')
+        app = self.origin(lambda r: (time.sleep(0.005), (200, {}, r.body))[1])
+        callees = [self.callee(app.port, pki, drain='10s'), None]
+        second = self.callee_again(callees[0], 'second', free_port())
+        callees[1] = second
+        caller = self.caller('  orders: {endpoints: [' + ', '.join(f'"127.0.0.1:{c.port}"' for c in callees) + ']}\n',
+                             identity=pki.identity('web'), workers=2)
+        stop, failures, done = threading.Event(), [], [0]
+
+        def load(method):
+            while not stop.is_set():
+                with Client(caller.port) as client:
+                    for i in range(50):
+                        answer = client.request(method, '/', body=b'%d' % i)
+                        done[0] += 1
+                        if answer is None or answer.status != 200:
+                            failures.append((method, answer and answer.status, answer and answer.text))
+        threads = [threading.Thread(target=load, args=(m,)) for m in ('PUT', 'POST', 'POST')]
+        for t in threads:
+            t.start()
+        time.sleep(0.5)
+        for round_, callee in enumerate(callees):
+            self.assertEqual(callee.stop(), 0)
+            time.sleep(0.3)
+            self.start(f'again{round_}', callee.config_path.read_text(), callee.admin)
+            time.sleep(0.5)
+        stop.set()
+        for t in threads:
+            t.join()
+        self.assertEqual(failures, [])
+        self.assertGreater(done[0], 100)
+
+    def callee_again(self, first, name, port):
+        admin = free_port()
+        config = first.config_path.read_text().replace(f':{first.port}"', f':{port}"').replace(f':{first.admin}"', f':{admin}"')
+        daemon = self.start(name, config, admin)
+        daemon.port = port
+        return daemon
+
+
+class Start(Case):
+    def refused(self, config, *words, exit_code=1):
+        """Does not start, says why, and says it in these words."""
+        daemon = Outrigger(self.directory, 'refused', config, 1)
+        try:
+            code = daemon.process.wait(PATIENCE)
+        finally:
+            daemon.stop(signal.SIGKILL)
+        self.assertEqual(code, exit_code, daemon.log)
+        for word in words:
+            self.assertIn(word, daemon.log)
+        return daemon.log
+
+    def outbound(self, port, identity=''):
+        return head('web', free_port(), identity) + (f'outbound:\n  - {{listen: "127.0.0.1:{port}", service: orders}}\n'
+                                                      'services:\n  orders: {endpoints: ["127.0.0.1:1"], mtls: disabled}\n')
+
+    def test_a_port_in_use(self):
+        with socket.socket() as taken:
+            taken.bind(('127.0.0.1', 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            log = self.refused(self.outbound(port), f'127.0.0.1:{port}', 'in use')
+            self.assertIn('refused.yaml:', log, 'the listener is named by its line')
+
+    def test_the_admin_port_in_use(self):
+        with socket.socket() as taken:
+            taken.bind(('127.0.0.1', 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            self.refused(head('web', port) + 'services:\n  orders: {endpoints: ["127.0.0.1:1"], mtls: disabled}\n', str(port), 'in use')
+
+    def test_a_key_that_does_not_match(self):
+        pki = Pki(self.directory / 'pki')
+        cert, _ = pki.issue('web')
+        _, key = pki.issue('other')
+        identity = f'identity: {{cert: {cert}, key: {key}, ca: {pki.ca}}}\n'
+        self.refused(self.outbound(free_port(), identity), str(key), 'match', 'refused.yaml:5')
+
+    def test_a_key_that_cannot_be_read(self):
+        pki = Pki(self.directory / 'pki')
+        cert, key = pki.issue('web')
+        key.unlink()
+        identity = f'identity: {{cert: {cert}, key: {key}, ca: {pki.ca}}}\n'
+        self.refused(self.outbound(free_port(), identity), str(key), 'No such file')
+        key.write_text('not a key')
+        self.refused(self.outbound(free_port(), identity), str(key))
+
+    def test_a_key_without_permission(self):
+        if os.getuid() == 0:
+            # Root reads everything; a directory in its place is as unreadable to root as to anybody.
+            pki = Pki(self.directory / 'pki')
+            cert, key = pki.issue('web')
+            key.unlink()
+            key.mkdir()
+            self.refused(self.outbound(free_port(), f'identity: {{cert: {cert}, key: {key}, ca: {pki.ca}}}\n'), str(key))
+            return
+        pki = Pki(self.directory / 'pki')
+        cert, key = pki.issue('web')
+        key.chmod(0)
+        self.refused(self.outbound(free_port(), f'identity: {{cert: {cert}, key: {key}, ca: {pki.ca}}}\n'), str(key), 'ermission')
+
+    def test_no_such_file(self):
+        done = run_outrigger('run', '-c', str(self.directory / 'nothing.yaml'))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('nothing.yaml', done.stderr)
+
+    def test_usage(self):
+        for arguments in ((), ('no-such-verb',), ('run',), ('run', '--no-such-option')):
+            self.assertEqual(run_outrigger(*arguments).returncode, 64, arguments)
+        self.assertEqual(run_outrigger('version').returncode, 0)
+        self.assertIn('run', run_outrigger('--help').stdout)
+
+    def test_listeners_of_every_family(self):
+        upstream = self.origin()
+        six, four, path, admin = free_port(), free_port(), self.directory / 'out.sock', free_port()
+        daemon = self.start('families', head('web', admin) + f'''outbound:
+  - {{listen: "[::1]:{six}", service: orders}}
+  - {{listen: "127.0.0.1:{four}", service: orders}}
+  - {{listen: "unix:{path}", service: orders}}
+services:
+  orders: {{endpoints: ["127.0.0.1:{upstream.port}"], mtls: disabled}}
+''', admin)
+        with Client(six, host='::1') as client:
+            self.assertEqual(client.request('GET', '/').status, 200)
+        self.assertEqual(fetch(four).status, 200)
+        with socket.socket(socket.AF_UNIX) as local:
+            local.connect(str(path))
+            local.sendall(b'GET / HTTP/1.1\r\nhost: orders\r\nconnection: close\r\n\r\n')
+            self.assertIn(b' 200 ', local.recv(4096))
+        self.assertEqual(daemon.stop(), 0)
+        # A socket file that a crash left behind is no obstacle.
+        again = self.start('families', daemon.config_path.read_text(), admin)
+        self.assertTrue(again.running())
+
+    def test_an_app_behind_a_unix_socket_and_a_name(self):
+        upstream = self.origin()
+        sidecar = self.caller(f'  orders: {{endpoints: ["localhost:{upstream.port}"], mtls: disabled}}\n')
+        self.assertEqual(fetch(sidecar.port).status, 200)
+
+    def test_many_workers_share_the_load(self):
+        upstream = self.origin()
+        sidecar = self.plain([upstream], workers=4)
+        clients = [self.client(sidecar.port) for _ in range(64)]
+        for client in clients:
+            self.assertEqual(client.request('GET', '/').status, 200)
+        self.assertEqual(sidecar.metric('outrigger_requests_total', direction='outbound'), 64)
+
+
+if __name__ == '__main__':
+    main()

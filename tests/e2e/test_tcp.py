@@ -1,0 +1,155 @@
+"""Opaque TCP: bytes both ways, half-close in both orders, ends that reach the other side."""
+import os
+import socket
+import struct
+import threading
+import time
+
+from harness import Case, free_port, main
+
+
+def read_all(connection):
+    out = b''
+    while data := connection.recv(65536):
+        out += data
+    return out
+
+
+def count_then_answer(connection):
+    """Answers only once the caller has finished: half-close or nothing."""
+    data = read_all(connection)
+    connection.sendall(b'%d bytes' % len(data))
+
+
+def echo(connection):
+    while data := connection.recv(65536):
+        connection.sendall(data)
+
+
+class Tcp(Case):
+    def both_ways(self, serve):
+        """Yields a port through one sidecar in clear text and one through two over mTLS."""
+        endpoint = self.endpoint(serve)
+        yield self.plain([endpoint], 'protocol: tcp').port
+        yield self.pair(endpoint.port, protocol='tcp', inbound='tcp')[0].port
+
+    def connect(self, port):
+        connection = socket.create_connection(('127.0.0.1', port), 20)
+        self.addCleanup(connection.close)
+        return connection
+
+    def test_echo(self):
+        for port in self.both_ways(echo):
+            connection = self.connect(port)
+            for size in (1, 2, 1000, 65536, 1 << 20):
+                data = os.urandom(size)
+                threading.Thread(target=connection.sendall, args=(data,), daemon=True).start()
+                got = b''
+                while len(got) < size:
+                    got += connection.recv(1 << 20)
+                self.assertEqual(got, data)
+
+    def test_the_caller_closes_its_half_first(self):
+        for port in self.both_ways(count_then_answer):
+            connection = self.connect(port)
+            connection.sendall(b'x' * 100_000)
+            connection.shutdown(socket.SHUT_WR)
+            self.assertEqual(read_all(connection), b'100000 bytes')
+
+    def test_the_app_closes_its_half_first(self):
+        received = []
+
+        def serve(connection):
+            connection.sendall(b'first word')
+            connection.shutdown(socket.SHUT_WR)
+            received.append(read_all(connection))
+        for port in self.both_ways(serve):
+            received.clear()
+            connection = self.connect(port)
+            self.assertEqual(read_all(connection), b'first word')
+            connection.sendall(b'still here ' * 10_000)
+            connection.close()
+            self.eventually([b'still here ' * 10_000], lambda: received, 'what the app read after its own end')
+
+    def test_an_app_that_speaks_first(self):
+        def serve(connection):
+            connection.sendall(b'220 ready\r\n')
+            echo(connection)
+        for port in self.both_ways(serve):
+            connection = self.connect(port)
+            self.assertEqual(connection.recv(100), b'220 ready\r\n')
+            connection.sendall(b'HELO')
+            self.assertEqual(connection.recv(100), b'HELO')
+
+    def test_a_reset_reaches_the_other_side(self):
+        ended = []
+
+        def serve(connection):
+            try:
+                echo(connection)
+                ended.append('end')
+            except OSError:
+                ended.append('reset')
+        for port in self.both_ways(serve):
+            ended.clear()
+            connection = self.connect(port)
+            connection.sendall(b'x')
+            connection.recv(1)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+            connection.close()
+            self.eventually(1, lambda: len(ended), 'the app saw the connection end')
+
+    def test_an_endpoint_that_is_down_is_passed_over(self):
+        alive = self.endpoint(echo)
+        sidecar = self.plain([free_port(), alive], 'protocol: tcp, load_balancer: round_robin')
+        for _ in range(10):
+            connection = self.connect(sidecar.port)
+            connection.sendall(b'hello')
+            self.assertEqual(connection.recv(10), b'hello')
+
+    def test_no_endpoint_means_an_end_and_not_a_hang(self):
+        sidecar = self.plain([free_port()], 'protocol: tcp')
+        connection = self.connect(sidecar.port)
+        begun = time.monotonic()
+        try:
+            self.assertEqual(connection.recv(1), b'')
+        except ConnectionResetError:
+            pass
+        self.assertLess(time.monotonic() - begun, 10)
+
+    def test_idle_sessions_end(self):
+        endpoint = self.endpoint(echo)
+        sidecar = self.plain([endpoint], 'protocol: tcp, idle_timeout: 500ms')
+        connection = self.connect(sidecar.port)
+        connection.sendall(b'x')
+        connection.recv(1)
+        begun = time.monotonic()
+        try:
+            self.assertEqual(connection.recv(1), b'')
+        except ConnectionResetError:
+            pass
+        self.assertTrue(0.3 < time.monotonic() - begun < 10)
+
+    def test_http_bytes_are_not_touched(self):
+        """On a TCP port even a malformed request is none of our business."""
+        for port in self.both_ways(echo):
+            connection = self.connect(port)
+            data = b'GET / HTTP/1.1\nbad header\r\r\n\x00\r\n\r\n'
+            connection.sendall(data)
+            self.assertEqual(connection.recv(1000), data)
+
+    def test_active_sessions_are_counted_and_forgotten(self):
+        endpoint = self.endpoint(echo)
+        sidecar = self.plain([endpoint], 'protocol: tcp')
+        sessions = [self.connect(sidecar.port) for _ in range(20)]
+        for s in sessions:
+            s.sendall(b'x')
+            s.recv(1)
+        self.assertGreaterEqual(sidecar.metric('outrigger_downstream_connections_active'), 20)
+        for s in sessions:
+            s.close()
+        self.eventually(0, lambda: len(endpoint.open), 'sessions at the app')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,142 @@
+#include "support/manual_loop.h"
+
+#include <algorithm>
+
+namespace outrigger::test {
+
+struct MemoryChannel::Pipe {
+  std::string bytes;
+  bool ended = false;
+  bool broken = false;
+  bool writer_blocked = false;
+  MemoryChannel* reader = nullptr;
+  MemoryChannel* writer = nullptr;
+};
+
+void ManualLoop::turn() {
+  timers().set_now(now());
+  std::deque<std::function<void()>> posted;
+  posted.swap(posted_);
+  for (auto& f : posted) f();
+  std::deque<std::function<void()>> ready;
+  ready.swap(ready_);
+  for (auto& f : ready) f();
+  timers().advance(now());
+  run_next_turn_hooks();
+  finish_turn();
+}
+
+void ManualLoop::settle() {
+  do {
+    turn();
+  } while (!posted_.empty() || !ready_.empty() || has_next_turn_hooks());
+}
+
+void ManualLoop::advance(Duration by) {
+  const TimePoint end = now() + by;
+  settle();
+  while (now() < end) {
+    TimePoint step = end;
+    if (const auto next = timers().next()) step = std::clamp(*next, now() + Duration(1), end);
+    set_now(step);
+    settle();
+  }
+}
+
+std::unique_ptr<net::FdWatch> ManualLoop::watch(int, net::Interest, net::FdHandler&) {
+  return std::make_unique<net::FdWatch>();
+}
+
+MemoryChannel::MemoryChannel(ManualLoop& loop, std::shared_ptr<Pipe> in, std::shared_ptr<Pipe> out,
+                             Options options)
+    : loop_(loop), in_(std::move(in)), out_(std::move(out)), options_(options) {
+  in_->reader = this;
+  out_->writer = this;
+}
+
+MemoryChannel::Pair MemoryChannel::make(ManualLoop& loop, Options options) {
+  auto there = std::make_shared<Pipe>();
+  auto back = std::make_shared<Pipe>();
+  return {std::unique_ptr<MemoryChannel>(new MemoryChannel(loop, back, there, options)),
+          std::unique_ptr<MemoryChannel>(new MemoryChannel(loop, there, back, options))};
+}
+
+MemoryChannel::~MemoryChannel() {
+  close(false);
+}
+
+void MemoryChannel::open(net::ChannelHandler& handler) {
+  handler_ = &handler;
+  notify_peer(out_, false);
+  if (!in_->bytes.empty() || in_->ended) notify_peer(in_, true);
+}
+
+// Edge-triggered, like the poller: one notification a change, in the next turn.
+void MemoryChannel::notify_peer(std::shared_ptr<Pipe> pipe, bool to_reader) {
+  loop_.ready([pipe = std::move(pipe), to_reader] {
+    MemoryChannel* channel = to_reader ? pipe->reader : pipe->writer;
+    if (channel == nullptr || channel->handler_ == nullptr) return;
+    channel->handler_->on_channel_ready(to_reader, !to_reader,
+                                        to_reader && (pipe->ended || pipe->broken));
+  });
+}
+
+net::IoResult MemoryChannel::read(std::span<char> to) {
+  ++reads;
+  using Kind = net::IoResult::Kind;
+  if (in_->broken) return {Kind::failed, 0, ECONNRESET};
+  if (in_->bytes.empty()) return {in_->ended ? Kind::ended : Kind::blocked};
+  const std::size_t n = std::min({to.size(), in_->bytes.size(), options_.read_max});
+  in_->bytes.copy(to.data(), n);
+  in_->bytes.erase(0, n);
+  if (in_->writer_blocked) {
+    in_->writer_blocked = false;
+    notify_peer(in_, false);
+  }
+  // A read cut short by `read_max` is no sign of emptiness: the rest is announced like new bytes.
+  if (!in_->bytes.empty() && n < to.size()) notify_peer(in_, true);
+  return {Kind::done, n};
+}
+
+net::IoResult MemoryChannel::write(std::span<const iovec> from) {
+  ++writes;
+  using Kind = net::IoResult::Kind;
+  if (out_->broken || out_->ended) return {Kind::failed, 0, EPIPE};
+  std::size_t written = 0;
+  for (const iovec& part : from) {
+    const std::size_t room = options_.capacity - std::min(options_.capacity, out_->bytes.size());
+    const std::size_t n = std::min(part.iov_len, room);
+    out_->bytes.append(static_cast<const char*>(part.iov_base), n);
+    written += n;
+    if (n < part.iov_len) {
+      out_->writer_blocked = true;
+      break;
+    }
+  }
+  if (written == 0) return {Kind::blocked};
+  notify_peer(out_, true);
+  return {Kind::done, written};
+}
+
+void MemoryChannel::shutdown_write() {
+  out_->ended = true;
+  notify_peer(out_, true);
+}
+
+void MemoryChannel::close(bool reset) {
+  if (in_->reader == nullptr) return;
+  in_->reader = nullptr;
+  out_->writer = nullptr;
+  handler_ = nullptr;
+  // Unread input or a wish turns the close into a reset, as TCP does.
+  if (reset || !in_->bytes.empty()) {
+    out_->broken = true;
+  } else {
+    out_->ended = true;
+  }
+  in_->broken = true;
+  notify_peer(out_, true);
+  notify_peer(in_, false);
+}
+
+}  // namespace outrigger::test

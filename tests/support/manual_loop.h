@@ -1,0 +1,79 @@
+#pragma once
+
+// A loop driven by hand: time moves when the test says so, nothing blocks. With it, pipes in memory
+// that join two channels and can be made slow, fragmented, broken.
+
+#include <cerrno>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "net/channel.h"
+#include "net/loop.h"
+
+namespace outrigger::test {
+
+class ManualLoop final : public net::Loop {
+ public:
+  explicit ManualLoop(std::uint64_t seed = 1) : Loop(TimePoint(hours(1)), seed) {}
+
+  // One turn: posts, queued readiness, timers, hooks, retirements.
+  void turn();
+  // Turns until nothing is left to do at the current time.
+  void settle();
+  // Moves time, in steps no longer than a timer tick, running what becomes due.
+  void advance(Duration by);
+
+  WallTime wall_now() const override {
+    return WallTime(microseconds(now().time_since_epoch() / microseconds(1)));
+  }
+  std::unique_ptr<net::FdWatch> watch(int, net::Interest, net::FdHandler&) override;
+  void post(std::function<void()> function) override { posted_.push_back(std::move(function)); }
+  // A readiness callback to run in the next turn; how memory channels notify.
+  void ready(std::function<void()> function) { ready_.push_back(std::move(function)); }
+
+ private:
+  std::deque<std::function<void()>> posted_;
+  std::deque<std::function<void()>> ready_;
+};
+
+// One end of a pipe in memory.
+class MemoryChannel final : public net::Channel {
+ public:
+  struct Pipe;
+  struct Options {
+    std::size_t capacity = 64 * 1024;  // what the "kernel" takes before a write blocks
+    std::size_t read_max = 64 * 1024;  // no read returns more
+  };
+  using Pair = std::pair<std::unique_ptr<MemoryChannel>, std::unique_ptr<MemoryChannel>>;
+  static Pair make(ManualLoop& loop, Options options);
+  static Pair make(ManualLoop& loop) { return make(loop, Options{}); }
+  ~MemoryChannel() override;
+
+  void open(net::ChannelHandler& handler) override;
+  int connect_status() override { return connect_error; }
+  net::IoResult read(std::span<char> to) override;
+  net::IoResult write(std::span<const iovec> from) override;
+  void shutdown_write() override;
+  void close(bool reset) override;
+  std::string peer_address() const override { return "192.0.2.1:1000"; }
+  std::string local_address() const override { return "192.0.2.2:2000"; }
+
+  int connect_error = 0;
+  int reads = 0;
+  int writes = 0;
+
+ private:
+  MemoryChannel(ManualLoop& loop, std::shared_ptr<Pipe> in, std::shared_ptr<Pipe> out,
+                Options options);
+  void notify_peer(std::shared_ptr<Pipe> pipe, bool to_reader);
+
+  ManualLoop& loop_;
+  std::shared_ptr<Pipe> in_;
+  std::shared_ptr<Pipe> out_;
+  const Options options_;
+  net::ChannelHandler* handler_ = nullptr;
+};
+
+}  // namespace outrigger::test

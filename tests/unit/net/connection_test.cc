@@ -1,0 +1,224 @@
+#include "net/connection.h"
+
+#include <gtest/gtest.h>
+
+#include <optional>
+#include <string>
+
+#include "support/manual_loop.h"
+
+namespace outrigger::net {
+namespace {
+
+using test::ManualLoop;
+using test::MemoryChannel;
+
+struct Recorder : ConnectionHandler {
+  void on_open() override { opened = true; }
+  std::size_t on_bytes(std::string_view bytes) override {
+    const std::size_t n = std::min(bytes.size(), consume_max);
+    got.append(bytes.substr(0, n));
+    ++deliveries;
+    return n;
+  }
+  void on_end_of_input() override { ended = true; }
+  void on_drained() override { ++drained; }
+  void on_closed(CloseReason reason) override {
+    EXPECT_FALSE(closed.has_value());
+    closed = reason;
+  }
+  bool opened = false;
+  bool ended = false;
+  int drained = 0;
+  int deliveries = 0;
+  std::size_t consume_max = ~std::size_t{0};
+  std::string got;
+  std::optional<CloseReason> closed;
+};
+
+struct ConnectionTest : testing::Test {
+  explicit ConnectionTest(MemoryChannel::Options options = {}) {
+    auto [a, b] = MemoryChannel::make(loop, options);
+    channel_a = a.get();
+    left = std::make_unique<Connection>(loop, std::move(a), nullptr, limits());
+    right = std::make_unique<Connection>(loop, std::move(b), nullptr, limits());
+    left->start(l);
+    right->start(r);
+    loop.settle();
+  }
+  static ConnectionLimits limits() {
+    ConnectionLimits limits;
+    limits.output_high = 100'000;
+    limits.output_low = 10'000;
+    return limits;
+  }
+  void send(Connection& c, std::string_view text) {
+    c.output().append(text);
+    c.flush();
+    loop.settle();
+  }
+
+  ManualLoop loop;
+  MemoryChannel* channel_a = nullptr;
+  std::unique_ptr<Connection> left;
+  std::unique_ptr<Connection> right;
+  Recorder l;
+  Recorder r;
+};
+
+TEST_F(ConnectionTest, bytes_pass_and_idle_connections_hold_no_buffer) {
+  EXPECT_TRUE(l.opened && r.opened);
+  send(*left, "hello");
+  EXPECT_EQ(r.got, "hello");
+  EXPECT_EQ(loop.buffers().bytes_in_use(), 0U);
+}
+
+TEST_F(ConnectionTest, unconsumed_bytes_come_again_in_front_of_new_ones) {
+  r.consume_max = 0;
+  send(*left, "abc");
+  EXPECT_EQ(right->kept_input(), "abc");
+  r.consume_max = 2;
+  send(*left, "def");
+  EXPECT_EQ(r.got, "ab");
+  r.consume_max = 100;
+  right->redeliver();
+  loop.settle();
+  EXPECT_EQ(r.got, "abcdef");
+  EXPECT_EQ(loop.buffers().bytes_in_use(), 0U);
+}
+
+TEST_F(ConnectionTest, a_paused_reader_stops_the_writer_and_loses_nothing) {
+  right->pause_reading(true);
+  const std::string big(500'000, 'x');
+  send(*left, big);
+  EXPECT_EQ(r.got, "");
+  EXPECT_TRUE(left->above_high());
+  right->pause_reading(false);
+  loop.settle();
+  EXPECT_EQ(r.got, big);
+  EXPECT_EQ(l.drained, 1);
+}
+
+TEST_F(ConnectionTest, kept_input_is_bounded) {
+  r.consume_max = 0;
+  send(*left, std::string(1'000'000, 'x'));
+  EXPECT_LE(right->kept_input().size(), 128U * 1024);
+  EXPECT_GT(left->unsent(), 700'000U);
+}
+
+TEST_F(ConnectionTest, flushes_of_one_turn_leave_in_one_write) {
+  const int before = channel_a->writes;
+  for (int i = 0; i < 10; ++i) {
+    left->output().append("frame");
+    left->flush_soon();
+  }
+  loop.settle();
+  EXPECT_EQ(channel_a->writes, before + 1);
+}
+
+TEST_F(ConnectionTest, half_close_is_told_and_the_other_direction_goes_on) {
+  left->output().append("last");
+  left->end_output();
+  loop.settle();
+  EXPECT_EQ(r.got, "last");
+  EXPECT_TRUE(r.ended);
+  EXPECT_FALSE(r.closed);
+  send(*right, "still here");
+  EXPECT_EQ(l.got, "still here");
+  right->end_output();
+  loop.settle();
+  EXPECT_TRUE(l.closed.has_value());
+  EXPECT_TRUE(r.closed.has_value());
+}
+
+TEST_F(ConnectionTest, finish_sends_all_then_waits_for_the_peer) {
+  right->pause_reading(true);
+  left->output().append(std::string(300'000, 'y'));
+  left->finish();
+  loop.settle();
+  EXPECT_FALSE(l.closed);
+  right->pause_reading(false);
+  loop.settle();
+  EXPECT_EQ(r.got.size(), 300'000U);
+  EXPECT_TRUE(r.ended);
+  right->finish();
+  loop.settle();
+  EXPECT_EQ(l.closed, CloseReason::finished);
+  EXPECT_EQ(r.closed, CloseReason::finished);
+}
+
+TEST_F(ConnectionTest, finish_does_not_wait_for_ever) {
+  left->finish();
+  loop.advance(seconds(3));
+  EXPECT_EQ(l.closed, CloseReason::finished);
+}
+
+TEST_F(ConnectionTest, a_reset_is_told_once) {
+  right->abort(true);
+  loop.settle();
+  EXPECT_EQ(l.closed, CloseReason::peer_reset);
+  EXPECT_FALSE(r.closed);  // who aborts knows
+}
+
+TEST_F(ConnectionTest, kill_tells_its_handler_at_the_end_of_the_turn) {
+  left->kill(false);
+  EXPECT_FALSE(l.closed);
+  loop.settle();
+  EXPECT_EQ(l.closed, CloseReason::aborted);
+}
+
+TEST_F(ConnectionTest, a_write_error_is_told_after_the_call) {
+  right->abort(true);
+  left->output().append("x");
+  left->flush();
+  EXPECT_FALSE(l.closed);
+  loop.settle();
+  EXPECT_EQ(l.closed, CloseReason::peer_reset);
+}
+
+TEST(ConnectionConnect, a_refused_connect_is_told) {
+  ManualLoop loop;
+  auto [a, b] = MemoryChannel::make(loop);
+  a->connect_error = ECONNREFUSED;
+  Connection c(loop, std::move(a), nullptr, {});
+  Recorder r;
+  c.start(r, true, seconds(1));
+  loop.settle();
+  EXPECT_EQ(r.closed, CloseReason::connect_failed);
+  EXPECT_EQ(c.error(), ECONNREFUSED);
+}
+
+TEST(ConnectionConnect, a_connect_that_hangs_times_out) {
+  ManualLoop loop;
+  auto [a, b] = MemoryChannel::make(loop);
+  a->connect_error = EINPROGRESS;
+  Connection c(loop, std::move(a), nullptr, {});
+  Recorder r;
+  c.start(r, true, seconds(1));
+  loop.advance(milliseconds(900));
+  EXPECT_FALSE(r.closed);
+  loop.advance(milliseconds(200));
+  EXPECT_EQ(r.closed, CloseReason::connect_timeout);
+}
+
+TEST(ConnectionBulk, every_fragment_size_gives_the_same_bytes) {
+  std::string text;
+  for (int i = 0; i < 20'000; ++i) text += static_cast<char>('a' + i % 26);
+  for (const std::size_t size :
+       {std::size_t{1}, std::size_t{2}, std::size_t{7}, std::size_t{1000}, std::size_t{65536}}) {
+    ManualLoop loop;
+    auto [a, b] = MemoryChannel::make(loop, {.capacity = size, .read_max = size});
+    Connection left(loop, std::move(a), nullptr, {});
+    Connection right(loop, std::move(b), nullptr, {});
+    Recorder l;
+    Recorder r;
+    left.start(l);
+    right.start(r);
+    left.write_through(text);
+    loop.settle();
+    EXPECT_EQ(r.got, text) << size;
+  }
+}
+
+}  // namespace
+}  // namespace outrigger::net
