@@ -71,6 +71,15 @@ Json endpoint_json(const EndpointInfo& e) {
   return out;
 }
 
+// Names may come from registries: none of them begins a line of its own.
+std::string on_one_line(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  return out;
+}
+
 std::string days_until(WallTime from, WallTime to) {
   return std::to_string(std::chrono::floor<std::chrono::days>(to - from).count());
 }
@@ -139,9 +148,9 @@ std::string clusters_text(const std::vector<ClusterInfo>& clusters) {
   std::string out;
   for (const ClusterInfo& c : clusters) {
     const auto fact = [&](std::string_view subject, std::string_view name, std::string_view value) {
-      out.append(c.name).append("::");
-      if (!subject.empty()) out.append(subject).append("::");
-      out.append(name).append("::").append(value).append("\n");
+      out.append(on_one_line(c.name)).append("::");
+      if (!subject.empty()) out.append(on_one_line(subject)).append("::");
+      out.append(name).append("::").append(on_one_line(value)).append("\n");
     };
     fact("", "protocol", c.protocol);
     fact("", "policy", c.policy);
@@ -187,7 +196,8 @@ std::string clusters_json(const std::vector<ClusterInfo>& clusters) {
 
 std::string listeners_text(const std::vector<ListenerInfo>& listeners) {
   std::string out;
-  for (const ListenerInfo& l : listeners) out.append(l.name + "::" + l.address + "\n");
+  for (const ListenerInfo& l : listeners)
+    out.append(on_one_line(l.name + "::" + l.address)).append("\n");
   return out;
 }
 

@@ -66,7 +66,7 @@ inline bool has(const Class& c, char byte) {
 // A bit for each of the sixteen bytes that is not of the class.
 template <const Class& members>
 unsigned outside(__m128i block) {
-  if constexpr (&members == &value) {
+  if constexpr (members == value) {
     const __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(0x1f)), block);
     const __m128i bad =
         _mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(block, _mm_set1_epi8('\t')), control),

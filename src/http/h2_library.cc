@@ -28,9 +28,9 @@ int on_header(nghttp2_session*, const nghttp2_frame*, const std::uint8_t* name,
   return 0;
 }
 
-int on_data_chunk(nghttp2_session*, std::uint8_t, std::int32_t, const std::uint8_t* data,
+int on_data_chunk(nghttp2_session*, std::uint8_t, std::int32_t id, const std::uint8_t* data,
                   std::size_t size, void* user) {
-  session_of(user).on_data_chunk(text_of(data, size));
+  session_of(user).on_data_chunk(id, text_of(data, size));
   return 0;
 }
 

@@ -172,6 +172,11 @@ void H2Session::on_header(std::string_view name, std::string_view value) {
   }
 }
 
+void H2Session::on_data_chunk(std::int32_t id, std::string_view bytes) {
+  event_.stream = find(id);
+  event_.chunk = bytes;
+}
+
 void H2Session::on_frame_received(const nghttp2_frame& frame) {
   const bool end = (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
   switch (frame.hd.type) {
@@ -314,6 +319,11 @@ void H2Session::user_done(H2Stream& stream) {
 }
 
 void H2Session::fault(H2Stream& stream, H2Error code, StreamEnd reason) {
+  if (!stream.held_by_library() && !stream.our_reset) {
+    // Its last frame was the bad one: nghttp2 has closed it, yet the peer is told (section 5.4.2).
+    nghttp2_submit_rst_stream(library(), NGHTTP2_FLAG_NONE, stream.id,
+                              static_cast<std::uint32_t>(code));
+  }
   rst(stream, code);
   if (!own_resets_.take(now_ms_)) doom(H2Error::enhance_your_calm, StreamEnd::flood);
   StreamSink* sink = stream.sink;

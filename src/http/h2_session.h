@@ -76,7 +76,7 @@ class H2Session {
   // For nghttp2's callbacks.
   void on_begin_headers(const nghttp2_frame& frame);
   void on_header(std::string_view name, std::string_view value);
-  void on_data_chunk(std::string_view bytes) { event_.chunk = bytes; }
+  void on_data_chunk(std::int32_t id, std::string_view bytes);
   void on_frame_received(const nghttp2_frame& frame);
   void on_invalid_frame(const nghttp2_frame& frame);
   void on_frame_sent(const nghttp2_frame& frame);

@@ -1,7 +1,7 @@
 #pragma once
 
-// The surroundings of HTTP/2 codecs in tests: pools, counters, and a client and a server codec wired
-// to each other in memory. Without gtest.
+// The surroundings of HTTP/2 codecs in tests: pools, counters, and a client and a server codec
+// wired to each other in memory. Without gtest.
 
 #include <memory>
 #include <string>
