@@ -69,6 +69,7 @@ Worker::~Worker() {
   loop_.finish();
   destinations_.clear();
   apps_.clear();
+  loop_.finish();
 }
 
 void Worker::build(const std::shared_ptr<const Snapshot>& snapshot, std::vector<ListenSocket> sockets) {

@@ -54,8 +54,10 @@ Pool::~Pool() {
   check(waiting_.empty(), "a pool dies with requests waiting");
   for (List* list : {&connecting_, &idle_, &sharing_, &busy_}) {
     while (!list->empty()) {
+      ClientConnection& connection = list->pop_front();
       counters_.connections.on_closed(net::CloseReason::aborted);
-      context_.loop.retire(std::unique_ptr<net::Retirable>(&list->pop_front()));
+      connection.permit_.release();
+      context_.loop.retire(std::unique_ptr<net::Retirable>(&connection));
     }
   }
 }
