@@ -127,13 +127,13 @@ class Pki:
         self.domain = domain
         self.directory.mkdir(parents=True, exist_ok=True)
         self.ca = self.directory / 'ca.crt'
-        run_outrigger('cert', 'ca', '--trust-domain', domain, '--out', str(self.directory), check=True)
+        run_outrigger('cert', 'ca', '--trust-domain', domain, '--dir', str(self.directory), check=True)
 
     def issue(self, service, path=None):
         """Returns (certificate, key) for spiffe://<domain>/<service>."""
         where = self.directory / service.replace('/', '-')
         where.mkdir(exist_ok=True)
-        run_outrigger('cert', 'issue', '--ca', str(self.directory), f'spiffe://{self.domain}/{path or service}',
+        run_outrigger('cert', 'issue', '--ca', str(self.directory), '--id', f'spiffe://{self.domain}/{path or service}',
                       '--out', str(where), check=True)
         return where / 'tls.crt', where / 'tls.key'
 
