@@ -292,6 +292,12 @@ void Worker::drain() {
   }
 }
 
+bool Worker::idle() {
+  return incoming_.empty() && sessions_.empty() &&
+         std::all_of(http_.begin(), http_.end(),
+                     [](proxy::HttpConnection& c) { return c.connection().lingering(); });
+}
+
 void Worker::stop_listening() {
   for (auto& door : doors_) door->listener.reset();
 }
