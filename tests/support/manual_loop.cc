@@ -1,5 +1,7 @@
 #include "support/manual_loop.h"
 
+#include <poll.h>
+
 #include <algorithm>
 
 namespace outrigger::test {
@@ -21,6 +23,7 @@ void ManualLoop::turn() {
   std::deque<std::function<void()>> ready;
   ready.swap(ready_);
   for (auto& f : ready) f();
+  look_at_descriptors();
   timers().advance(now());
   run_next_turn_hooks();
   finish_turn();
@@ -43,8 +46,34 @@ void ManualLoop::advance(Duration by) {
   }
 }
 
-std::unique_ptr<net::FdWatch> ManualLoop::watch(int, net::Interest, net::FdHandler&) {
-  return std::make_unique<net::FdWatch>();
+// A descriptor of the real world, for what cannot be had in memory (inotify).
+class ManualLoop::ReadWatch final : public net::FdWatch, public ListLink<ReadWatch> {
+ public:
+  ReadWatch(int f, net::FdHandler& h) : fd(f), handler(h) {}
+  const int fd;
+  net::FdHandler& handler;
+};
+
+std::unique_ptr<net::FdWatch> ManualLoop::watch(int fd, net::Interest interest,
+                                                net::FdHandler& handler) {
+  if (interest != net::Interest::read) return std::make_unique<net::FdWatch>();
+  auto watch = std::make_unique<ReadWatch>(fd, handler);
+  read_watches_.push_back(*watch);
+  return watch;
+}
+
+ManualLoop::ManualLoop(std::uint64_t seed) : Loop(TimePoint(hours(1)), seed) {}
+ManualLoop::~ManualLoop() = default;
+
+void ManualLoop::look_at_descriptors() {
+  IntrusiveList<ReadWatch> all;
+  all.take_all(read_watches_);
+  while (!all.empty()) {
+    ReadWatch& watch = all.pop_front();
+    read_watches_.push_back(watch);
+    pollfd p{watch.fd, POLLIN, 0};
+    if (::poll(&p, 1, 0) == 1) watch.handler.on_fd_ready(true, false, false);
+  }
 }
 
 MemoryChannel::MemoryChannel(ManualLoop& loop, std::shared_ptr<Pipe> in, std::shared_ptr<Pipe> out,

@@ -16,7 +16,8 @@ namespace outrigger::test {
 
 class ManualLoop final : public net::Loop {
  public:
-  explicit ManualLoop(std::uint64_t seed = 1) : Loop(TimePoint(hours(1)), seed) {}
+  explicit ManualLoop(std::uint64_t seed = 1);
+  ~ManualLoop() override;
 
   // One turn: posts, queued readiness, timers, hooks, retirements.
   void turn();
@@ -28,12 +29,17 @@ class ManualLoop final : public net::Loop {
   WallTime wall_now() const override {
     return WallTime(microseconds(now().time_since_epoch() / microseconds(1)));
   }
+  // Descriptors watched with Interest::read are asked in each turn; others never report.
   std::unique_ptr<net::FdWatch> watch(int, net::Interest, net::FdHandler&) override;
   void post(std::function<void()> function) override { posted_.push_back(std::move(function)); }
   // A readiness callback to run in the next turn; how memory channels notify.
   void ready(std::function<void()> function) { ready_.push_back(std::move(function)); }
 
  private:
+  class ReadWatch;
+  void look_at_descriptors();
+
+  IntrusiveList<ReadWatch> read_watches_;
   std::deque<std::function<void()>> posted_;
   std::deque<std::function<void()>> ready_;
 };
