@@ -23,7 +23,7 @@ struct CodePlace {
 // Ends the process with a line that says where, when `ok` is false. Any thread.
 constexpr void check(bool ok, const char* what, const CodePlace& where = CodePlace::here()) {
   if (!ok) [[unlikely]] {
-    check_failed(what, file, line, function);
+    check_failed(what, where);
   }
 }
 
