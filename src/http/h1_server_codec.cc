@@ -230,7 +230,7 @@ void H1ServerCodec::refuse(H1Verdict verdict) {
   (verdict == H1Verdict::too_large ? counters_.too_large : counters_.malformed).add();
   stop();
   release();
-  wire_.output().append(local_answer(status_of(verdict)));
+  write_local_answer(wire_.output(), status_of(verdict));
   wire_.finish();
 }
 
@@ -238,7 +238,7 @@ void H1ServerCodec::refuse(H1Verdict verdict) {
 void H1ServerCodec::break_off(StreamEnd reason, H1Verdict verdict) {
   (verdict == H1Verdict::too_large ? counters_.too_large : counters_.malformed).add();
   if (answering_.is(H1Answering::awaited)) {
-    wire_.output().append(local_answer(status_of(verdict)));
+    write_local_answer(wire_.output(), status_of(verdict));
     answering_.on(H1AnswerEvent::failed);
   }
   give_up(reason, true);
@@ -356,7 +356,7 @@ void H1ServerCodec::send_trailers(const Fields& trailers) {
 // Nothing has been sent yet: our own answer goes instead. Otherwise the answer must look cut short.
 void H1ServerCodec::answer_failed(bool end) {
   counters_.malformed.add();
-  if (answering_.is(H1Answering::awaited)) wire_.output().append(local_answer(500));
+  if (answering_.is(H1Answering::awaited)) write_local_answer(wire_.output(), 500);
   answering_.on(H1AnswerEvent::failed);
   if (end) {
     answer_ended();
