@@ -23,10 +23,10 @@ using Labels = std::map<std::string, std::string>;
 // One instance of a service, as a registry tells of it.
 struct RegisteredEndpoint {
   std::string address;       // "10.0.0.7:15006", "[::1]:80", "orders.internal:80", "unix:/run/a"
-  Locality locality;         // empty parts are filled in from the registry's own locality
+  Locality locality{};       // empty parts are filled in from the registry's own locality
   std::uint32_t weight = 1;  // share of the traffic, relative to its service's other endpoints
-  Labels labels;
-  std::string id;  // the registry's own name for the instance; empty: its address
+  Labels labels{};
+  std::string id{};  // the registry's own name for the instance; empty: its address
   bool operator==(const RegisteredEndpoint&) const = default;
 };
 

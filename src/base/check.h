@@ -5,16 +5,25 @@
 
 namespace outrigger {
 
-[[noreturn]] void check_failed(const char* what, const char* file, unsigned line,
-                               const char* function);
+// Where a check stands; filled in by the compiler. (std::source_location wants a newer clang than the one
+// the fuzzers are built with.)
+struct CodePlace {
+  const char* file;
+  int line;
+  const char* function;
 
-// Ends the process with a line that says where, when `ok` is false. Any thread. The place is the
-// caller's; std::source_location would say the same, but clang 14 has none.
-constexpr void check(bool ok, const char* what, const char* file = __builtin_FILE(),
-                     unsigned line = __builtin_LINE(),
-                     const char* function = __builtin_FUNCTION()) {
+  static constexpr CodePlace here(const char* f = __builtin_FILE(), int l = __builtin_LINE(),
+                                  const char* n = __builtin_FUNCTION()) {
+    return {f, l, n};
+  }
+};
+
+[[noreturn]] void check_failed(const char* what, const CodePlace& where);
+
+// Ends the process with a line that says where, when `ok` is false. Any thread.
+constexpr void check(bool ok, const char* what, const CodePlace& where = CodePlace::here()) {
   if (!ok) [[unlikely]] {
-    check_failed(what, file, line, function);
+    check_failed(what, where);
   }
 }
 

@@ -56,7 +56,7 @@ int main(int argc, char** argv) {
   cert->require_subcommand(1);
   CertCaOptions ca;
   CLI::App* cert_ca = cert->add_subcommand("ca", "make a CA: ca.crt and ca.key");
-  cert_ca->add_option("--dir", ca.dir, "where to; made when missing")->required();
+  cert_ca->add_option("--out", ca.dir, "where to; made when missing")->required();
   cert_ca->add_option("--trust-domain", ca.trust_domain, "the trust domain, such as example.org")->required();
   cert_ca->add_option("--days", ca.days, "validity")->capture_default_str();
   cert_ca->add_flag("--force", ca.force, "overwrite what is there");
@@ -65,7 +65,7 @@ int main(int argc, char** argv) {
   CLI::App* cert_issue = cert->add_subcommand("issue", "make a certificate: tls.crt and tls.key");
   cert_issue->add_option("--ca", issue.ca_dir, "the CA's directory")->required();
   cert_issue->add_option("--out", issue.out_dir, "where to; made when missing")->required();
-  cert_issue->add_option("--id", issue.identity, "a service name, or a whole SPIFFE ID")->required();
+  cert_issue->add_option("id", issue.identity, "a service name, or a whole SPIFFE ID")->required();
   cert_issue->add_option("--dns", issue.dns, "DNS names to add");
   cert_issue->add_option("--days", issue.days, "validity")->capture_default_str();
   cert_issue->add_flag("--force", issue.force, "overwrite what is there");

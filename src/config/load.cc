@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "config/assemble.h"
+#include "config/dump.h"
 #include "config/schema.h"
 #include "config/validate.h"
 #include "config/values.h"
@@ -34,7 +35,9 @@ LoadResult read(Assembler& assembler, const YamlNode& root, Report& report,
     reader.plain_error(root.place, "the configuration is empty; it begins with 'version: 1'");
   } else {
     root_record().read(reader, root, draft);
-    complete(draft);
+        complete(draft);
+    draft.json = to_json(root);
+    draft.hash = hash_of(draft.json);
     validate(draft, root, environment, report);
   }
   out.files = assembler.files();
@@ -55,6 +58,28 @@ LoadResult load(const Environment& environment,
   }
   out.errors = report.take();
   return out;
+}
+
+// A key without a value is what a writer leaves who was cut off there; "none" has to be written.
+void refuse_nothing(const YamlNode& map, std::string_view instead, Report& report) {
+  for (const YamlEntry& entry : map.entries) {
+    if (!entry.value.is_null()) continue;
+    report.error(entry.key.place, quoted(entry.key.text) + " holds nothing; write '" +
+                                      entry.key.text + ": " + std::string(instead) + "' for none");
+  }
+}
+
+// `services:` around the map is the documented form; it may be left out.
+void read_endpoints(const YamlNode& root, Report& report,
+                    std::map<std::string, std::vector<Endpoint>>& out) {
+  const YamlNode* inner = root.entries.size() == 1 ? root.find("services") : nullptr;
+  const bool wrapped = inner != nullptr && !inner->is_list();
+  const YamlNode& services = wrapped ? *inner : root;
+  if (wrapped) refuse_nothing(root, "{}", report);
+  refuse_nothing(services, "[]", report);
+  Reader reader(report);
+  map_of<std::vector<Endpoint>>("service", check_service_name, list(record(endpoint_record())))
+      .read(reader, services, out);
 }
 
 }  // namespace
@@ -78,10 +103,7 @@ EndpointsResult load_endpoints(std::string text, const std::string& name) {
   YamlNode root;
   if (parse_yaml(source, YamlLimits{.bytes_max = 64 * 1024 * 1024, .nodes_max = 5'000'000}, report,
                  root)) {
-    Reader reader(report);
-    const auto services = map_of<std::vector<Endpoint>>("service", check_service_name,
-                                                        list(record(endpoint_record())));
-    services.read(reader, root, out.services);
+    read_endpoints(root, report, out.services);
   }
   out.errors = report.take();
   return out;

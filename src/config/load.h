@@ -27,8 +27,8 @@ LoadResult load_file(const std::string& path, const Environment& environment);
 // `name` stands for the file in messages, and its directory for relative paths.
 LoadResult load_text(std::string text, const std::string& name, const Environment& environment);
 
-// The endpoints file of a registry: a map of services and their endpoints, written as in `services`
-// and without variables.
+// The endpoints file of a registry, without variables: under `services`, a map of services and the
+// list of their endpoints, each written as in the configuration.
 struct EndpointsResult {
   std::map<std::string, std::vector<Endpoint>> services;
   std::vector<Diagnostic> errors;

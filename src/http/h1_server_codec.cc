@@ -182,9 +182,12 @@ void H1ServerCodec::finish_input() {
 }
 
 void H1ServerCodec::input_ended() {
-  input_ended_ = true;
-  if (reading_.is(H1Reading::body)) {
-    give_up(StreamEnd::cancelled, true);  // half a request
+    input_ended_ = true;
+  // Half a request; or a caller that has gone while its answer is being made: a client that only closes
+  // its sending side looks the same, and work for nobody is the worse mistake.
+  const bool abandoned = reading_.is(H1Reading::whole) && left_over_ == 0;
+  if (reading_.is(H1Reading::body) || abandoned) {
+    give_up(StreamEnd::cancelled, true);
   } else {
     finish_input();
   }

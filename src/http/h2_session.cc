@@ -144,7 +144,7 @@ void H2Session::dispatch() {
   if (event.goaway) peer_retires();
   // Answers to control frames leave nghttp2 at once, so that its own GOAWAY never goes unnoticed.
   if (nghttp2_session_get_outbound_queue_size(library()) > 0) pump();
-  settle();
+  if (!doom_) settle();
 }
 
 void H2Session::on_begin_headers(const nghttp2_frame& frame) {

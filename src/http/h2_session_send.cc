@@ -220,10 +220,8 @@ void H2Session::pump() {
 
 void H2Session::produce() {
   if (phase_.is(H2Phase::over)) return;
-  if (!doom_) {
-    pump();
-    settle();
-  }
+  if (!doom_) pump();
+  if (!doom_) settle();
   if (doom_) return terminate();
   finish_if_done();
 }

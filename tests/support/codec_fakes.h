@@ -181,11 +181,7 @@ inline std::string render(const Head& head) {
 // first call that should not have come.
 class RecordingSink : public StreamSink {
  public:
-  RecordingSink() = default;
-  RecordingSink(const RecordingSink&) = delete;
-  RecordingSink& operator=(const RecordingSink&) = delete;
   virtual ~RecordingSink() = default;
-
   void on_head(Head& h, bool end) override {
     if (heads++ > 0 || over()) broken("on_head");
     head = render(h);

@@ -1,0 +1,144 @@
+#include "discovery/file_registry.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/result.h"
+#include "config/diagnostic.h"
+#include "config/load.h"
+
+namespace outrigger::discovery {
+namespace {
+
+std::string trouble(const std::string& path, const std::string& what) {
+  return path + ": error: " + what;
+}
+
+// O_NONBLOCK: a pipe under that name must not hold the thread.
+Result<std::string> read_file(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return Error{std::strerror(errno)};
+  struct Closer {
+    int fd;
+    ~Closer() { ::close(fd); }
+  } const closer{fd};
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) return Error{std::strerror(errno)};
+  if (!S_ISREG(info.st_mode)) return Error{"is not a file"};
+
+  std::string text;
+  std::array<char, 64 * 1024> block;
+  for (;;) {
+    const ssize_t got = ::read(fd, block.data(), block.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return Error{std::strerror(errno)};
+    if (got == 0) return text;
+    text.append(block.data(), static_cast<std::size_t>(got));
+    if (text.size() > FileRegistry::file_bytes_max) {
+      return Error{"is larger than " + std::to_string(FileRegistry::file_bytes_max) + " bytes"};
+    }
+  }
+}
+
+RegisteredEndpoint to_registered(config::Endpoint&& e) {
+  return {.address = e.address.to_string(),
+          .locality = {std::move(e.locality.cloud), std::move(e.locality.region),
+                       std::move(e.locality.zone)},
+          .weight = e.weight,
+          .labels = std::move(e.labels),
+          .id = std::move(e.id)};
+}
+
+}  // namespace
+
+FileRegistry::FileRegistry(net::Loop& loop, std::string path, Background background)
+    : loop_(loop), path_(std::move(path)), background_(std::move(background)), watches_(loop) {}
+
+void FileRegistry::start(RegistryEvents& events) {
+  check(events_ == nullptr, "a registry is started once");
+  events_ = &events;
+  file_watch_ = std::make_unique<net::FileWatch>(loop_, std::vector<std::string>{path_},
+                                                 static_cast<net::FileWatchHandler&>(*this));
+  reload();
+}
+
+std::unique_ptr<Subscription> FileRegistry::subscribe(std::string_view service,
+                                                      EndpointObserver& observer) {
+  return watches_.subscribe(service, observer);
+}
+
+RegistryStatus FileRegistry::status() const {
+  RegistryStatus now = status_;
+  now.services = watches_.services();
+  return now;
+}
+
+void FileRegistry::reload() {
+  if (reading_) {
+    again_ = true;
+    return;
+  }
+  reading_ = true;
+  background_([path = path_, &loop = loop_, self = anchor_.ref()] {
+    auto reading = std::make_shared<Reading>(read(path));
+    loop.post([reading, self] {
+      if (FileRegistry* registry = self.get()) registry->take(std::move(*reading));
+    });
+  });
+}
+
+FileRegistry::Reading FileRegistry::read(const std::string& path) {
+  auto text = read_file(path);
+  if (!text) return {.services = {}, .error = trouble(path, text.error().message)};
+  // A writer truncates first: nothing at all is more likely half a change than a wish.
+  const bool blank = text->find_first_not_of(" \t\r\n") == std::string::npos;
+  if (blank) {
+    return {.services = {}, .error = trouble(path, "is empty; write 'services: {}' for none")};
+  }
+  config::EndpointsResult loaded = config::load_endpoints(std::move(text).value(), path);
+  if (!loaded.errors.empty()) {
+    return {.services = {}, .error = config::render(loaded.errors, false)};
+  }
+  Reading out;
+  for (auto& [name, endpoints] : loaded.services) {
+    EndpointList& list = out.services[name];
+    std::transform(std::make_move_iterator(endpoints.begin()),
+                   std::make_move_iterator(endpoints.end()), std::back_inserter(list),
+                   to_registered);
+  }
+  return out;
+}
+
+void FileRegistry::take(Reading reading) {
+  reading_ = false;
+  const bool told_before = status_.answered || !status_.error.empty();
+  if (!reading.error.empty()) {
+    status_.stale = status_.answered;
+    if (reading.error != status_.error) {
+      status_.error = reading.error;
+      events_->on_registry_error({reading.error});
+    }
+  } else {
+    const bool news = !told_before || !status_.error.empty();
+    status_ = {.answered = true,
+               .stale = false,
+               .last_good = loop_.now().time_since_epoch(),
+               .error = {},
+               .services = 0};
+    watches_.tell_all(std::move(reading.services));
+    if (news) events_->on_registry_current();
+  }
+  if (again_) {
+    again_ = false;
+    reload();
+  }
+}
+
+}  // namespace outrigger::discovery
