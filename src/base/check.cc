@@ -5,9 +5,8 @@
 
 namespace outrigger {
 
-void check_failed(const char* what, const std::source_location& where) {
-  std::fprintf(stderr, "outrigger: bug: %s (%s:%u, %s)\n", what, where.file_name(), where.line(),
-               where.function_name());
+void check_failed(const char* what, const CodePlace& where) {
+  std::fprintf(stderr, "outrigger: bug: %s (%s:%d, %s)\n", what, where.file, where.line, where.function);
   std::fflush(stderr);
   std::abort();
 }

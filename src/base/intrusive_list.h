@@ -4,6 +4,7 @@
 // an element leaves its list by itself when it is destroyed. One thread. The list owns nothing.
 
 #include <cstddef>
+#include <iterator>
 
 #include "base/check.h"
 
@@ -92,12 +93,23 @@ class IntrusiveList {
 
   class Iterator {
    public:
+    using iterator_category = std::forward_iterator_tag;
+    using value_type = T;
+    using difference_type = std::ptrdiff_t;
+    using pointer = T*;
+    using reference = T&;
+
     explicit Iterator(Link* at) : at_(at) {}
     T& operator*() const { return static_cast<T&>(*at_); }
     T* operator->() const { return &**this; }
     Iterator& operator++() {
       at_ = at_->next_;
       return *this;
+    }
+    Iterator operator++(int) {
+      Iterator before = *this;
+      at_ = at_->next_;
+      return before;
     }
     bool operator==(const Iterator&) const = default;
 

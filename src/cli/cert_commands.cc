@@ -140,7 +140,7 @@ int cert_ca_command(const CertCaOptions& options, WallTime now, std::ostream& ou
   out << (dir / "ca.crt").string() << "\n" << (dir / "ca.key").string() << "\n";
   err << "A development CA for the trust domain " << options.trust_domain << ", good for "
       << options.days << " days. Whoever has ca.key can be any service: keep it off the hosts.\n"
-      << "Next: outrigger cert issue --ca " << dir.string() << " --out DIR --id SERVICE\n";
+      << "Next: outrigger cert issue --ca " << dir.string() << " --out DIR SERVICE\n";
   return exit_done;
 }
 

@@ -142,7 +142,10 @@ void Assembler::merge_value(YamlEntry& into, YamlEntry from, const Shape* shape)
   }
   const Shape::Kind kind = shape == nullptr ? Shape::Kind::unsupported : shape->kind;
   const bool maps = into.value.is_map() && from.value.is_map();
-  if (kind == Shape::Kind::list) {
+  if (kind == Shape::Kind::list && (into.value.is_map() || from.value.is_map())) {
+    const YamlNode& wrong = into.value.is_map() ? into.key : from.key;
+    report_.error(wrong.place, wrong.text + ": this is a list, not a map");
+  } else if (kind == Shape::Kind::list) {
     make_list(into.value);
     make_list(from.value);
     std::move(from.value.items.begin(), from.value.items.end(),

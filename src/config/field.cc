@@ -27,6 +27,7 @@ std::string what_it_is(const YamlNode& node) {
 }
 
 std::string with_article(const std::string& noun) {
+  if (noun == "text") return noun;
   const bool vowel =
       !noun.empty() && std::string_view("aeiou").find(noun[0]) != std::string_view::npos;
   return (vowel ? "an " : "a ") + noun;

@@ -93,7 +93,7 @@ std::vector<Field<Service>> shared_fields() {
        "From the whole request to the headers of its answer, retries included."},
       {"connect_timeout", &Service::connect_timeout, duration(),
        "The time to open a connection, TLS included."},
-      {"idle_timeout", &Service::idle_timeout, duration(), "The time a stream may stand still."},
+      {"idle_timeout", &Service::idle_timeout, optional(duration()), "The time a stream or session may stand still."},
       {"timeout_total", "The time from a request to the end of its answer."},
       {"retry", &Service::retry, record(retry_record()), "When a failed attempt is made again."},
       {"breaker", &Service::breaker, record(breaker_record()), "Limits of what is in progress."},

@@ -187,7 +187,7 @@ std::string hint_for_complex_key(const Place& place) {
   const auto at = static_cast<std::size_t>(place.column - 1);
   std::string message = "a key must be plain text";
   if (at < line.size() && (line[at] == '[' || line[at] == '{')) {
-    message += "; quote it if the bracket belongs to it";
+    message += "; this bracket needs quotes, or is never closed";
   }
   return message;
 }

@@ -6,9 +6,6 @@
 namespace outrigger::http {
 namespace {
 
-// Interim answers to one request; more is a peer that plays.
-constexpr int interims_max = 32;
-
 // Methods whose requests have a body so often that its absence is worth a Content-Length: 0
 // (RFC 9110 section 8.6).
 bool expects_body(Method method) {
@@ -40,6 +37,7 @@ Stream& H1ClientCodec::open(StreamSink& sink) {
   asking_.on(H1AskEvent::opened);
   sink_ = &sink;
   asked_ = {};
+  framing_ = {};
   interims_ = 0;
   key_made_ = false;
   return *this;
@@ -98,12 +96,8 @@ bool H1ClientCodec::write_head(const Head& head, bool end) {
 void H1ClientCodec::send_data(std::string_view bytes, bool end) {
   if (!asking_.is(H1Asking::body)) return;
   // Before the peer has agreed to a tunnel its bytes would be read as another request.
-  const bool tunnel = writer_.body() == H1Body::tunnel;
-  if (tunnel && !reading_.is(H1ClientReading::tunnel) && !bytes.empty()) {
-    asking_.on(H1AskEvent::broken);
-    return ask_failed();
-  }
-  if (!writer_.data(bytes, end)) {
+  const bool too_soon = writer_.body() == H1Body::tunnel && framing_.body != H1Body::tunnel;
+  if ((too_soon && !bytes.empty()) || !writer_.data(bytes, end)) {
     asking_.on(H1AskEvent::broken);
     return ask_failed();
   }
@@ -135,9 +129,11 @@ void H1ClientCodec::reset(StreamEnd) {
   if (sink_ == nullptr) return;
   const bool untouched = asking_.is(H1Asking::owed) || asking_.is(H1Asking::unsent);
   if (untouched && reading_.is(H1ClientReading::head)) return close_stream();
+    // A request cut short must look cut short; after a whole one a plain close says enough.
+  const bool cut = !asking_.is(H1Asking::done);
   detach();
   reading_.on(H1ClientReadEvent::stopped);
-  wire_.abort(true);
+  wire_.abort(cut);
   retire();
   events_.on_capacity();
 }
@@ -216,7 +212,7 @@ bool H1ClientCodec::begin_answer(std::string_view rest) {
     arena_.reset();
   };
   if (head_.status < 200 && head_.status != 101) {
-    if (++interims_ > interims_max) {
+    if (++interims_ > limits_.interims) {
       counters_.floods.add();
       break_off(StreamEnd::flood);
       return true;

@@ -131,7 +131,7 @@ class H1ClientCodec final : public ClientCodec, private Stream {
   WebsocketKey key_{};  // the one we made
   Machine<h1_client_reading> reading_{H1ClientReading::idle};
   Machine<h1_client_asking> asking_{H1Asking::idle};
-  std::uint8_t interims_ = 0;
+  std::uint32_t interims_ = 0;
   bool key_made_ = false;
   bool used_ = false;  // an exchange has ended on this connection
   bool reusable_ = true;

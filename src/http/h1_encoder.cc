@@ -100,7 +100,7 @@ char* put_framing(char* to, const H1HeadExtras& extras) {
   return put(to, "\r\n");
 }
 
-// The whole status line of the common ones; nullptr for the rest.
+// The whole status line of the common ones; empty for the rest.
 std::string_view status_line(int status) {
   switch (status) {
     case 100:
@@ -171,6 +171,8 @@ std::string_view status_line(int status) {
       return "HTTP/1.1 503 Service Unavailable\r\n";
     case 504:
       return "HTTP/1.1 504 Gateway Timeout\r\n";
+    case 505:
+      return "HTTP/1.1 505 HTTP Version Not Supported\r\n";
     default:
       return {};
   }
@@ -181,6 +183,24 @@ char* put_status_line(char* to, int status) {
   to = put(to, "HTTP/1.1 ");
   to = put_number(to, static_cast<std::uint64_t>(status));
   return put(to, " \r\n");
+}
+
+// In the form of the proxy's own replies: status, reason flag, a word for people.
+std::string_view local_body(int status) {
+  switch (status) {
+    case 400:
+      return "{\"status\":400,\"flag\":\"DPE\",\"message\":\"malformed request\"}\n";
+    case 413:
+      return "{\"status\":413,\"flag\":\"DPE\",\"message\":\"content too large\"}\n";
+    case 417:
+      return "{\"status\":417,\"flag\":\"DPE\",\"message\":\"unknown expectation\"}\n";
+    case 431:
+      return "{\"status\":431,\"flag\":\"DPE\",\"message\":\"request head too large\"}\n";
+    case 505:
+      return "{\"status\":505,\"flag\":\"DPE\",\"message\":\"HTTP/1.0 or 1.1 only\"}\n";
+    default:
+      return "{\"status\":500,\"flag\":\"UPE\",\"message\":\"answer cannot be passed on\"}\n";
+  }
 }
 
 // A target that the next hop reads in one way only.
@@ -261,33 +281,17 @@ std::size_t write_chunk_size(char* to, std::size_t size) {
   return static_cast<std::size_t>(put(end, "\r\n") - to);
 }
 
-std::string_view local_answer(int status) {
-  switch (status) {
-    case 400:
-      return "HTTP/1.1 400 Bad Request\r\nserver: outrigger\r\ncontent-type: application/json\r\n"
-             "content-length: 58\r\nconnection: close\r\n\r\n"
-             "{\"status\":400,\"flag\":\"DPE\",\"message\":\"malformed request\"}\n";
-    case 413:
-      return "HTTP/1.1 413 Content Too Large\r\nserver: outrigger\r\n"
-             "content-type: application/json\r\ncontent-length: 58\r\nconnection: close\r\n\r\n"
-             "{\"status\":413,\"flag\":\"DPE\",\"message\":\"content too large\"}\n";
-    case 417:
-      return "HTTP/1.1 417 Expectation Failed\r\nserver: outrigger\r\n"
-             "content-type: application/json\r\ncontent-length: 60\r\nconnection: close\r\n\r\n"
-             "{\"status\":417,\"flag\":\"DPE\",\"message\":\"unknown expectation\"}\n";
-    case 431:
-      return "HTTP/1.1 431 Request Header Fields Too Large\r\nserver: outrigger\r\n"
-             "content-type: application/json\r\ncontent-length: 62\r\nconnection: close\r\n\r\n"
-             "{\"status\":431,\"flag\":\"DPE\",\"message\":\"request head too large\"}\n";
-    case 505:
-      return "HTTP/1.1 505 HTTP Version Not Supported\r\nserver: outrigger\r\n"
-             "content-type: application/json\r\ncontent-length: 60\r\nconnection: close\r\n\r\n"
-             "{\"status\":505,\"flag\":\"DPE\",\"message\":\"HTTP/1.0 or 1.1 only\"}\n";
-    default:
-      return "HTTP/1.1 500 Internal Server Error\r\nserver: outrigger\r\n"
-             "content-type: application/json\r\ncontent-length: 63\r\nconnection: close\r\n\r\n"
-             "{\"status\":500,\"flag\":\"UPE\",\"message\":\"answer can not be passed\"}\n";
-  }
+void write_local_answer(net::Buffer& out, int status) {
+  const std::string_view line = status_line(status);
+  check(!line.empty(), "a local answer without a status line");
+  const std::string_view body = local_body(status);
+  out.append(line);
+  out.append("server: outrigger\r\ncontent-type: application/json\r\ncontent-length: ");
+  std::array<char, 20> digits;
+  out.append({digits.data(),
+              static_cast<std::size_t>(put_number(digits.data(), body.size()) - digits.data())});
+  out.append("\r\nconnection: close\r\n\r\n");
+  out.append(body);
 }
 
 }  // namespace outrigger::http

@@ -81,9 +81,8 @@ bool H1ServerCodec::skip_empty_line(std::string_view& in) {
 
 bool H1ServerCodec::read_head(std::string_view& in) {
   if (in.empty()) return false;
-  if (in[0] == '\r' && !empty_line_) {
-    if (in.size() == 1 || skip_empty_line(in)) return in.size() > 1;
-  }
+  if (in == "\r" && !empty_line_) return false;
+  if (skip_empty_line(in)) return true;
   H1Verdict verdict = parser_.feed(in);
   if (verdict == H1Verdict::need_more) return false;
   if (verdict == H1Verdict::complete) {
@@ -230,7 +229,7 @@ void H1ServerCodec::refuse(H1Verdict verdict) {
   (verdict == H1Verdict::too_large ? counters_.too_large : counters_.malformed).add();
   stop();
   release();
-  wire_.output().append(local_answer(status_of(verdict)));
+  write_local_answer(wire_.output(), status_of(verdict));
   wire_.finish();
 }
 
@@ -238,7 +237,7 @@ void H1ServerCodec::refuse(H1Verdict verdict) {
 void H1ServerCodec::break_off(StreamEnd reason, H1Verdict verdict) {
   (verdict == H1Verdict::too_large ? counters_.too_large : counters_.malformed).add();
   if (answering_.is(H1Answering::awaited)) {
-    wire_.output().append(local_answer(status_of(verdict)));
+    write_local_answer(wire_.output(), status_of(verdict));
     answering_.on(H1AnswerEvent::failed);
   }
   give_up(reason, true);
@@ -356,7 +355,7 @@ void H1ServerCodec::send_trailers(const Fields& trailers) {
 // Nothing has been sent yet: our own answer goes instead. Otherwise the answer must look cut short.
 void H1ServerCodec::answer_failed(bool end) {
   counters_.malformed.add();
-  if (answering_.is(H1Answering::awaited)) wire_.output().append(local_answer(500));
+  if (answering_.is(H1Answering::awaited)) write_local_answer(wire_.output(), 500);
   answering_.on(H1AnswerEvent::failed);
   if (end) {
     answer_ended();

@@ -226,6 +226,7 @@ void Connection::end_of_input(bool clean) {
     if (phase_ == Phase::lingering) close_with(CloseReason::finished);
     return;
   }
+  if (!clean) transport_->channel_ended();
   if (phase_ == Phase::handshaking) return close_with(CloseReason::handshake_failed);
   if (input_ended_) return;
   input_ended_ = true;

@@ -117,6 +117,8 @@ class Connection final : public Retirable, private ChannelHandler, private TurnH
 
   bool open() const { return phase_ == Phase::open; }
   bool closed() const { return phase_ == Phase::closed; }
+    // Everything is sent, FIN included; only the peer's close is waited for.
+  bool lingering() const { return phase_ == Phase::lingering; }
   // on_open() has been called.
   bool was_open() const { return was_open_; }
   std::string peer_address() const { return channel_->peer_address(); }

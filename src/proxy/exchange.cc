@@ -434,7 +434,7 @@ void Exchange::fail_answer(Flag flag, http::StreamEnd reason) {
   if (stream != nullptr) stream->reset(reason);
 }
 
-TimePoint Exchange::idle_at() const { return moved_at_ + service().idle_timeout; }
+TimePoint Exchange::idle_at() const { return moved_at_ + service().idle(); }
 
 // The timer is moved forward only: a deadline that has moved away is found out when it fires.
 void Exchange::arm(TimePoint at) {

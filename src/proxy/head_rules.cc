@@ -10,6 +10,7 @@ namespace {
 constexpr std::string_view hex_digits = "0123456789abcdef";
 constexpr std::string_view untraced_suffix = "-00";
 constexpr std::size_t traceparent_size = 55;
+constexpr std::string_view own_prefix = "x-outrigger-";
 
 char* put_hex(char* to, std::uint64_t value) {
   for (int shift = 60; shift >= 0; shift -= 4) *to++ = hex_digits[(value >> shift) & 0xf];
@@ -37,11 +38,27 @@ void set_forwarded(const HeadContext& context) {
   if (!context.trusted_proxy || !head.fields.has(http::Known::x_forwarded_host)) {
     head.fields.set(http::Known::x_forwarded_host, head.authority);
   }
-  head.fields.remove(http::Known::x_forwarded_client_cert);
+  strip_identity(head);
   if (!context.client_cert.empty()) head.fields.add(http::Known::x_forwarded_client_cert, context.client_cert);
 }
 
-void strip_identity(http::Head& head) { head.fields.remove(http::Known::x_forwarded_client_cert); }
+void strip_identity(http::Head& head) {
+  head.fields.remove(http::Known::x_forwarded_client_cert);
+  strip_own(head);
+}
+
+void strip_own(http::Head& head) {
+  for (std::size_t i = 0; i < head.fields.size();) {
+    const http::Field& field = head.fields.begin()[i];
+    const bool own = field.name.size() > own_prefix.size() && field.known != http::Known::x_outrigger_deadline_ms &&
+                     http::equal_ignoring_case(field.name.substr(0, own_prefix.size()), own_prefix);
+    if (own) {
+      head.fields.remove(field.name);
+    } else {
+      ++i;
+    }
+  }
+}
 
 std::string_view ensure_request_id(http::Head& head, Random& random) {
   const std::string_view present = head.fields.value(http::Known::x_request_id);

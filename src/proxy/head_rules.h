@@ -22,8 +22,10 @@ struct HeadContext {
 // Inbound: x-forwarded-for, -proto and -host from what was seen here (appended to what a trusted proxy
 // says), x-forwarded-client-cert from the certificate and from nothing else.
 void set_forwarded(const HeadContext& context);
-// Outbound: nothing that claims an identity leaves the local app.
+// Removes what claims an identity: x-forwarded-client-cert and our own names.
 void strip_identity(http::Head& head);
+// Removes x-outrigger-* but the deadline, which can only shorten: these are ours to set.
+void strip_own(http::Head& head);
 
 // The request's id: what is there, or a new one (a version 4 UUID, RFC 9562). Good as long as the head.
 std::string_view ensure_request_id(http::Head& head, Random& random);

@@ -48,7 +48,8 @@ LocalReply make_local_reply(Arena& arena, int status, Flag flag, std::string_vie
     reply.status = 200;
     reply.grpc_status = grpc_status_for(status);
     reply.content_type = "application/grpc";
-    reply.message = safe.empty() ? what : arena.concat(what, ": ", safe);
+    const std::string_view text = safe.empty() ? what : arena.concat(what, ": ", safe);
+    reply.message = flag == Flag::none ? text : arena.concat(letters(flag), ": ", text);
     return reply;
   }
   reply.status = status;

@@ -6,35 +6,29 @@
 
 namespace outrigger::server {
 
-BackThread::BackThread(std::vector<Page> pages)
-    : thread_([this, pages = std::move(pages)]() mutable { run(std::move(pages)); }) {
+BackThread::BackThread(std::vector<Page> pages) {
+  std::promise<net::EventLoop*> started;
+  thread_ = std::thread([this, pages = std::move(pages), &started]() mutable { run(std::move(pages), started); });
   pthread_setname_np(thread_.native_handle(), "back");
+  loop_ = started.get_future().get();
 }
 
 BackThread::~BackThread() {
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-    if (loop_ != nullptr) loop_->stop();
-  }
+  loop_->stop();
   thread_.join();
 }
 
-void BackThread::run(std::vector<Page> pages) {
+void BackThread::post(std::function<void()> task) { loop_->post(std::move(task)); }
+
+void BackThread::run(std::vector<Page> pages, std::promise<net::EventLoop*>& started) {
   net::EventLoop loop;
   std::vector<std::unique_ptr<admin::PageServer>> servers;
   for (Page& page : pages) {
     servers.push_back(std::make_unique<admin::PageServer>(loop, *page.handler));
     servers.back()->listen(std::move(page.fd));
   }
-  {
-    const std::lock_guard lock(mutex_);
-    if (stopping_) return;
-    loop_ = &loop;
-  }
+  started.set_value(&loop);
   loop.run();
-  const std::lock_guard lock(mutex_);
-  loop_ = nullptr;
   servers.clear();
   loop.finish();
 }

@@ -4,6 +4,7 @@
 // ever delays a request.
 
 #include <functional>
+#include <future>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -25,15 +26,15 @@ class BackThread {
   explicit BackThread(std::vector<Page> pages);
   // Ends it; answers under way are cut off.
   ~BackThread();
+    // Runs it on the thread, in order. Any thread.
+  void post(std::function<void()> task);
   BackThread(const BackThread&) = delete;
   BackThread& operator=(const BackThread&) = delete;
 
  private:
-  void run(std::vector<Page> pages);
+  void run(std::vector<Page> pages, std::promise<net::EventLoop*>& started);
 
-  std::mutex mutex_;
-  net::EventLoop* loop_ = nullptr;  // while the thread runs
-  bool stopping_ = false;
+  net::EventLoop* loop_ = nullptr;  // lives on the thread
   std::thread thread_;
 };
 

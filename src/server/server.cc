@@ -177,7 +177,6 @@ int Server::run() {
   shared_ = std::make_unique<Shared>(balancers_, metrics_, *access_log_, identity_.get(), workers_,
                                             connections_allowed(config_->runtime));
   start_workers();
-  fill_book();
   AdminFacts::Actions actions;
   actions.quit = [this] { loop_.post([this] { on_signal(SIGTERM); }); };
   actions.drain_listeners = [this] {
@@ -197,6 +196,7 @@ int Server::run() {
                      std::make_unique<admin::MetricsHandler>(metrics_, config_->telemetry.prometheus.path)});
   }
   back_ = std::make_unique<BackThread>(std::move(pages));
+  fill_book();
   life_.phase = Phase::waiting;
   every_second();
   log::info("server", "running", {{"service", config_->node.service},
@@ -216,13 +216,19 @@ void Server::start_workers() {
 }
 
 void Server::fill_book() {
+  registries_ = std::make_unique<Registries>(loop_, config_->registries,
+                                             [this](std::function<void()> task) { back_->post(std::move(task)); });
   book_ = std::make_unique<EndpointBook>(
       loop_, [this](const std::string& key, const std::vector<config::Endpoint>& endpoints) { endpoints_changed(key, endpoints); });
   for (const auto& [name, service] : config_->services) {
     std::vector<Registry*> sources;
+    for (const std::string& registry : service.registries) {
+      if (Registry* found = registries_->find(registry)) sources.push_back(found);
+    }
     book_->add(name, service.endpoints, sources, {});
   }
   for (std::size_t i = 0; i < snapshot_->apps.size(); ++i) book_->add(app_key(i), snapshot_->apps[i].service->endpoints, {}, {});
+  registries_->start();
   // What needs no look-up holds already; names were left out of the first snapshot.
   for (const auto& [key, endpoints] : book_->lists()) endpoints_changed(key, endpoints);
 }
@@ -290,6 +296,7 @@ void Server::stop() {
   collection_ = {};
   if (shared_) shared_->threads.clear();
   book_.reset();
+  registries_.reset();
   if (access_log_) access_log_->flush(seconds(1));
 }
 

@@ -17,6 +17,7 @@
 #include "server/back_thread.h"
 #include "server/endpoint_book.h"
 #include "server/life.h"
+#include "server/registries.h"
 #include "server/shared.h"
 #include "server/signals.h"
 #include "server/worker_thread.h"
@@ -65,6 +66,7 @@ class Server final : private SignalHandler {
   net::Fd metrics_socket_;
   std::unique_ptr<AdminFacts> facts_;
   std::unique_ptr<Signals> signals_;
+  std::unique_ptr<Registries> registries_;
   std::unique_ptr<EndpointBook> book_;
   std::unique_ptr<BackThread> back_;
   telemetry::Metrics::Collection collection_;

@@ -13,7 +13,6 @@ namespace {
 using telemetry::Direction;
 
 constexpr Duration untrusted_idle = seconds(60);
-constexpr Duration tcp_idle = hours(1);
 constexpr Duration lag_interval = seconds(1);
 
 tls::AlpnList alpn_for(config::Protocol protocol) {
@@ -229,7 +228,7 @@ void Worker::on_incoming_tcp(proxy::Scope& scope, std::unique_ptr<net::Connectio
     connection->abort(true);
     return loop_.retire(std::move(connection));
   }
-  auto session = std::make_unique<tcp::Session>(loop_, *scope.destination->cluster, std::move(connection), tcp_idle, session_owner(), &scope);
+  auto session = std::make_unique<tcp::Session>(loop_, *scope.destination->cluster, std::move(connection), scope.destination->cluster->service().idle(), session_owner(), &scope);
   sessions_.push_back(*session);
   session.release()->start();
 }
@@ -291,6 +290,12 @@ void Worker::drain() {
     ++at;
     connection.drain();
   }
+}
+
+bool Worker::idle() {
+  return incoming_.empty() && sessions_.empty() &&
+         std::all_of(http_.begin(), http_.end(),
+                     [](proxy::HttpConnection& c) { return c.connection().lingering(); });
 }
 
 void Worker::stop_listening() {

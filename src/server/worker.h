@@ -48,8 +48,8 @@ class Worker final : private proxy::HttpConnectionOwner, private tcp::SessionOwn
   // Accepted here or by another worker.
   void take(std::size_t door, net::Fd fd, const net::SocketAddress& peer);
   ClusterStats cluster_stats() const;
-  // Nothing is going on any more: no connections, no sessions.
-  bool idle() { return incoming_.empty() && http_.empty() && sessions_.empty(); }
+  // Nothing is going on any more: no sessions, and connections only wait for the peer's close.
+  bool idle();
 
  private:
   struct Context final : proxy::WorkerContext {

@@ -120,8 +120,8 @@ class Metrics {
     Metrics* metrics_ = nullptr;
     std::list<Collector>::iterator at_;
   };
-  // The collector runs on the scraping thread, one scrape at a time, and must not call back into
-  // this object. The handle must not outlive it.
+  // The collector runs on the scraping thread, one scrape at a time. It may ask for series, but
+  // must not gather, reset or register. The handle must not outlive this object.
   [[nodiscard]] Collection collect(Collector collector);
 
   // Everything there is, sorted and merged.

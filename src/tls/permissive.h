@@ -24,6 +24,9 @@ class PermissiveTransport final : public net::Transport {
   bool seal(std::string_view plain, net::Buffer& out) override;
   void close_notify(net::Buffer& out) override;
   void go_idle() override;
+  void channel_ended() override {
+    if (kind_ == Kind::tls) tls_->channel_ended();
+  }
 
  private:
   enum class Kind { unknown, tls, clear };

@@ -17,7 +17,13 @@ enum class Offer { http, http1, http2, tcp };
 // Makes the client side of a TLS session; empty for plain text.
 using TransportFactory = std::function<std::unique_ptr<net::Transport>(Offer offer)>;
 
+// Makes a channel on its way to an address, or null and an errno; empty for sockets. The seam where
+// tests and simulations put pipes in memory.
+using ChannelFactory = std::function<std::unique_ptr<net::Channel>(
+    net::Loop& loop, const net::SocketAddress& address, int& error)>;
+
 struct Connector {
+  ChannelFactory channel;
   TransportFactory transport;
   Duration connect_timeout = seconds(1);
   net::ConnectionLimits limits;

@@ -4,11 +4,13 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/log.h"
 
 namespace outrigger::upstream {
 namespace {
 
 constexpr Duration sweep_interval = seconds(10);
+constexpr Duration tell_interval = seconds(10);
 
 std::string describe(const net::Connection& connection, net::CloseReason reason) {
   if (connection.transport() != nullptr && reason == net::CloseReason::handshake_failed) {
@@ -69,21 +71,21 @@ Pool::Grant Pool::acquire(PoolTicket& ticket) {
       return {ready, false};
     }
   }
-  ticket.permit_ = breaker_.pending.try_take();
-  if (!ticket.permit_) {
-    counters_.pool.overflows.add();
-    return {};
-  }
   counters_.pool.misses.add();
   counters_.pool.pending.add();
   ticket.pool_ = this;
   waiting_.push_back(ticket);
   ++waiting_count_;
   open_for_waiting();
-  if (connection_count_ == 0 && connect_error_ == 0) {
-    // Not even one connection is allowed.
-    ticket.leave();
-    return {};
+  // A request for which a connection is on its way is bounded by the connections; what waits beyond those is
+  // pending.
+  if (waiting_count_ > connecting_count_ && connect_error_ == 0) {
+    ticket.permit_ = breaker_.pending.try_take();
+    if (!ticket.permit_ || connection_count_ == 0) {
+      counters_.pool.overflows.add();
+      ticket.leave();
+      return {};
+    }
   }
   return {nullptr, true};
 }
@@ -145,6 +147,15 @@ void Pool::open_connection() {
   started.start(connector_.connect_timeout);
 }
 
+// For people, and not for every connection of an outage.
+void Pool::tell_failure(const ClientConnection& connection) {
+  const TimePoint now = context_.loop.now();
+  if (now < tell_again_at_) return;
+  tell_again_at_ = now + tell_interval;
+  log::warn("upstream", "cannot connect to an endpoint",
+            {{"endpoint", address_.to_string()}, {"why", describe(connection.connection(), connection.close_reason())}});
+}
+
 void Pool::count_handshake(const net::Connection& connection, net::CloseReason reason) {
   const net::Transport* transport = connection.transport();
   if (transport == nullptr) return;
@@ -201,7 +212,8 @@ void Pool::connection_closed(ClientConnection& connection, ClientConnection::Sta
   context_.loop.retire(std::unique_ptr<net::Retirable>(&connection));
   if (was_connecting) {
     const ConnectFailure failure = failure_of(connection.close_reason());
-    count_handshake(connection.connection(), connection.close_reason());
+        count_handshake(connection.connection(), connection.close_reason());
+    tell_failure(connection);
     // With others established the endpoint lives: only one waiter pays for this failure.
     const bool alive = connection_count_ > connecting_count_;
     fail_waiting(alive ? 1 : waiting_count_, failure,

@@ -86,6 +86,7 @@ class Pool final : private net::TurnHook {
   void open_for_waiting();
   void fail_waiting(std::size_t count, ConnectFailure failure, const std::string& detail);
   void count_handshake(const net::Connection& connection, net::CloseReason reason);
+    void tell_failure(const ClientConnection& connection);
   void ticket_left(PoolTicket& ticket);
   PoolTicket& take_first_waiting();
   void sweep();
@@ -110,6 +111,7 @@ class Pool final : private net::TurnHook {
   bool draining_ = false;
   int connect_error_ = 0;  // of a connect that failed at once; told at the turn's end
   net::Timer sweep_timer_;
+  TimePoint tell_again_at_{};
 };
 
 }  // namespace outrigger::upstream

@@ -127,14 +127,16 @@ class Pki:
         self.domain = domain
         self.directory.mkdir(parents=True, exist_ok=True)
         self.ca = self.directory / 'ca.crt'
-        run_outrigger('cert', 'ca', '--trust-domain', domain, '--out', str(self.directory), check=True)
+        if not self.ca.exists():
+            run_outrigger('cert', 'ca', '--trust-domain', domain, '--out', str(self.directory), check=True)
 
     def issue(self, service, path=None):
         """Returns (certificate, key) for spiffe://<domain>/<service>."""
         where = self.directory / service.replace('/', '-')
         where.mkdir(exist_ok=True)
-        run_outrigger('cert', 'issue', '--ca', str(self.directory), f'spiffe://{self.domain}/{path or service}',
-                      '--out', str(where), check=True)
+        if not (where / 'tls.crt').exists():
+            run_outrigger('cert', 'issue', '--ca', str(self.directory), f'spiffe://{self.domain}/{path or service}',
+                          '--out', str(where), check=True)
         return where / 'tls.crt', where / 'tls.key'
 
     def identity(self, service, path=None):
@@ -533,6 +535,8 @@ class Case(unittest.TestCase):
             self.fail('; '.join(failures))
 
     def start(self, name, config, admin, ready=True, env=None):
+        if any(d.name == name for d in self.daemons):
+            name += f'-{len(self.daemons)}'
         daemon = Outrigger(self.directory, name, config, admin, env=env)
         self.daemons.append(daemon)
         return daemon.wait_ready() if ready else daemon

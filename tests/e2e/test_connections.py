@@ -74,7 +74,7 @@ class Connections(Case):
         begun = time.monotonic()
         open_ = self.http_burst(port, AT_ONCE)
         self.assertGreaterEqual(daemons[0].fds(), AT_ONCE)
-        self.assertGreaterEqual(daemons[0].metric('outrigger_downstream_connections_active', direction='outbound'), AT_ONCE)
+        self.assertGreaterEqual(daemons[0].metric('outrigger_connections_active', direction='outbound'), AT_ONCE)
         print(f'{AT_ONCE} connections in {time.monotonic() - begun:.1f} s, RSS {daemons[0].rss()} KiB', flush=True)
         # All of them still work.
         for s in open_[::37]:

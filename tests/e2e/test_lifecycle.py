@@ -32,6 +32,7 @@ class Drain(Case):
         sidecar.send_signal(signal.SIGTERM)
         self.eventually(503, lambda: sidecar.get('/ready')[0], '/ready while draining')
         self.assertEqual(client.read().status, 200)
+        self.assertEqual(sidecar.process.wait(PATIENCE), 0)
 
     def test_the_drain_has_an_end(self):
         upstream = self.origin(lambda r: (time.sleep(30), (200, {}, b'late'))[1])
@@ -139,7 +140,7 @@ class Start(Case):
         cert, _ = pki.issue('web')
         _, key = pki.issue('other')
         identity = f'identity: {{cert: {cert}, key: {key}, ca: {pki.ca}}}\n'
-        self.refused(self.outbound(free_port(), identity), str(key), 'match', 'refused.yaml:5')
+        self.refused(self.outbound(free_port(), identity), str(key), 'does not belong', 'refused.yaml:5')
 
     def test_a_key_that_cannot_be_read(self):
         pki = Pki(self.directory / 'pki')

@@ -55,7 +55,7 @@ BAD_HEADS = [
     get(line=b'GET / ICE/1.0'), get(line=b'GET / HTTP/\xb11.1'), get(line=b'G(T / HTTP/1.1'), get(line=b'G\x00T / HTTP/1.1'),
     get(line=b'/ HTTP/1.1'), get(line=b'GET x HTTP/1.1'), get(line=b'GET * HTTP/1.1'), get(line=b'GET /#frag HTTP/1.1'),
     get(line=b'GET /\x00 HTTP/1.1'), get(line=b'GET /\x7f HTTP/1.1'), get(line=b'GET http://user@orders/ HTTP/1.1'),
-    get(line=b'GET http:///x HTTP/1.1'), get(line=b'GET http://other/ HTTP/1.1'), get(line=b'CONNECT orders:80 HTTP/1.1', host=b'host: orders:80\r\n'),
+    get(line=b'GET http:///x HTTP/1.1'), get(line=b'GET http://other/ HTTP/1.1'),
     b'\n' + get(), b'\r' + get(), b'\x00' + get(), b'GET / HTTP/1.1\n' + H + b'\r\n', get()[:-2] + b'\n', get()[:-2] + b'\r\r\n',
     # Host.
     get(host=b''), get(host=b'host: orders\r\nhost: orders\r\n'), get(host=b'host: orders\r\nHost: other\r\n'), get(host=b'host: a,b\r\n'),
@@ -154,6 +154,20 @@ class _Tee:
         return data
 
 
+def dechunk(sent):
+    """The data in chunks as far as they go, and whether the last one came."""
+    data = b''
+    while sent:
+        size, found, sent = sent.partition(b'\r\n')
+        if not found:
+            break
+        if int(size, 16) == 0:
+            return data, True
+        data += sent[:int(size, 16)]
+        sent = sent[int(size, 16) + 2:]
+    return data, False
+
+
 class Raw(Case):
     def setUp(self):
         super().setUp()
@@ -209,19 +223,25 @@ class Raw(Case):
         for message, body in BAD_BODIES:
             with self.subTest(message=message[len(CHUNKED):][:80]):
                 extra = PARTLY.get(message[len(CHUNKED) + (len(b'3\r\nabc\r\n') if body else 0):], 0)
-                for pieces in self.splits(message):
+                for attempt, pieces in enumerate(self.splits(message.replace(b'POST / ', b'POST /_____ '))):
+                    # The backend hears of a connection in its own time: the target tells whose it is.
+                    mark = b'%05d' % attempt
+                    pieces = [piece.replace(b'_____', mark) for piece in pieces]
+                    if mark not in b''.join(pieces):
+                        continue  # the split went through the mark itself
                     whole = self.recorder.whole()
-                    seen = len(self.recorder.connections)
-                    status = self.verdict(pieces + [b''] if len(pieces) > 1 else pieces)
+                    status = self.verdict(pieces)
                     self.assertIn(status, (0, 400, 431), (message, status))
                     self.assertEqual(self.recorder.whole(), whole, 'the backend saw a whole request')
-                    for record in self.recorder.connections[seen:]:
+                    for record in list(self.recorder.connections):
+                        if b'POST /' + mark not in record['bytes']:
+                            continue
                         self.eventually(False, lambda r=record: r['open'], 'the upstream connection is ended')
                         _, _, sent = record['bytes'].partition(b'\r\n\r\n')
-                        allowed = body + b'abc'[:extra]
-                        got = sent.replace(b'\r\n', b'').replace(b'3', b'').replace(b'1', b'').replace(b'2', b'')
-                        self.assertTrue(allowed.startswith(got), (message, sent))
-                        self.assertNotIn(b'0\r\n\r\n', sent)
+                        data, ended = dechunk(sent)
+                        self.assertFalse(ended, (message, sent))
+                        self.assertTrue((body + b'abc'[:extra]).startswith(data), (message, sent))
+                self.recorder.connections.clear()
 
     def test_a_body_cut_short_is_truncation_upstream(self):
         for message in (POST + b'content-length: 10\r\n\r\nhello', CHUNKED + b'5\r\nhello\r\n', CHUNKED + b'a\r\nhello'):
@@ -235,11 +255,11 @@ class Raw(Case):
     def test_every_byte_in_every_place(self):
         """Each octet inside a method, a target, a name and a value: refused unless RFC 9112 lets it in."""
         token = set(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
-        target = set(range(0x21, 0x7f)) - set(b'#"<>\\^`{|}')
+        target = set(range(0x21, 0x7f)) - set(b'#%"<>\\^`{|}')
         value = (set(range(0x20, 0x100)) - {0x7f}) | {0x09}
         places = (
             ('method', lambda b: get(line=b'GE' + b + b'T / HTTP/1.1'), token),
-            ('target', lambda b: get(line=b'GET /a' + b + b'b HTTP/1.1'), target | set(b'"<>\\^`{|}')),
+            ('target', lambda b: get(line=b'GET /a' + b + b'b HTTP/1.1'), target | set(b'%"<>\\^`{|}')),
             ('name', lambda b: get(b'x-' + b + b'y: 1\r\n'), token | {ord(':')}),
             ('value', lambda b: get(b'x: a' + b + b'b\r\n'), value),
         )

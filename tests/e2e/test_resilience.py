@@ -129,7 +129,7 @@ class Retries(Case):
         sidecar = self.plain([upstream], 'retry: {max: 2, retry_on: [gateway_error]}')
         self.assertEqual(fetch(sidecar.port, method='GET').status, 200)
         self.assertEqual(len(upstream.requests), 3)
-        self.assertEqual(sidecar.metric('outrigger_retries_total'), 2)
+        self.assertEqual(sidecar.metric('outrigger_upstream_retries_total'), 2)
 
     def test_a_503_of_the_app_is_its_own_without_being_told(self):
         upstream = self.origin(lambda r: (503, {'x-mine': '1'}, b'busy'))
@@ -182,14 +182,16 @@ class Breakers(Case):
             return 200, {}, b'ok'
         return gate, self.origin(answer)
 
-    def overflow(self, options, admitted):
+    def overflow(self, options, admitted, connections):
         gate, upstream = self.slow()
         sidecar = self.plain([upstream], options)
         waiting = []
-        for _ in range(admitted):
+        for i in range(admitted):
             client = self.client(sidecar.port)
             client.send(b'GET / HTTP/1.1\r\nhost: orders\r\n\r\n')
             waiting.append(client)
+            # A request whose connection is being opened waits like any other.
+            self.eventually(True, lambda: upstream.accepted >= min(i + 1, connections), 'connections at the origin')
         self.eventually(admitted, lambda: int(sidecar.metric('outrigger_requests_active', direction='outbound')), 'active requests')
         answer = fetch(sidecar.port)
         self.assertEqual((answer.status, 'UO' in answer.text), (503, True), answer.text)
@@ -201,27 +203,37 @@ class Breakers(Case):
         return upstream
 
     def test_requests(self):
-        self.overflow('breaker: {requests: 4}', 4)
+        self.overflow('breaker: {requests: 4}', 4, 4)
 
     def test_connections_and_pending(self):
-        upstream = self.overflow('breaker: {connections: 2, pending: 3}', 5)
+        upstream = self.overflow('breaker: {connections: 2, pending: 3}', 5, 2)
         self.assertEqual(upstream.accepted, 2)
 
 
 class Balancing(Case):
-    def spread(self, policy, calls=300):
+    def spread(self, policy, calls=300, callers=1):
         counts = {}
 
         def origin(name):
             def answer(request):
-                counts[name] = counts.get(name, 0) + 1
+                with lock:
+                    counts[name] = counts.get(name, 0) + 1
                 return 200, {}, name
             return self.origin(answer)
+        lock = threading.Lock()
         origins = [origin(b'a'), origin(b'b'), origin(b'c')]
         sidecar = self.plain(origins, f'load_balancer: {policy}')
-        with Client(sidecar.port) as client:
-            for _ in range(calls):
-                self.assertEqual(client.request('GET', '/').status, 200)
+
+        def call():
+            with Client(sidecar.port) as client:
+                for _ in range(calls // callers):
+                    self.assertEqual(client.request('GET', '/').status, 200)
+        threads = [threading.Thread(target=call) for _ in range(callers)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(sum(counts.values()), calls)
         return counts
 
     def test_round_robin_is_even(self):
@@ -229,7 +241,7 @@ class Balancing(Case):
 
     def test_the_others_use_every_endpoint(self):
         for policy in ('random', 'least_request', 'peak_ewma'):
-            self.assertEqual(len(self.spread(policy)), 3, policy)
+            self.assertEqual(len(self.spread(policy, callers=10)), 3, policy)
 
     def test_peak_ewma_leaves_the_slow_one_alone(self):
         counts = {'fast': 0, 'slow': 0}

@@ -145,7 +145,7 @@ class Tcp(Case):
         for s in sessions:
             s.sendall(b'x')
             s.recv(1)
-        self.assertGreaterEqual(sidecar.metric('outrigger_downstream_connections_active'), 20)
+        self.assertGreaterEqual(sidecar.metric('outrigger_connections_active'), 20)
         for s in sessions:
             s.close()
         self.eventually(0, lambda: len(endpoint.open), 'sessions at the app')

@@ -181,6 +181,7 @@ inline std::string render(const Head& head) {
 // first call that should not have come.
 class RecordingSink : public StreamSink {
  public:
+  virtual ~RecordingSink() = default;
   void on_head(Head& h, bool end) override {
     if (heads++ > 0 || over()) broken("on_head");
     head = render(h);

@@ -7,6 +7,21 @@
 namespace outrigger::test {
 
 struct MemoryChannel::Pipe {
+  // One end's readiness: a change is told once, in the next turn, like the edge-triggered poller's.
+  struct End final : ManualLoop::Notice {
+    End(Pipe& p, bool r) : pipe(p), to_reader(r) {}
+    void tell() override { pipe.tell(to_reader); }
+    Pipe& pipe;
+    const bool to_reader;
+  };
+  void tell(bool to_reader) {
+    MemoryChannel* channel = to_reader ? reader : writer;
+    if (channel == nullptr || channel->handler_ == nullptr) return;
+    channel->handler_->on_channel_ready(to_reader, !to_reader, to_reader && (ended || broken));
+  }
+
+  End read_end{*this, true};
+  End write_end{*this, false};
   std::string bytes;
   bool ended = false;
   bool broken = false;
@@ -17,12 +32,12 @@ struct MemoryChannel::Pipe {
 
 void ManualLoop::turn() {
   timers().set_now(now());
-  std::deque<std::function<void()>> posted;
-  posted.swap(posted_);
-  for (auto& f : posted) f();
-  std::deque<std::function<void()>> ready;
-  ready.swap(ready_);
-  for (auto& f : ready) f();
+  running_.swap(posted_);
+  for (auto& f : running_) f();
+  running_.clear();
+  IntrusiveList<Notice> ready;
+  ready.take_all(ready_);
+  while (!ready.empty()) ready.pop_front().tell();
   look_at_descriptors();
   timers().advance(now());
   run_next_turn_hooks();
@@ -96,18 +111,12 @@ MemoryChannel::~MemoryChannel() {
 
 void MemoryChannel::open(net::ChannelHandler& handler) {
   handler_ = &handler;
-  notify_peer(out_, false);
-  if (!in_->bytes.empty() || in_->ended) notify_peer(in_, true);
+  notify_peer(*out_, false);
+  if (!in_->bytes.empty() || in_->ended) notify_peer(*in_, true);
 }
 
-// Edge-triggered, like the poller: one notification a change, in the next turn.
-void MemoryChannel::notify_peer(std::shared_ptr<Pipe> pipe, bool to_reader) {
-  loop_.ready([pipe = std::move(pipe), to_reader] {
-    MemoryChannel* channel = to_reader ? pipe->reader : pipe->writer;
-    if (channel == nullptr || channel->handler_ == nullptr) return;
-    channel->handler_->on_channel_ready(to_reader, !to_reader,
-                                        to_reader && (pipe->ended || pipe->broken));
-  });
+void MemoryChannel::notify_peer(Pipe& pipe, bool to_reader) {
+  loop_.ready(to_reader ? pipe.read_end : pipe.write_end);
 }
 
 net::IoResult MemoryChannel::read(std::span<char> to) {
@@ -120,10 +129,10 @@ net::IoResult MemoryChannel::read(std::span<char> to) {
   in_->bytes.erase(0, n);
   if (in_->writer_blocked) {
     in_->writer_blocked = false;
-    notify_peer(in_, false);
+    notify_peer(*in_, false);
   }
   // A read cut short by `read_max` is no sign of emptiness: the rest is announced like new bytes.
-  if (!in_->bytes.empty() && n < to.size()) notify_peer(in_, true);
+  if (!in_->bytes.empty() && n < to.size()) notify_peer(*in_, true);
   return {Kind::done, n};
 }
 
@@ -143,13 +152,13 @@ net::IoResult MemoryChannel::write(std::span<const iovec> from) {
     }
   }
   if (written == 0) return {Kind::blocked};
-  notify_peer(out_, true);
+  notify_peer(*out_, true);
   return {Kind::done, written};
 }
 
 void MemoryChannel::shutdown_write() {
   out_->ended = true;
-  notify_peer(out_, true);
+  notify_peer(*out_, true);
 }
 
 void MemoryChannel::close(bool reset) {
@@ -164,8 +173,8 @@ void MemoryChannel::close(bool reset) {
     out_->ended = true;
   }
   in_->broken = true;
-  notify_peer(out_, true);
-  notify_peer(in_, false);
+  notify_peer(*out_, true);
+  notify_peer(*in_, false);
 }
 
 }  // namespace outrigger::test

@@ -4,10 +4,10 @@
 // that join two channels and can be made slow, fragmented, broken.
 
 #include <cerrno>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "net/channel.h"
 #include "net/loop.h"
@@ -32,16 +32,28 @@ class ManualLoop final : public net::Loop {
   // Descriptors watched with Interest::read are asked in each turn; others never report.
   std::unique_ptr<net::FdWatch> watch(int, net::Interest, net::FdHandler&) override;
   void post(std::function<void()> function) override { posted_.push_back(std::move(function)); }
-  // A readiness callback to run in the next turn; how memory channels notify.
-  void ready(std::function<void()> function) { ready_.push_back(std::move(function)); }
+
+  // Readiness to be told in the next turn, once however often it is asked for; how memory channels
+  // notify. Embedded in its owner; leaving scope cancels it.
+  class Notice : public ListLink<Notice> {
+   public:
+    virtual void tell() = 0;
+
+   protected:
+    ~Notice() = default;
+  };
+  void ready(Notice& notice) {
+    if (!notice.linked()) ready_.push_back(notice);
+  }
 
  private:
   class ReadWatch;
   void look_at_descriptors();
 
   IntrusiveList<ReadWatch> read_watches_;
-  std::deque<std::function<void()>> posted_;
-  std::deque<std::function<void()>> ready_;
+  std::vector<std::function<void()>> posted_;
+  std::vector<std::function<void()>> running_;  // of posted_, in this turn
+  IntrusiveList<Notice> ready_;
 };
 
 // One end of a pipe in memory.
@@ -73,7 +85,7 @@ class MemoryChannel final : public net::Channel {
  private:
   MemoryChannel(ManualLoop& loop, std::shared_ptr<Pipe> in, std::shared_ptr<Pipe> out,
                 Options options);
-  void notify_peer(std::shared_ptr<Pipe> pipe, bool to_reader);
+  void notify_peer(Pipe& pipe, bool to_reader);
 
   ManualLoop& loop_;
   std::shared_ptr<Pipe> in_;

@@ -1,0 +1,39 @@
+#include "server/registries.h"
+
+#include "base/log.h"
+
+namespace outrigger::server {
+
+struct Registries::Entry final : RegistryEvents {
+  explicit Entry(std::string n) : name(std::move(n)) {}
+  void on_registry_error(const RegistryError& error) override {
+    log::error("discovery", "a registry has trouble; its last lists stay in force", {{"registry", name}, {"why", error.message}});
+  }
+  void on_registry_current() override { log::info("discovery", "a registry answers", {{"registry", name}}); }
+
+  std::string name;
+  std::unique_ptr<Registry> registry;
+};
+
+Registries::Registries(net::Loop& loop, const std::map<std::string, config::Registry>& configured,
+                       const discovery::FileRegistry::Background& background) {
+  for (const auto& [name, registry] : configured) {
+    if (registry.type != config::Registry::Type::file) continue;  // others do not get through validation
+    auto entry = std::make_unique<Entry>(name);
+    entry->registry = std::make_unique<discovery::FileRegistry>(loop, registry.path, background);
+    entries_.emplace(name, std::move(entry));
+  }
+}
+
+Registries::~Registries() = default;
+
+Registry* Registries::find(const std::string& name) const {
+  const auto found = entries_.find(name);
+  return found == entries_.end() ? nullptr : found->second->registry.get();
+}
+
+void Registries::start() {
+  for (const auto& [name, entry] : entries_) entry->registry->start(*entry);
+}
+
+}  // namespace outrigger::server

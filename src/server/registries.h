@@ -1,0 +1,32 @@
+#pragma once
+
+// The registries of the configuration, made by type, started together, their troubles logged. Main thread.
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "config/model.h"
+#include "discovery/file_registry.h"
+#include "net/loop.h"
+#include "outrigger/registry.h"
+
+namespace outrigger::server {
+
+class Registries {
+ public:
+  // `background` runs what is long (see discovery::FileRegistry).
+  Registries(net::Loop& loop, const std::map<std::string, config::Registry>& configured,
+             const discovery::FileRegistry::Background& background);
+  ~Registries();
+
+  // Null when there is none of that name.
+  Registry* find(const std::string& name) const;
+  void start();
+
+ private:
+  struct Entry;
+  std::map<std::string, std::unique_ptr<Entry>> entries_;
+};
+
+}  // namespace outrigger::server

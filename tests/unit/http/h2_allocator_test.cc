@@ -1,0 +1,104 @@
+#include "http/h2_allocator.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <vector>
+
+#include "base/random.h"
+
+namespace outrigger::http {
+namespace {
+
+TEST(H2Memory, EverySizeIsHeldAndAligned) {
+  H2Memory memory;
+  std::vector<void*> blocks;
+  for (std::size_t size = 0; size < 20000; size += size < 300 ? 1 : 37) {
+    void* block = memory.allocate(size);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(block) % 16, 0U);
+    std::memset(block, static_cast<int>(size), size);
+    blocks.push_back(block);
+  }
+  for (void* block : blocks) memory.release(block);
+  EXPECT_EQ(memory.bytes_in_use(), 0U);
+}
+
+TEST(H2Memory, WhatIsGivenBackIsHandedOutAgain) {
+  H2Memory memory;
+  void* one = memory.allocate(100);
+  memory.release(one);
+  const std::uint64_t heap = memory.heap_allocations();
+  EXPECT_EQ(memory.allocate(97), one);
+  EXPECT_EQ(memory.heap_allocations(), heap);
+  memory.release(one);
+  memory.release(nullptr);
+}
+
+TEST(H2Memory, KeepsOnlySoMuch) {
+  H2Memory memory(10000);
+  std::vector<void*> blocks;
+  for (int i = 0; i < 100; ++i) blocks.push_back(memory.allocate(1000));
+  for (void* block : blocks) memory.release(block);
+  EXPECT_GT(memory.bytes_kept(), 5000U);
+  EXPECT_LE(memory.bytes_kept(), 10000U);
+  memory.trim();
+  EXPECT_EQ(memory.bytes_kept(), 0U);
+  // Large blocks are not kept at all.
+  memory.release(memory.allocate(9000));
+  EXPECT_EQ(memory.bytes_kept(), 0U);
+}
+
+TEST(H2Memory, Reallocates) {
+  H2Memory memory;
+  auto* text = static_cast<char*>(memory.reallocate(nullptr, 10));
+  std::strcpy(text, "123456789");
+  text = static_cast<char*>(memory.reallocate(text, 5000));
+  EXPECT_STREQ(text, "123456789");
+  text = static_cast<char*>(memory.reallocate(text, 50000));
+  EXPECT_STREQ(text, "123456789");
+  EXPECT_EQ(memory.reallocate(text, 20), text);
+  memory.release(text);
+}
+
+TEST(H2Memory, SessionsShareTheirFrameBuffer) {
+  H2Memory memory;
+  const auto create = [&memory] {
+    const H2Memory::CreatingSession creating(memory);
+    return memory.allocate(16394);
+  };
+  void* first = create();
+  EXPECT_EQ(create(), first);
+  EXPECT_EQ(memory.bytes_in_use(), 0U);
+  memory.release(first);
+  memory.release(first);
+  // Outside of a creation the size means nothing.
+  void* other = memory.allocate(16394);
+  EXPECT_NE(other, first);
+  memory.release(other);
+}
+
+TEST(H2Memory, Randomly) {
+  H2Memory memory(50000);
+  Random random(7);
+  std::vector<std::pair<unsigned char*, std::size_t>> blocks;
+  for (int i = 0; i < 20000; ++i) {
+    if (blocks.size() < 100 || random.below(2) == 0) {
+      const std::size_t size = 1 + random.below(random.below(10) == 0 ? 20000 : 300);
+      auto* block = static_cast<unsigned char*>(memory.allocate(size));
+      std::memset(block, static_cast<int>(size % 251), size);
+      blocks.emplace_back(block, size);
+    } else {
+      std::swap(blocks[random.below(static_cast<std::uint32_t>(blocks.size()))], blocks.back());
+      const auto [block, size] = blocks.back();
+      ASSERT_EQ(block[0], size % 251);
+      ASSERT_EQ(block[size - 1], size % 251);
+      memory.release(block);
+      blocks.pop_back();
+    }
+  }
+  for (const auto& [block, size] : blocks) memory.release(block);
+  EXPECT_EQ(memory.bytes_in_use(), 0U);
+}
+
+}  // namespace
+}  // namespace outrigger::http

@@ -1,0 +1,370 @@
+// Requests and answers through a whole worker's data path in memory.
+
+#include "proxy/exchange.h"
+
+#include <gtest/gtest.h>
+
+#include "support/proxy_world.h"
+
+namespace outrigger::proxy {
+namespace {
+
+using telemetry::Family;
+using test::FakeEndpoint;
+using test::Peer;
+using test::ProxyWorld;
+using test::Request;
+using testing::Test;
+
+constexpr std::string_view get = "GET /a?b HTTP/1.1\r\nhost: orders\r\n\r\n";
+
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+struct ExchangeTest : Test {
+  void start(int endpoints = 1) {
+    world.add_service("orders", endpoints);
+    world.start();
+  }
+  ~ExchangeTest() override { world.expect_quiet(); }
+  Peer::Sink& request(int endpoint_number = 1) {
+    return world.endpoint(endpoint_number).last().server.last();
+  }
+  ProxyWorld world;
+};
+
+TEST_F(ExchangeTest, a_request_goes_there_and_its_answer_comes_back) {
+  start();
+  Peer& client = world.connect();
+  const std::string answer = world.talk(client, get);
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 200")) << answer;
+  EXPECT_TRUE(answer.ends_with("\r\n\r\n10.0.0.1:80")) << answer;
+  const std::string& head = request().head;
+  EXPECT_TRUE(head.starts_with("GET http://orders /a?b\n")) << head;
+  EXPECT_TRUE(contains(head, "x-request-id: "));
+  EXPECT_TRUE(contains(head, "traceparent: 00-"));
+  EXPECT_EQ(world.metric(Family::requests, {"orders", "200"}), 1);
+}
+
+TEST_F(ExchangeTest, a_connection_is_kept_and_used_again) {
+  start();
+  Peer& client = world.connect();
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(contains(world.talk(client, get), "200"));
+  EXPECT_EQ(world.endpoint(1).tries, 1);
+  EXPECT_EQ(world.endpoint(1).requests(), 10U);
+  EXPECT_EQ(world.metric(Family::pool_hits), 9);
+  EXPECT_EQ(world.metric(Family::pool_misses), 1);
+}
+
+TEST_F(ExchangeTest, pipelined_requests_are_answered_in_order) {
+  start();
+  Peer& client = world.connect();
+  const std::string answers = world.talk(client, std::string(get) + std::string(get));
+  EXPECT_EQ(world.endpoint(1).requests(), 2U);
+  EXPECT_EQ(answers.find("HTTP/1.1 200"), 0U);
+  EXPECT_NE(answers.find("HTTP/1.1 200", 1), std::string::npos);
+}
+
+TEST_F(ExchangeTest, bodies_of_a_known_length_and_chunked_ones_pass) {
+  start();
+  world.endpoint(1).on_request = [](Peer& peer, Peer::Sink& sink) {
+    peer.answer(sink, 201, std::string(100'000, 'y') + sink.body);
+  };
+  Peer& client = world.connect();
+  std::string answer = world.talk(
+      client, "POST / HTTP/1.1\r\nhost: orders\r\ncontent-length: 5\r\n\r\nhello");
+  EXPECT_TRUE(contains(answer, "201"));
+  EXPECT_TRUE(answer.ends_with("yyhello"));
+  answer = world.talk(client,
+                      "POST / HTTP/1.1\r\nhost: orders\r\ntransfer-encoding: "
+                      "chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
+  EXPECT_TRUE(answer.ends_with("yyabcde"));
+  EXPECT_EQ(world.metric(Family::request_bytes, {"orders"}), 10);
+}
+
+TEST_F(ExchangeTest, every_pair_of_protocols_carries_bodies_and_trailers) {
+  for (const bool down2 : {false, true}) {
+    for (const bool up2 : {false, true}) {
+      ProxyWorld w;
+      w.add_service("orders", 1).wire = up2 ? config::Wire::http2 : config::Wire::http1;
+      w.start();
+      FakeEndpoint& endpoint = w.endpoint(1);
+      endpoint.speaks = up2 ? Peer::Speaks::h2_server : Peer::Speaks::h1_server;
+      endpoint.on_request = [](Peer& peer, Peer::Sink& sink) {
+        peer.answer(sink, 200, "answer to " + sink.body, {{"x-a", "1"}}, {{"x-sum", "2"}});
+      };
+      Peer& client = w.connect(down2 ? Peer::Speaks::h2_client : Peer::Speaks::h1_client);
+      for (int i = 0; i < 3; ++i) {
+        auto& answer = client.call({.method = "POST",
+                                    .path = "/p",
+                                    .fields = {{"te", "trailers"}},
+                                    .body = "body",
+                                    .trailers = {{"x-end", "yes"}}});
+        w.settle();
+        EXPECT_EQ(answer.status, 200) << down2 << up2;
+        EXPECT_EQ(answer.body, "answer to body");
+        EXPECT_EQ(answer.trailers, "x-sum: 2\n");
+        EXPECT_EQ(answer.misuse, "");
+        EXPECT_EQ(endpoint.last().server.last().trailers, "x-end: yes\n");
+      }
+      EXPECT_EQ(endpoint.tries, 1);
+      w.expect_quiet();
+    }
+  }
+}
+
+TEST_F(ExchangeTest, many_streams_share_one_connection_upstream) {
+  world.add_service("orders", 1).wire = config::Wire::http2;
+  world.start();
+  world.endpoint(1).speaks = Peer::Speaks::h2_server;
+  world.endpoint(1).on_request = [](Peer&, Peer::Sink&) {};
+  Peer& client = world.connect(Peer::Speaks::h2_client);
+  for (int i = 0; i < 30; ++i) client.call({});
+  world.settle();
+  EXPECT_EQ(world.endpoint(1).requests(), 30U);
+  EXPECT_EQ(world.endpoint(1).tries, 1);
+  for (auto& sink : world.endpoint(1).last().server.sinks) world.endpoint(1).last().answer(*sink, 204);
+  world.settle();
+  for (auto& call : client.calls) EXPECT_EQ(call->status, 204);
+}
+
+TEST_F(ExchangeTest, interim_answers_are_passed_on) {
+  start();
+  world.endpoint(1).on_head = [](Peer&, Peer::Sink& sink) {
+    BlockPool blocks;
+    Arena arena(blocks);
+    http::Head head(arena);
+    head.status = 103;
+    head.fields.add("link", "</style.css>");
+    sink.stream->send_interim(head);
+  };
+  Peer& client = world.connect();
+  const std::string answer = world.talk(client, get);
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 103")) << answer;
+  EXPECT_TRUE(contains(answer, "HTTP/1.1 200"));
+}
+
+TEST_F(ExchangeTest, an_early_answer_comes_before_the_request_has_ended) {
+  start();
+  world.endpoint(1).on_head = [](Peer& peer, Peer::Sink& sink) { peer.answer(sink, 403, "no"); };
+  world.endpoint(1).on_request = [](Peer&, Peer::Sink&) {};
+  Peer& client = world.connect();
+  const std::string answer =
+      world.talk(client, "POST / HTTP/1.1\r\nhost: orders\r\ncontent-length: 9\r\n\r\nhello");
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 403")) << answer;
+  EXPECT_TRUE(answer.ends_with("no"));
+  // The rest of the request is dropped, and the connection lives on.
+  EXPECT_TRUE(contains(world.talk(client, "rest" + std::string(get)), "403"));
+}
+
+TEST_F(ExchangeTest, a_caller_that_goes_away_cancels_the_upstream) {
+  start();
+  world.endpoint(1).on_request = [](Peer&, Peer::Sink&) {};
+  Peer& client = world.connect();
+  world.talk(client, get);
+  client.reset();
+  world.settle();
+  EXPECT_TRUE(request().was_reset);
+  EXPECT_EQ(world.metric(Family::requests, {"orders", "DC"}), 1);
+}
+
+TEST_F(ExchangeTest, a_cancelled_stream_cancels_its_request_only) {
+  world.add_service("orders", 1).wire = config::Wire::http2;
+  world.start();
+  world.endpoint(1).speaks = Peer::Speaks::h2_server;
+  world.endpoint(1).on_request = [](Peer&, Peer::Sink&) {};
+  Peer& client = world.connect(Peer::Speaks::h2_client);
+  auto& first = client.call({});
+  auto& second = client.call({});
+  world.settle();
+  first.stream->reset(http::StreamEnd::cancelled);
+  world.settle();
+  auto& sinks = world.endpoint(1).last().server.sinks;
+  EXPECT_TRUE(sinks[0]->was_reset);
+  world.endpoint(1).last().answer(*sinks[1], 200, "x");
+  world.settle();
+  EXPECT_EQ(second.body, "x");
+}
+
+TEST_F(ExchangeTest, an_answer_that_breaks_off_looks_cut_short) {
+  start();
+  world.endpoint(1).speaks = Peer::Speaks::bytes;
+  Peer& client = world.connect();
+  world.talk(client, get);
+  world.endpoint(1).last().send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf");
+  world.settle();
+  world.endpoint(1).last().finish();
+  world.settle();
+  EXPECT_TRUE(contains(client.take(), "half"));
+  EXPECT_EQ(client.closed, net::CloseReason::peer_reset);
+  EXPECT_EQ(world.metric(Family::requests, {"orders", "200", "UC"}), 1);
+}
+
+TEST_F(ExchangeTest, nonsense_from_the_endpoint_is_a_502) {
+  start();
+  world.endpoint(1).speaks = Peer::Speaks::bytes;
+  Peer& client = world.connect();
+  world.talk(client, get);
+  world.endpoint(1).last().send("SSH-2.0-nonsense\r\n\r\n");
+  world.settle();
+  const std::string answer = client.take();
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 502")) << answer;
+  EXPECT_TRUE(contains(answer, R"("flag":"UPE")")) << answer;
+}
+
+TEST_F(ExchangeTest, a_body_beyond_the_listeners_limit_is_a_413) {
+  start();
+  world.scope->body_max = 4;
+  Peer& client = world.connect();
+  EXPECT_TRUE(world.talk(client, "POST / HTTP/1.1\r\nhost: orders\r\ncontent-length: 5\r\n\r\nhello")
+                  .starts_with("HTTP/1.1 413"));
+  EXPECT_EQ(world.endpoint(1).requests(), 0U);
+  Peer& chunked = world.connect();
+  const std::string answer = world.talk(chunked,
+                                        "POST / HTTP/1.1\r\nhost: orders\r\ntransfer-encoding: "
+                                        "chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n");
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 413")) << answer;
+  EXPECT_TRUE(world.talk(client, get).starts_with("HTTP/1.1 200"));
+}
+
+TEST_F(ExchangeTest, a_host_that_names_no_service_is_a_404) {
+  world.add_service("orders", 1);
+  world.start("");
+  Peer& client = world.connect();
+  EXPECT_TRUE(contains(world.talk(client, get), "200"));
+  EXPECT_TRUE(contains(world.talk(client, "GET / HTTP/1.1\r\nhost: Orders.mesh:80\r\n\r\n"), "200"));
+  const std::string answer = world.talk(client, "GET / HTTP/1.1\r\nhost: nobody\r\n\r\n");
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 404")) << answer;
+  EXPECT_TRUE(contains(answer, "x-outrigger-flag: NR"));
+  EXPECT_TRUE(contains(answer, "server: outrigger"));
+}
+
+TEST_F(ExchangeTest, local_replies_speak_grpc_to_grpc_callers) {
+  world.add_service("orders", 0).wire = config::Wire::http2;
+  world.start();
+  Peer& client = world.connect(Peer::Speaks::h2_client);
+  auto& answer = client.call({.method = "POST",
+                              .fields = {{"content-type", "application/grpc"}},
+                              .body = "x"});
+  world.settle();
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_TRUE(contains(answer.head, "grpc-status: 14\n")) << answer.head;
+  EXPECT_TRUE(contains(answer.head, "grpc-message: UH: ")) << answer.head;
+  EXPECT_TRUE(answer.ended);
+}
+
+TEST_F(ExchangeTest, a_websocket_is_a_tunnel_between_any_protocols) {
+  for (const bool down2 : {false, true}) {
+    for (const bool up2 : {false, true}) {
+      ProxyWorld w;
+      w.add_service("orders", 1).wire = up2 ? config::Wire::http2 : config::Wire::http1;
+      w.start();
+      FakeEndpoint& endpoint = w.endpoint(1);
+      endpoint.speaks = up2 ? Peer::Speaks::h2_server : Peer::Speaks::h1_server;
+      endpoint.on_head = [](Peer&, Peer::Sink& sink) {
+        BlockPool blocks;
+        Arena arena(blocks);
+        http::Head head(arena);
+        head.status = 101;
+        head.protocol = "websocket";
+        sink.stream->send_head(head, false);
+      };
+      endpoint.on_request = [](Peer&, Peer::Sink& sink) { sink.stream->send_data({}, true); };
+      Peer& client = w.connect(down2 ? Peer::Speaks::h2_client : Peer::Speaks::h1_client);
+      w.settle();
+      auto& call = client.call({.fields = {{"sec-websocket-version", "13"}},
+                                .end = false,
+                                .protocol = "websocket"});
+      w.settle();
+      ASSERT_EQ(call.status, 101) << down2 << up2 << call.story();
+      call.stream->send_data("ping", false);
+      w.settle();
+      auto& far = endpoint.last().server.last();
+      EXPECT_EQ(far.body, "ping") << down2 << up2;
+      far.stream->send_data("pong", false);
+      w.settle();
+      EXPECT_EQ(call.body, "pong");
+      call.stream->send_data({}, true);
+      w.settle();
+      EXPECT_TRUE(far.ended) << down2 << up2;
+      EXPECT_TRUE(call.ended) << down2 << up2 << call.story();
+      EXPECT_EQ(w.metric(Family::requests, {"orders", "101"}), 1);
+      w.expect_quiet();
+    }
+  }
+}
+
+TEST_F(ExchangeTest, a_refused_upgrade_stays_http) {
+  start();
+  world.endpoint(1).on_head = [](Peer& peer, Peer::Sink& sink) { peer.answer(sink, 426, "no"); };
+  Peer& client = world.connect();
+  const std::string answer = world.talk(client,
+                                        "GET / HTTP/1.1\r\nhost: orders\r\nconnection: "
+                                        "upgrade\r\nupgrade: websocket\r\nsec-websocket-key: "
+                                        "dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: "
+                                        "13\r\n\r\n");
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 426")) << answer;
+}
+
+TEST_F(ExchangeTest, routes_redirect_answer_rewrite_and_split) {
+  world.add_service("orders", 1);
+  world.add_service("billing", 1);
+  config::Route redirect;
+  redirect.name = "away";
+  redirect.match.path = config::TextMatch{config::TextMatch::Kind::exact, "/old"};
+  redirect.redirect.emplace();
+  redirect.redirect->status = 301;
+  redirect.redirect->path = "/new";
+  world.add_route(redirect);
+  config::Route fixed;
+  fixed.name = "fixed";
+  fixed.match.path = config::TextMatch{config::TextMatch::Kind::exact, "/robots.txt"};
+  fixed.answer = config::FixedAnswer{.status = 200, .body = "disallow"};
+  world.add_route(fixed);
+  config::Route other;
+  other.name = "other";
+  other.match.path = config::TextMatch{config::TextMatch::Kind::prefix, "/pay"};
+  other.destinations.emplace_back().service = "billing";
+  other.rewrite.emplace();
+  other.rewrite->prefix_from = "/pay";
+  other.rewrite->prefix_to = "/v2";
+  other.request_headers.set = {{"x-from", "mesh"}};
+  other.response_headers.set = {{"x-by", "route"}};
+  world.add_route(other);
+  world.start();
+  Peer& client = world.connect();
+  std::string answer = world.talk(client, "GET /old HTTP/1.1\r\nhost: orders\r\n\r\n");
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 301")) << answer;
+  EXPECT_TRUE(contains(answer, "location: http://orders/new\r\n")) << answer;
+  answer = world.talk(client, "GET /robots.txt HTTP/1.1\r\nhost: orders\r\n\r\n");
+  EXPECT_TRUE(answer.ends_with("disallow")) << answer;
+  answer = world.talk(client, "GET /pay/x HTTP/1.1\r\nhost: orders\r\n\r\n");
+  EXPECT_TRUE(contains(answer, "x-by: route")) << answer;
+  const std::string& head = world.endpoint("10.0.1.1:80").last().server.last().head;
+  EXPECT_TRUE(contains(head, " /v2/x\n")) << head;
+  EXPECT_TRUE(contains(head, "x-from: mesh\n")) << head;
+  EXPECT_EQ(world.metric(Family::requests, {"fixed"}), 1);
+}
+
+// What an exchange writes into the log, field by field.
+TEST_F(ExchangeTest, the_access_log_tells_what_happened) {
+  test::TempDirectory directory;
+  world.log.path = directory.path("access.log");
+  world.add_service("orders", 2);
+  world.config.services["orders"].retry.retry_on = {config::RetryOn::server_error};
+  world.start();
+  world.endpoint(1).on_request = [](Peer& peer, Peer::Sink& sink) { peer.answer(sink, 500); };
+  Peer& client = world.connect();
+  EXPECT_TRUE(contains(world.talk(client, get), ""));
+  world.advance(seconds(1));
+  EXPECT_TRUE(contains(client.take(), "200"));
+  const std::string line = world.log_text();
+  for (const char* part : {"\"orders\"", "\"10.0.0.2:80\"", "\"GET\"", "/a?b", "200", "HTTP/1.1"}) {
+    EXPECT_TRUE(contains(line, part)) << part << " in " << line;
+  }
+  EXPECT_TRUE(contains(line, "\"attempts\":2")) << line;
+}
+
+}  // namespace
+}  // namespace outrigger::proxy
