@@ -8,6 +8,7 @@
 
 #include "config/load.h"
 #include "config/reference.h"
+#include "server/check_config.h"
 
 namespace outrigger::cli {
 namespace {
@@ -34,12 +35,18 @@ int validate_command(const std::vector<std::string>& files, bool format_json) {
     return usage;
   }
   const config::Environment environment = config::process_environment();
+  const WallTime now = std::chrono::floor<microseconds>(std::chrono::system_clock::now());
   const bool color = wants_color(STDERR_FILENO);
   std::vector<config::Diagnostic> errors;
   for (const std::string& file : files) {
-    config::LoadResult loaded = config::load_file(file, environment);
+        config::LoadResult loaded = config::load_file(file, environment);
+    if (loaded.ok()) loaded.errors = server::check_config(loaded.config, now);
     if (!format_json) {
-      print(stderr, loaded.ok() ? file + ": valid\n" : config::render(loaded.errors, color));
+      if (loaded.errors.empty()) {
+        print(stderr, file + ": valid\n");
+      } else {
+        print(stderr, config::render(loaded.errors, color));
+      }
     }
     errors.insert(errors.end(), loaded.errors.begin(), loaded.errors.end());
   }

@@ -1,6 +1,7 @@
 #include "config/diagnostic.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <tuple>
@@ -9,6 +10,9 @@
 
 namespace outrigger::config {
 namespace {
+
+// Longer words are not compared with what was meant.
+constexpr std::size_t word_max = 64;
 
 // Excerpts of longer lines are cut around the place they show.
 constexpr std::size_t excerpt_max = 160;
@@ -36,9 +40,10 @@ std::string printable(std::string_view text) {
   return out;
 }
 
-// The number of edits (insert, delete, replace, swap of neighbours) between two words.
+// The number of edits (insert, delete, replace, swap of neighbours) between two words of at most
+// word_max bytes.
 std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> before(b.size() + 1), last(b.size() + 1), row(b.size() + 1);
+  std::array<std::size_t, word_max + 1> before{}, last{}, row{};
   for (std::size_t j = 0; j <= b.size(); ++j) last[j] = j;
   for (std::size_t i = 1; i <= a.size(); ++i) {
     row[0] = i;
@@ -116,9 +121,11 @@ Source::Source(std::string name, std::string text)
 
 std::string_view Source::line(int number) const {
   if (number < 1 || number > line_count()) return {};
-  const std::size_t start = starts_[static_cast<std::size_t>(number - 1)];
-  std::string_view rest = std::string_view(text_).substr(start);
-  rest = rest.substr(0, rest.find('\n'));
+  const auto index = static_cast<std::size_t>(number - 1);
+  const std::size_t start = starts_[index];
+  // Up to the line feed that the next line begins behind.
+  const std::size_t end = index + 1 < starts_.size() ? starts_[index + 1] - 1 : text_.size();
+  std::string_view rest = std::string_view(text_).substr(start, end - start);
   if (!rest.empty() && rest.back() == '\r') rest.remove_suffix(1);
   return rest;
 }
@@ -148,7 +155,7 @@ Diagnostic make_diagnostic(const Place& place, std::string message) {
 
 void Report::error(const Place& place, std::string message) {
   if (errors_.size() >= errors_max) {
-    ++dropped_;
+    dropped_ = true;
     return;
   }
   Diagnostic d = make_diagnostic(place, std::move(message));
@@ -164,12 +171,12 @@ std::vector<Diagnostic> Report::take() {
     return std::tuple(order[a.file], a.line, a.column) <
            std::tuple(order[b.file], b.line, b.column);
   });
-  if (dropped_ > 0) {
+  if (dropped_) {
     Diagnostic more;
     more.file = errors_.back().file;
-    more.message = std::to_string(dropped_) + " more errors are not shown";
+    more.message = "further errors are not shown";
     errors_.push_back(std::move(more));
-    dropped_ = 0;
+    dropped_ = false;
   }
   return std::move(errors_);
 }
@@ -202,7 +209,6 @@ std::string quoted(std::string_view text) {
 }
 
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates) {
-  constexpr std::size_t word_max = 64;
   if (word.empty() || word.size() > word_max) return "";
   const std::string* best = nullptr;
   std::size_t best_distance = 0;

@@ -64,14 +64,15 @@ class Report {
 
   void error(const Place& place, std::string message);
   bool empty() const { return errors_.empty(); }
-  std::size_t size() const { return errors_.size(); }
+  // A further error would not be shown; costly advice can be saved.
+  bool full() const { return errors_.size() >= errors_max; }
   // The errors in the order of their files' first appearance, then of their lines. A last one says
-  // how many did not fit.
+  // so when some did not fit.
   std::vector<Diagnostic> take();
 
  private:
   std::vector<Diagnostic> errors_;
-  std::size_t dropped_ = 0;
+  bool dropped_ = false;
 };
 
 //   web.yaml:14:5: error: unknown key 'retires' in services.orders; did you mean 'retry'?

@@ -94,8 +94,7 @@ class Reader {
 
   // "services.orders.endpoints[0]"; empty at the top.
   const std::string& path() const { return path_; }
-  // No further error would be shown.
-  bool full() const { return report_.size() >= Report::errors_max; }
+  bool full() const { return report_.full(); }
 
   // Reports "PATH: message".
   void error(const YamlNode& at, const std::string& message);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "config/assemble.h"
+#include "config/dump.h"
 #include "config/schema.h"
 #include "config/validate.h"
 #include "config/values.h"
@@ -34,7 +35,9 @@ LoadResult read(Assembler& assembler, const YamlNode& root, Report& report,
     reader.plain_error(root.place, "the configuration is empty; it begins with 'version: 1'");
   } else {
     root_record().read(reader, root, draft);
-    complete(draft);
+        complete(draft);
+    draft.json = to_json(root);
+    draft.hash = hash_of(draft.json);
     validate(draft, root, environment, report);
   }
   out.files = assembler.files();

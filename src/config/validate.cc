@@ -76,15 +76,30 @@ class Validator {
     check_identity();
     check_listeners();
     check_names();
-    for (std::size_t i = 0; i < draft_.inbound.size(); ++i) check_inbound(i);
-    for (std::size_t i = 0; i < draft_.outbound.size(); ++i) check_outbound(i);
-    for (const auto& [name, registry] : draft_.registries) check_registry(name, registry);
-    for (const auto& [name, service] : draft_.services) check_service(name, service);
+    each(draft_.inbound.size(), [this](std::size_t i) { check_inbound(i); });
+    each(draft_.outbound.size(), [this](std::size_t i) { check_outbound(i); });
+    each(draft_.registries,
+         [this](const auto& entry) { check_registry(entry.first, entry.second); });
+    each(draft_.services, [this](const auto& entry) { check_service(entry.first, entry.second); });
     check_service_identity();
-    for (std::size_t i = 0; i < draft_.routes.size(); ++i) check_route(i);
+    each(draft_.routes.size(), [this](std::size_t i) { check_route(i); });
   }
 
  private:
+  // To show where an error stands and what was meant costs a walk over all names: once the report
+  // is full, none is looked for.
+  template <typename Check>
+  void each(std::size_t count, Check check) {
+    for (std::size_t i = 0; i < count && !report_.full(); ++i) check(i);
+  }
+  template <typename Map, typename Check>
+  void each(const Map& map, Check check) {
+    for (const auto& entry : map) {
+      if (report_.full()) return;
+      check(entry);
+    }
+  }
+
   void error(const Cursor& at, std::string message) {
     report_.error(at.place(), std::move(message));
   }
@@ -260,7 +275,7 @@ class Validator {
     if (service.protocol == Protocol::grpc && service.wire == Wire::http1) {
       error(at()["wire"], "gRPC needs HTTP/2; wire: http1 cannot carry it");
     }
-    check_retry(at()["retry"], service.retry);
+    check_retry([&] { return at()["retry"]; }, service.retry);
   }
 
   void check_endpoints(const std::string& name, const Service& service) {
@@ -288,11 +303,12 @@ class Validator {
     }
   }
 
-  void check_retry(const Cursor& at, const Retry& retry) {
+  template <typename Where>
+  void check_retry(Where at, const Retry& retry) {
     const bool by_header = std::find(retry.retry_on.begin(), retry.retry_on.end(),
                                      RetryOn::retriable_headers) != retry.retry_on.end();
     if (by_header && retry.headers.empty()) {
-      error(at["retry_on"], "retriable_headers needs 'headers: [NAME]' beside it");
+      error(at()["retry_on"], "retriable_headers needs 'headers: [NAME]' beside it");
     }
   }
 
@@ -323,7 +339,7 @@ class Validator {
       check_speaks_http(at["match"]["service"], route.match.service);
     }
     for (const Destination& to : route.destinations) check_destination(at, to);
-    if (route.retry) check_retry(at["retry"], *route.retry);
+    if (route.retry) check_retry([&] { return at["retry"]; }, *route.retry);
     if (route.redirect && route.redirect->host.empty() && route.redirect->path.empty() &&
         route.redirect->scheme.empty()) {
       error(at["redirect"], what + ": a redirect needs a scheme, host or path to go to");

@@ -152,8 +152,12 @@ ScalarText scalar_text(const Source& source, const Place& place) {
   const std::size_t line_end = begin - column + line.size();
   const std::size_t at = skip_properties(text, begin);
   if (at >= text.size()) return out;
-  const std::size_t rest_end = std::max(at, std::min(text.find_first_of("\r\n", at), text.size()));
-  out.rest = text.substr(at, rest_end - at);
+  if (at < line_end) {
+    out.rest = text.substr(at, line_end - at);
+  } else {
+    // A tag or anchor stood alone on its line.
+    out.rest = text.substr(at, std::min(text.find_first_of("\r\n", at), text.size()) - at);
+  }
   std::size_t end = begin + 1;
   if (text[at] == '"' || text[at] == '\'') {
     end = end_of_quoted(text, at);

@@ -81,9 +81,8 @@ bool H1ServerCodec::skip_empty_line(std::string_view& in) {
 
 bool H1ServerCodec::read_head(std::string_view& in) {
   if (in.empty()) return false;
-  if (in[0] == '\r' && !empty_line_) {
-    if (in.size() == 1 || skip_empty_line(in)) return in.size() > 1;
-  }
+  if (in == "\r" && !empty_line_) return false;
+  if (skip_empty_line(in)) return true;
   H1Verdict verdict = parser_.feed(in);
   if (verdict == H1Verdict::need_more) return false;
   if (verdict == H1Verdict::complete) {

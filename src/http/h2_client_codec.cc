@@ -142,7 +142,7 @@ void H2ClientSession::settings_received() {
       if (stream.upgrade) refuse_upgrade(stream);
     }
   }
-  events_.on_capacity();
+  if (!retiring_) events_.on_capacity();
 }
 
 // Its head has not left nghttp2, which drops it; the user hears of it as of a refused stream.

@@ -104,6 +104,7 @@ bool H2Session::step(std::string_view& rest) {
 H2FrameScanner::StreamView H2Session::view(std::uint32_t id) const {
   const auto signed_id = static_cast<std::int32_t>(id);
   if (id == 0 || find(signed_id) == nullptr) return {};
+  if (scanner_.header().type != H2FrameType::data) return {.open = true};
   return {.open = true,
           .receive_window = nghttp2_session_get_stream_local_window_size(library(), signed_id)};
 }
@@ -345,6 +346,8 @@ void H2Session::on_stream_closed(std::int32_t id, std::uint32_t code) {
   if (stream == nullptr) return;
   stream->close_code = code;
   stream->holders.on(H2HoldersEvent::library_done);
+  ListLink<H2EarlyTag>& early = *stream;
+  early.unlink();
   discard_queue(*stream);
   ListLink<H2ClosedTag>& link = *stream;
   if (!link.linked()) closed_.push_back(*stream);

@@ -180,6 +180,7 @@ class H2Session {
   void glitch();
   void enqueue(H2Stream& stream, std::string_view bytes);
   void discard_queue(H2Stream& stream);
+  void cut_requests();
   void took_from_queue(H2Stream& stream, std::size_t count);
   void wake(H2Stream& stream);
   bool writable(const H2Stream& stream) const;
@@ -192,6 +193,7 @@ class H2Session {
   IntrusiveList<H2Stream> streams_;
   IntrusiveList<H2Stream, H2ClosedTag> closed_;
   IntrusiveList<H2Stream, H2DrainedTag> drained_;
+  IntrusiveList<H2Stream, H2EarlyTag> early_;  // answered before the request has ended
   std::size_t stream_count_ = 0;
   std::size_t queued_ = 0;            // in all streams' queues
   std::size_t blocked_controls_ = 0;  // frames but DATA, written while the wire was full

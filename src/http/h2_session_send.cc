@@ -218,9 +218,19 @@ void H2Session::pump() {
   }
 }
 
+// Requests that are answered and still have not ended when the turn does: the rest is of no use to
+// anybody (RFC 9113 section 8.1).
+void H2Session::cut_requests() {
+  while (!early_.empty()) rst(early_.pop_front(), H2Error::no_error);
+}
+
 void H2Session::produce() {
   if (phase_.is(H2Phase::over)) return;
   if (!doom_) pump();
+  if (!doom_ && !early_.empty()) {
+    cut_requests();
+    pump();
+  }
   if (!doom_) settle();
   if (doom_) return terminate();
   finish_if_done();
@@ -304,10 +314,7 @@ void H2Session::on_frame_sent(const nghttp2_frame& frame) {
                     (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
   if (ends && server_) {
     H2Stream* stream = find(frame.hd.stream_id);
-    if (stream != nullptr && !stream->receive.is(H2Receive::ended)) {
-      // The rest of the request is of no use to anybody (RFC 9113 section 8.1).
-      rst(*stream, H2Error::no_error);
-    }
+    if (stream != nullptr && !stream->receive.is(H2Receive::ended)) early_.push_back(*stream);
   }
   if (frame.hd.type != NGHTTP2_DATA && wire_.above_high()) {
     // Control frames leave even when the wire is full, up to a limit; long before it, no more are

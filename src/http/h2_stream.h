@@ -46,11 +46,13 @@ inline constexpr StateTable<H2Send, H2SendEvent, 4> h2_send_table{
 
 struct H2ClosedTag {};
 struct H2DrainedTag {};
+struct H2EarlyTag {};
 
 class H2Stream final : public Stream,
                        public ListLink<H2Stream>,
                        public ListLink<H2ClosedTag>,
-                       public ListLink<H2DrainedTag> {
+                       public ListLink<H2DrainedTag>,
+                       public ListLink<H2EarlyTag> {
  public:
   H2Stream(H2Session& s, std::int32_t stream_id, StreamSink* user, BlockPool& blocks,
            net::BufferPool& buffers)

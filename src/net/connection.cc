@@ -263,6 +263,8 @@ void Connection::write_out(std::string_view extra) {
     if (!sealed) write_error_ = EPIPE;
     send(sealed_, {});
   }
+    // Sealing adds to what was asked for: whoever sees above_high() must hear of on_drained().
+  if (above_high()) was_high_ = true;
   if (unsent() == 0 && fin_wanted_ && !fin_sent_) all_sent();
 }
 

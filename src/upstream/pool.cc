@@ -71,21 +71,21 @@ Pool::Grant Pool::acquire(PoolTicket& ticket) {
       return {ready, false};
     }
   }
-  ticket.permit_ = breaker_.pending.try_take();
-  if (!ticket.permit_) {
-    counters_.pool.overflows.add();
-    return {};
-  }
   counters_.pool.misses.add();
   counters_.pool.pending.add();
   ticket.pool_ = this;
   waiting_.push_back(ticket);
   ++waiting_count_;
   open_for_waiting();
-  if (connection_count_ == 0 && connect_error_ == 0) {
-    // Not even one connection is allowed.
-    ticket.leave();
-    return {};
+  // A request for which a connection is on its way is bounded by the connections; what waits beyond those is
+  // pending.
+  if (waiting_count_ > connecting_count_ && connect_error_ == 0) {
+    ticket.permit_ = breaker_.pending.try_take();
+    if (!ticket.permit_ || connection_count_ == 0) {
+      counters_.pool.overflows.add();
+      ticket.leave();
+      return {};
+    }
   }
   return {nullptr, true};
 }

@@ -129,7 +129,7 @@ class Retries(Case):
         sidecar = self.plain([upstream], 'retry: {max: 2, retry_on: [gateway_error]}')
         self.assertEqual(fetch(sidecar.port, method='GET').status, 200)
         self.assertEqual(len(upstream.requests), 3)
-        self.assertEqual(sidecar.metric('outrigger_retries_total'), 2)
+        self.assertEqual(sidecar.metric('outrigger_upstream_retries_total'), 2)
 
     def test_a_503_of_the_app_is_its_own_without_being_told(self):
         upstream = self.origin(lambda r: (503, {'x-mine': '1'}, b'busy'))

@@ -188,6 +188,7 @@ struct Bad {
 
 void expect_refused(const std::string& raw, int status) {
   const std::string story = run_all(raw + evil);
+  EXPECT_EQ(run_all(raw), story) << "nothing behind it\n" << raw;
   EXPECT_TRUE(story.starts_with("wrote HTTP/1.1 " + std::to_string(status) + " "))
       << raw << "\n---\n"
       << story;
@@ -229,6 +230,7 @@ std::vector<Bad> bad_start_lines() {
       {"\n" + get("")},
       {"\r\n\r\n" + get("")},
       {"\r" + get("")},
+      {"\r\n\x07"s},
       {"\0"s + get("")},
       {"GET /\0 HTTP/1.1"s + host},
       {"GET / HTTP/1.1\0"s + host},

@@ -284,6 +284,24 @@ TEST_F(H2Codec, AnEarlyAnswerEndsTheRequestWithoutAnError) {
   EXPECT_EQ(pair.server.events.sinks.size(), 2U);
 }
 
+TEST_F(H2Codec, AnAnswerInTheSameTurnAsTheEndOfTheRequestResetsNothing) {
+  H2ServerSide server(world);
+  server.events.stream_hook = [this](RecordingSink& sink) {
+    sink.head_hook = [this, &sink](Head&, bool) { answer(*sink.stream, 404, ""); };
+  };
+  server.feeder.feed(h2::preface() + h2::settings_ack() +
+                     h2::headers(1, h2::request_block("POST")) +
+                     h2::data(1, "all", h2::end_stream) +
+                     h2::headers(3, h2::request_block("POST")) + h2::data(3, "some"));
+  EXPECT_EQ(world.counters.resets_sent.value(), 1U);
+  std::string bytes = server.wire.take();
+  const auto frames = h2::take_frames(bytes);
+  EXPECT_EQ(frames.back().type, h2::type_rst_stream);
+  EXPECT_EQ(frames.back().stream, 3U);
+  EXPECT_EQ(frames.back().number(), h2::no_error);
+  EXPECT_EQ(server.codec.open_streams(), 0U);
+}
+
 TEST_F(H2Codec, AnEarlyAnswerDrainsAUserThatWaits) {
   H2Pair pair(world);
   RecordingSink sink;

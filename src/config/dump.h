@@ -1,0 +1,16 @@
+#pragma once
+
+// The configuration as it was read, as JSON for the admin page: includes put together, variables filled
+// in, what came from ${file:…} left out. Pure.
+
+#include <string>
+
+#include "config/yaml.h"
+
+namespace outrigger::config {
+
+std::string to_json(const YamlNode& root);
+// Sixteen hexadecimal digits that name a configuration: FNV-1a of its JSON.
+std::string hash_of(const std::string& json);
+
+}  // namespace outrigger::config
