@@ -92,7 +92,8 @@ http {{ access_log off; {temporary}
         print(f'  {what:<44} {how:<17} {result}', flush=True)
 
     def command(self, what, how, argv, check, present=None):
-        done = subprocess.run([str(a) for a in argv], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+        done = subprocess.run([str(a) for a in argv], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors='replace',
+                              timeout=30)
         said = done.stdout.strip()
         if not check(done):
             raise Failed(f'{what}: exit code {done.returncode}, {said!r} {done.stderr.strip()!r}')
