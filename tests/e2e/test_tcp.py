@@ -109,7 +109,7 @@ class Tcp(Case):
 
     def test_no_endpoint_means_an_end_and_not_a_hang(self):
         sidecar = self.plain([free_port()], 'protocol: tcp')
-                begun = time.monotonic()
+        begun = time.monotonic()
         try:
             self.assertEqual(self.connect(sidecar.port).recv(1), b'')
         except ConnectionResetError:
