@@ -90,7 +90,7 @@ class Retries(Case):
             connection.sendall(b'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok')
         sidecar = self.plain([self.endpoint(polite)])
         for i in range(20):
-            self.assertEqual(fetch(sidecar.port, method='POST' if i % 2 else 'GET', body=b'x' if i % 2 else None).status, 200)
+            self.assertEqual(fetch(sidecar.port, method='PUT' if i % 2 else 'GET', body=b'x' if i % 2 else None).status, 200)
 
         seen = []
 
