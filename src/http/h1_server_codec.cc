@@ -1,5 +1,8 @@
 #include "http/h1_server_codec.h"
 
+#include <new>
+#include <type_traits>
+
 #include "http/h1_encoder.h"
 #include "http/h1_websocket.h"
 
@@ -29,10 +32,11 @@ H1ServerCodec::H1ServerCodec(Wire& wire, ServerEvents& events, const CodecLimits
       counters_(counters),
       scheme_(scheme),
       arena_(blocks),
-      head_(arena_),
-      parser_(H1Parser::Kind::request, limits, arena_),
-      reader_(limits, parser_),
       writer_(wire) {}
+
+Version H1ServerCodec::version() const {
+  return request_ == nullptr ? Version::http11 : request_->head.version;
+}
 
 // --- Reading -------------------------------------------------------------------------------------
 
@@ -73,7 +77,7 @@ bool H1ServerCodec::step(std::string_view& in) {
 
 // An empty line before the request line is skipped, once (RFC 9112 section 2.2).
 bool H1ServerCodec::skip_empty_line(std::string_view& in) {
-  if (empty_line_ || parser_.begun() || !in.starts_with("\r\n")) return false;
+  if (empty_line_ || head_begun() || !in.starts_with("\r\n")) return false;
   empty_line_ = true;
   in.remove_prefix(2);
   return true;
@@ -83,12 +87,15 @@ bool H1ServerCodec::read_head(std::string_view& in) {
   if (in.empty()) return false;
   if (in == "\r" && !empty_line_) return false;
   if (skip_empty_line(in)) return true;
-  H1Verdict verdict = parser_.feed(in);
+  if (request_ == nullptr) {
+    request_ = new (arena_.allocate(sizeof(Request), alignof(Request))) Request(arena_, limits_);
+  }
+  H1Verdict verdict = request_->parser.feed(in);
   if (verdict == H1Verdict::need_more) return false;
   if (verdict == H1Verdict::complete) {
-    const std::string_view text = arena_.copy(in.substr(0, parser_.size()));
+    const std::string_view text = arena_.copy(in.substr(0, request_->parser.size()));
     in.remove_prefix(text.size());
-    verdict = read_request(parser_, text, scheme_, head_, framing_);
+    verdict = read_request(request_->parser, text, scheme_, request_->head, request_->framing);
   }
   if (verdict == H1Verdict::complete) {
     begin_exchange();
@@ -99,24 +106,24 @@ bool H1ServerCodec::read_head(std::string_view& in) {
 }
 
 void H1ServerCodec::begin_exchange() {
-  const bool bodyless = framing_.body == H1Body::none;
+  const bool bodyless = request_->framing.body == H1Body::none;
   continue_sent_ = empty_line_ = false;
   if (bodyless) {
     reading_.on(H1ReadEvent::bodyless);
-  } else if (framing_.body == H1Body::tunnel) {
+  } else if (request_->framing.body == H1Body::tunnel) {
     reading_.on(H1ReadEvent::with_hold);
   } else {
     reading_.on(H1ReadEvent::with_body);
-    reader_.begin(framing_);
+    request_->reader.begin(request_->framing);
   }
   answering_.on(H1AnswerEvent::asked);
   sink_ = &events_.on_stream(*this);
-  sink_->on_head(head_, bodyless);
+  sink_->on_head(request_->head, bodyless);
 }
 
 bool H1ServerCodec::read_body(std::string_view& in) {
   using Kind = H1BodyReader::Step::Kind;
-  const H1BodyReader::Step part = reader_.next(in);
+  const H1BodyReader::Step part = request_->reader.next(in);
   switch (part.kind) {
     case Kind::need_more:
       return false;
@@ -127,7 +134,7 @@ bool H1ServerCodec::read_body(std::string_view& in) {
     case Kind::trailers: {
       reading_.on(H1ReadEvent::body_ended);
       Fields trailers(arena_);
-      read_trailers(parser_, part.data, trailers);
+      read_trailers(request_->parser, part.data, trailers);
       sink_->on_trailers(trailers);
       return true;
     }
@@ -145,7 +152,7 @@ bool H1ServerCodec::read_body(std::string_view& in) {
 bool H1ServerCodec::read_rest(std::string_view& in) {
   using Kind = H1BodyReader::Step::Kind;
   const std::size_t before = in.size();
-  const H1BodyReader::Step part = reader_.next(in);
+  const H1BodyReader::Step part = request_->reader.next(in);
   drained_ += before - in.size();
   const bool broken = part.kind == Kind::malformed || part.kind == Kind::too_large;
   if (broken) counters_.malformed.add();
@@ -182,9 +189,9 @@ void H1ServerCodec::finish_input() {
 }
 
 void H1ServerCodec::input_ended() {
-    input_ended_ = true;
-  // Half a request; or a caller that has gone while its answer is being made: a client that only closes
-  // its sending side looks the same, and work for nobody is the worse mistake.
+  input_ended_ = true;
+  // Half a request; or a caller that has gone while its answer is being made: a client that only
+  // closes its sending side looks the same, and work for nobody is the worse mistake.
   const bool abandoned = reading_.is(H1Reading::whole) && left_over_ == 0;
   if (reading_.is(H1Reading::body) || abandoned) {
     give_up(StreamEnd::cancelled, true);
@@ -216,7 +223,7 @@ void H1ServerCodec::output_drained() {
 
 void H1ServerCodec::drain() {
   draining_ = true;
-  const bool idle = reading_.is(H1Reading::head) && !parser_.begun() && left_over_ == 0;
+  const bool idle = reading_.is(H1Reading::head) && !head_begun() && left_over_ == 0;
   if (!idle && !reading_.is(H1Reading::drain)) return;
   stop();
   wire_.finish();
@@ -246,7 +253,7 @@ void H1ServerCodec::break_off(StreamEnd reason, H1Verdict verdict) {
 // --- Answering -----------------------------------------------------------------------------------
 
 void H1ServerCodec::send_interim(const Head& head) {
-  if (!answering_.is(H1Answering::awaited) || head_.version == Version::http10) return;
+  if (!answering_.is(H1Answering::awaited) || request_->head.version == Version::http10) return;
   if (!is_bodyless(head.status) || head.status >= 200 || head.status == 101) return;
   if (!write_answer_head(wire_.output(), head, {})) return;
   if (head.status == 100) continue_sent_ = true;
@@ -256,14 +263,16 @@ void H1ServerCodec::send_interim(const Head& head) {
 // Whether the connection ends with this answer: somebody wants it, or the rest of the request is
 // too long to be dropped, or might never come (a client that waits for its 100).
 bool H1ServerCodec::must_close() const {
-  if (!framing_.keep_alive || draining_ || head_.method == Method::connect) return true;
+  if (!request_->framing.keep_alive || draining_ || request_->head.method == Method::connect)
+    return true;
   if (!reading_.is(H1Reading::body)) return false;
-  return (head_.expect_continue && !continue_sent_) || reader_.left() > limits_.drain_bytes;
+  return (request_->head.expect_continue && !continue_sent_) ||
+         request_->reader.left() > limits_.drain_bytes;
 }
 
 bool H1ServerCodec::opens_tunnel(const Head& answer) const {
-  if (head_.method == Method::connect) return answer.status / 100 == 2;
-  return answer.status == 101 && !head_.protocol.empty();
+  if (request_->head.method == Method::connect) return answer.status / 100 == 2;
+  return answer.status == 101 && !request_->head.protocol.empty();
 }
 
 void H1ServerCodec::send_head(const Head& head, bool end) {
@@ -282,7 +291,7 @@ void H1ServerCodec::send_head(const Head& head, bool end) {
 // An answer that stays HTTP: how long it is, and whether the connection ends with it.
 bool H1ServerCodec::write_head(const Head& head, bool end) {
   if (head.status < 200) return false;
-  const bool describes = head_.method == Method::head || head.status == 304;
+  const bool describes = request_->head.method == Method::head || head.status == 304;
   H1Body body = H1Body::none;
   H1HeadExtras extras;
   if (describes) {
@@ -296,14 +305,14 @@ bool H1ServerCodec::write_head(const Head& head, bool end) {
     body = H1Body::length;
     extras.length = head.content_length;
   } else {
-    extras.chunked = head_.version == Version::http11;
+    extras.chunked = request_->head.version == Version::http11;
     body = extras.chunked ? H1Body::chunked : H1Body::until_close;
   }
   extras.close = must_close() || body == H1Body::until_close;
-  extras.keep_alive = !extras.close && head_.version == Version::http10;
+  extras.keep_alive = !extras.close && request_->head.version == Version::http10;
   if (!write_answer_head(wire_.output(), head, extras)) return false;
   closing_ = extras.close;
-  trailers_wanted_ = head_.te_trailers || head.is_grpc();
+  trailers_wanted_ = request_->head.te_trailers || head.is_grpc();
   writer_.begin(body, head.content_length.value_or(0));
   answering_.on(H1AnswerEvent::head);
   return true;
@@ -315,11 +324,11 @@ bool H1ServerCodec::write_switch(const Head& head) {
   H1HeadExtras extras;
   WebsocketAccept accept;
   if (head.status == 101) {
-    extras.protocol = head.protocol.empty() ? head_.protocol : head.protocol;
+    extras.protocol = head.protocol.empty() ? request_->head.protocol : head.protocol;
     // An answer that came over HTTP/2 has not proved that it understood the key.
-    if (extras.protocol == "websocket" && !framing_.websocket_key.empty() &&
+    if (extras.protocol == "websocket" && !request_->framing.websocket_key.empty() &&
         !head.fields.has(Known::sec_websocket_accept)) {
-      accept = websocket_accept(framing_.websocket_key);
+      accept = websocket_accept(request_->framing.websocket_key);
       extras.websocket = {accept.data(), accept.size()};
     }
   }
@@ -328,7 +337,7 @@ bool H1ServerCodec::write_switch(const Head& head) {
   writer_.send();
   answering_.on(H1AnswerEvent::switched);
   reading_.on(H1ReadEvent::switched);
-  reader_.begin(framing_);
+  request_->reader.begin(request_->framing);
   if (hold_paused_ && !paused_) wire_.pause_reading(false);
   hold_paused_ = false;
   if (left_over_ > 0 && !feeding_) wire_.redeliver();
@@ -420,9 +429,8 @@ StreamSink* H1ServerCodec::detach() {
 
 // Gives back what the request held, once nobody can look at it any more.
 void H1ServerCodec::release() {
-  head_.clear();
-  framing_ = {};
-  parser_.restart(H1Parser::Kind::request);
+  static_assert(std::is_trivially_destructible_v<Request>);
+  request_ = nullptr;
   arena_.reset();
 }
 

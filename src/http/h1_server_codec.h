@@ -82,11 +82,22 @@ class H1ServerCodec final : public ServerCodec, private Stream {
   void output_drained() override;
   void produce() override;
   void drain() override;
-  Version version() const override { return head_.version; }
+  Version version() const override;
   std::size_t open_streams() const override { return sink_ == nullptr ? 0 : 1; }
-  bool receiving_head() const override { return reading_.is(H1Reading::head) && parser_.begun(); }
+  bool receiving_head() const override { return reading_.is(H1Reading::head) && head_begun(); }
 
  private:
+  // What only a request under way needs. It lives in the arena, so that an idle connection is
+  // small.
+  struct Request {
+    Request(Arena& arena, const CodecLimits& limits)
+        : head(arena), parser(H1Parser::Kind::request, limits, arena), reader(limits, parser) {}
+    Head head;
+    H1Parser parser;
+    H1BodyReader reader;
+    H1Framing framing;
+  };
+
   void send_interim(const Head& head) override;
   void send_head(const Head& head, bool end) override;
   void send_data(std::string_view bytes, bool end) override;
@@ -97,6 +108,7 @@ class H1ServerCodec final : public ServerCodec, private Stream {
 
   bool step(std::string_view& in);
   bool skip_empty_line(std::string_view& in);
+  bool head_begun() const { return request_ != nullptr && request_->parser.begun(); }
   bool read_head(std::string_view& in);
   void begin_exchange();
   bool read_body(std::string_view& in);
@@ -125,11 +137,8 @@ class H1ServerCodec final : public ServerCodec, private Stream {
   const std::string_view scheme_;
   StreamSink* sink_ = nullptr;  // of the open stream
   Arena arena_;
-  Head head_;
-  H1Parser parser_;
-  H1BodyReader reader_;
+  Request* request_ = nullptr;  // from a head's first byte until the request and its answer ended
   H1BodyWriter writer_;
-  H1Framing framing_;          // of the request
   std::size_t left_over_ = 0;  // fed and not consumed
   std::size_t drained_ = 0;
   Machine<h1_server_reading> reading_{H1Reading::head};

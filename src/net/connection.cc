@@ -10,6 +10,7 @@ namespace {
 
 // A connection with a lot to read lets others have their turn after this many reads.
 constexpr int reads_a_turn = 4;
+constexpr Duration verify_after = milliseconds(200);
 // A peer that takes nothing while we send our last bytes has this long.
 constexpr Duration finish_patience = seconds(30);
 
@@ -52,6 +53,7 @@ Connection::Connection(Loop& loop, std::unique_ptr<Channel> channel,
       transport_(std::move(transport)),
       limits_(limits),
       timer_(Timer::to<&Connection::on_timer>(*this)),
+      verify_timer_(Timer::to<&Connection::verify>(*this)),
       input_(loop.buffers()),
       sealed_input_(loop.buffers()),
       output_(loop.buffers()),
@@ -154,7 +156,10 @@ void Connection::read_on() {
       case IoResult::Kind::done: {
         bytes_read_ += result.bytes;
         // A short read has emptied the socket; after FIN one more tells the end.
-        if (result.bytes < scratch.size() && !peer_closed_) readable_ = false;
+                if (result.bytes < scratch.size() && !peer_closed_) {
+          readable_ = false;
+          if (!verify_timer_.armed()) loop_.timers().arm(verify_timer_, verify_after);
+        }
         const std::string_view bytes(scratch.data(), result.bytes);
         if (phase_ == Phase::finishing || phase_ == Phase::lingering) continue;
         transport_ ? take_sealed(bytes) : take_plain(bytes);
@@ -174,6 +179,13 @@ void Connection::read_on() {
             result.error);
     }
   }
+}
+
+// A reset that came in the same wake-up as the last bytes is not told apart by the poller and gives no other
+// edge. Reading to the end each time would cost a call a request; looking again a little later costs nothing.
+void Connection::verify() {
+  readable_ = true;
+  read_on();
 }
 
 void Connection::take_plain(std::string_view bytes) {
@@ -411,7 +423,8 @@ void Connection::close_with(CloseReason reason, int error) {
 }
 
 void Connection::drop() {
-  timer_.cancel();
+    timer_.cancel();
+  verify_timer_.cancel();
   static_cast<TurnHook&>(*this).unlink();
   // The input stays until the destructor: the handler may be looking at it.
   output_.clear();

@@ -153,7 +153,8 @@ class Connection final : public Retirable, private ChannelHandler, private TurnH
   void begin_transport();
   void opened();
   // Reads until the channel has no more, the handler pauses, or a turn's share is used up.
-  void read_on();
+    void read_on();
+  void verify();
   void take_plain(std::string_view bytes);
   void take_sealed(std::string_view bytes);
   void open_sealed(std::string_view bytes);
@@ -174,7 +175,8 @@ class Connection final : public Retirable, private ChannelHandler, private TurnH
   std::unique_ptr<Transport> transport_;
   ConnectionHandler* handler_ = nullptr;
   const ConnectionLimits limits_;
-  Timer timer_;          // connect, handshake, linger: one at a time
+    Timer timer_;          // connect, handshake, linger: one at a time
+  Timer verify_timer_;
   Buffer input_;         // plain bytes that the handler has not consumed
   Buffer sealed_input_;  // ciphertext held while reading is paused
   Buffer output_;        // plain bytes to send

@@ -60,16 +60,17 @@ void RoundRobinBalancer::update(std::span<const BalancedEndpoint> endpoints,
   length_ = equal ? count_ : schedule_.size();
   if (length_ == 0) return;
   next_ = random_.below(static_cast<std::uint32_t>(length_));
-  stand_in_ = random_.below(static_cast<std::uint32_t>(length_));
 }
 
 std::optional<std::uint32_t> RoundRobinBalancer::pick(const PickContext& context) {
   const Candidates candidates(context, count_);
   if (candidates.none()) return std::nullopt;
-  std::uint32_t index = advance(next_);
-  // Ends: everybody has a place in the schedule, and somebody may be picked.
-  while (!candidates.has(index)) index = advance(stand_in_);
-  return index;
+  // Those that may not be picked are passed over, as if the schedule had been made without them.
+  // Ends: everybody has a place in it, and somebody may be picked.
+  for (;;) {
+    const std::uint32_t index = advance();
+    if (candidates.has(index)) return index;
+  }
 }
 
 }  // namespace outrigger::upstream

@@ -27,21 +27,16 @@ class RoundRobinBalancer final : public LoadBalancer {
   static constexpr std::size_t places_max = 8;
 
  private:
-  std::uint32_t place(std::size_t at) const {
+  std::uint32_t advance() {
+    if (next_ >= length_) next_ = 0;
+    const std::size_t at = next_++;
     return schedule_.empty() ? static_cast<std::uint32_t>(at) : schedule_[at];
-  }
-  std::uint32_t advance(std::size_t& cursor) const {
-    if (cursor >= length_) cursor = 0;
-    return place(cursor++);
   }
 
   std::uint32_t count_ = 0;
   std::vector<std::uint32_t> schedule_;  // empty when all weights are equal: in order, then
   std::size_t length_ = 0;               // of the schedule
   std::size_t next_ = 0;
-  // Who stands in when the next one may not be picked. A cursor of its own, so that the share of an
-  // ejected endpoint is spread over all others instead of falling on its neighbour.
-  std::size_t stand_in_ = 0;
   Random random_;
 };
 

@@ -231,7 +231,8 @@ class SlowReader(Case):
 
     def test_tcp_that_is_not_read(self):
         sent = [0]
-        caller, callee = self.pair(self.endpoint(self.offer(sent)).port, protocol='tcp', inbound='tcp')
+        push = self.offer(sent)
+        caller, callee = self.pair(self.endpoint(lambda c: (c.recv(1), push(c))).port, protocol='tcp', inbound='tcp')
         connection = socket.create_connection(('127.0.0.1', caller.port), 60)
         self.addCleanup(connection.close)
         connection.sendall(b'.')

@@ -57,7 +57,7 @@ class Validate(Case):
             (GOOD + 'routes:\n  - {match: {service: orders}, to: nobody}\n', 8, ['nobody']),
             (GOOD + 'routes:\n  - {match: {service: orders}, to: orders/canary}\n', 8, ['canary']),
             (GOOD + 'routes:\n  - {match: {service: orders}, split: {orders: 90%}}\n', 8, ['100%']),
-            (GOOD + 'routes:\n  - {match: {service: orders, path: "~ ["}, to: orders}\n', 8, ['~ [']),
+            (GOOD + 'routes:\n  - {match: {service: orders, path: "~ ["}, to: orders}\n', 8, ['missing ]']),
             (GOOD.replace('services:', '  - {listen: 127.0.0.1:9001, service: orders}\nservices:'), 5, ['9001']),
             (GOOD + '  orders: {endpoints: [10.0.0.7:15006], mtls: disabled}\n', 7, ["'orders'"]),
             (GOOD + 'version: 1\n', 7, ["'version'"]),

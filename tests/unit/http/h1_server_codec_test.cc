@@ -291,7 +291,8 @@ TEST_F(H1ServerCodecTest, ResetCutsTheConnection) {
   }
 }
 
-TEST_F(H1ServerCodecTest, HalfClosedClientsGetTheirAnswers) {
+// What was pipelined before the end of the input is still answered.
+TEST_F(H1ServerCodecTest, PipelinedRequestsBeforeTheEndOfInput) {
   rig_.feeder.feed(get + get);
   rig_.feeder.end();
   EXPECT_FALSE(rig_.wire.over());
@@ -301,6 +302,24 @@ TEST_F(H1ServerCodecTest, HalfClosedClientsGetTheirAnswers) {
   EXPECT_FALSE(rig_.wire.over());
   rig_.server.last().stream->send_head(answer(200), true);
   EXPECT_TRUE(rig_.wire.finished);
+}
+
+TEST_F(H1ServerCodecTest, AnAbandonedRequestIsCancelled) {
+  RecordingSink& sink = ask(get);
+  rig_.feeder.end();
+  EXPECT_EQ(sink.reset, StreamEnd::cancelled);
+  EXPECT_TRUE(rig_.wire.aborted);
+  EXPECT_EQ(rig_.codec.open_streams(), 0U);
+  EXPECT_EQ(rig_.server.idle, 1);
+}
+
+// An idle connection is little more than its place in the lists of its owner.
+TEST_F(H1ServerCodecTest, IdleConnectionsAreSmall) {
+  EXPECT_LE(sizeof(H1ServerCodec), 256U);
+  ask(get);
+  EXPECT_EQ(rig_.blocks.in_use(), 1U);
+  rig_.server.last().stream->send_head(answer(200), true);
+  EXPECT_EQ(rig_.blocks.in_use(), 0U);
 }
 
 TEST_F(H1ServerCodecTest, EndOfInputWhereItEndsThings) {

@@ -175,6 +175,40 @@ TEST(LocalLimit, LeavesTheSharedCountAloneInTheSteadyState) {
   }
 }
 
+TEST(LocalLimit, GoesOneByOneNearTheEdge) {
+  SharedLimit shared(160, 2);  // batches of 10: near the edge from 141 on
+  LocalLimit local(shared), other(shared);
+  std::vector<Permit> permits;
+  for (std::uint32_t i = 0; i < 160; ++i) {
+    permits.push_back(local.try_take());
+    ASSERT_TRUE(permits.back()) << i;
+    // In batches at first, then exactly what is used.
+    EXPECT_EQ(shared.taken(), i < 150 ? i / 10 * 10 + 10 : i + 1) << i;
+  }
+  EXPECT_FALSE(other.try_take());
+  // What one worker gives back another can have at once.
+  for (int i = 0; i < 5; ++i) {
+    permits.pop_back();
+    EXPECT_EQ(shared.taken(), 159U);
+    permits.push_back(other.try_take());
+    EXPECT_TRUE(permits.back());
+  }
+  permits.clear();
+}
+
+TEST(LocalLimit, ReturnsAllItsSpareCreditsNearTheEdge) {
+  SharedLimit shared(160, 2);
+  LocalLimit local(shared), other(shared);
+  std::vector<Permit> few, many;
+  for (int i = 0; i < 20; ++i) few.push_back(local.try_take());
+  few.resize(2);
+  EXPECT_EQ(shared.taken(), 20U);  // 18 to spare: less than two batches
+  for (int i = 0; i < 130; ++i) many.push_back(other.try_take());
+  EXPECT_EQ(shared.taken(), 150U);
+  few.resize(1);
+  EXPECT_EQ(shared.taken(), 131U);
+}
+
 TEST(LocalLimit, ReturnsEverythingWhenItDies) {
   SharedLimit shared(100, 2);
   {

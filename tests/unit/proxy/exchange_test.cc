@@ -348,23 +348,5 @@ TEST_F(ExchangeTest, routes_redirect_answer_rewrite_and_split) {
 }
 
 // What an exchange writes into the log, field by field.
-TEST_F(ExchangeTest, the_access_log_tells_what_happened) {
-  test::TempDirectory directory;
-  world.log.path = directory.path("access.log");
-  world.add_service("orders", 2);
-  world.config.services["orders"].retry.retry_on = {config::RetryOn::server_error};
-  world.start();
-  world.endpoint(1).on_request = [](Peer& peer, Peer::Sink& sink) { peer.answer(sink, 500); };
-  Peer& client = world.connect();
-  EXPECT_TRUE(contains(world.talk(client, get), ""));
-  world.advance(seconds(1));
-  EXPECT_TRUE(contains(client.take(), "200"));
-  const std::string line = world.log_text();
-  for (const char* part : {"\"orders\"", "\"10.0.0.2:80\"", "\"GET\"", "/a?b", "200", "HTTP/1.1"}) {
-    EXPECT_TRUE(contains(line, part)) << part << " in " << line;
-  }
-  EXPECT_TRUE(contains(line, "\"attempts\":2")) << line;
-}
-
 }  // namespace
 }  // namespace outrigger::proxy
