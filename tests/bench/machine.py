@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / 'tests/e2e'))
-from harness import family, find_tool, free_port, rss_kib, tool_file  # noqa: E402
+from harness import family, find_tool, free_port, listening, rss_kib, tool_file  # noqa: E402, F401
 
 # The proxy has a CPU of its own; the load and the origin share the other.
 PROXY_CPU, LOAD_CPU = '1', '0'
@@ -26,6 +26,12 @@ def tool(name):
 
 def output(argv, **how):
     return subprocess.run([str(a) for a in argv], check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **how).stdout
+
+
+def must_be_free(port):
+    """Whatever listens there already would be measured in the place of what is started now."""
+    if listening(port):
+        raise RuntimeError(f'something listens on port {port} already')
 
 
 class Pinned:

@@ -178,6 +178,7 @@ def start(proxy, d, hops, log):
     running = []
     try:
         for hop, argv in reversed(list(zip(hops, commands))):
+            machine.must_be_free(hop.listen)
             running.append(Pinned(argv, log))
             running[-1].wait_port(hop.listen)
     except Exception:
@@ -189,6 +190,7 @@ def start(proxy, d, hops, log):
 
 def start_origin(d, port, log):
     """nginx with files of 1 KiB, 16 KiB and 1 MiB, on the load's CPU."""
+    machine.must_be_free(port)
     files = d / 'www'
     files.mkdir()
     for name, size in (('1k', 1 << 10), ('16k', 16 << 10), ('1m', 1 << 20)):

@@ -34,6 +34,14 @@ class Connections(Case):
         """Descriptors and gauges when nothing is going on."""
         return [(d.fds(), {(n, tuple(sorted(l.items()))): v for n, l, v in d.series() if GAUGE.search(n) and v}) for d in daemons]
 
+    def quiet(self, *daemons):
+        """The same once what was closed before is gone."""
+        last = None
+        while (now := self.rest(*daemons)) != last:
+            last = now
+            time.sleep(1)
+        return now
+
     def settle(self, before, *daemons, upstream=None):
         def now():
             if upstream:
@@ -69,8 +77,7 @@ class Connections(Case):
         for s in self.http_burst(port, 50):
             s.close()
         upstream.drop_connections()
-        time.sleep(1)
-        before = self.rest(*daemons)
+        before = self.quiet(*daemons)
         begun = time.monotonic()
         open_ = self.http_burst(port, AT_ONCE)
         self.assertGreaterEqual(daemons[0].fds(), AT_ONCE)
@@ -95,7 +102,7 @@ class Connections(Case):
         caller, callee = self.pair(upstream.port, workers=2)
         for s in self.http_burst(caller.port, 200):
             s.close()
-        before = self.rest(caller)
+        before = self.quiet(caller)
         for s in self.http_burst(caller.port, AT_ONCE):
             s.close()
         self.settle(before, caller)
@@ -123,8 +130,7 @@ class Connections(Case):
         with Client(sidecar.port) as client:
             client.request('GET', '/')
         upstream.drop_connections()
-        time.sleep(0.5)
-        before, rss = self.rest(sidecar), []
+        before, rss = self.quiet(sidecar), []
         failures = []
         begun = time.monotonic()
 
