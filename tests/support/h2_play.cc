@@ -193,6 +193,7 @@ Play play(const ClientCase& test, bool in_pieces) {
   play_steps(play, test.steps, in_pieces, client.feeder, client.wire);
   play.misuse = sink.misuse;
   play.complete = sink.ended ? 1 : 0;
+  play.began = sink.heads > 0;
   play.ended = sink.ended || sink.was_reset;
   play.end = sink.was_reset && !sink.ended ? sink.reset : StreamEnd::complete;
   play.retiring = client.events.retiring;

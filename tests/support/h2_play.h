@@ -32,6 +32,7 @@ struct Play {
   std::string misuse;           // of a sink, by the codec
   // Of a server: requests that arrived whole. Of a client: the answer.
   std::size_t complete = 0;
+  bool began = false;  // the client's answer: its head was good
   bool ended = false;  // the client's stream, in whatever way
   StreamEnd end = StreamEnd::complete;
   int retiring = 0;  // how often the pool was told
