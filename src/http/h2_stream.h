@@ -66,6 +66,7 @@ class H2Stream final : public Stream,
   void reset(StreamEnd reason) override;
   void pause(bool paused) override;
   bool above_high() const override;
+  std::size_t piece_max() const override;
 
   bool held_by_user() const { return holders.is(H2Holders::both) || holders.is(H2Holders::user); }
   bool held_by_library() const {
