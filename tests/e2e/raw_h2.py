@@ -85,7 +85,8 @@ def digits(coded):
 
 
 def status_of(block):
-    """The status, which is a block's first field."""
+    """The status, which is a block's first field; None when it is in the dynamic table, which nobody
+    keeps here."""
     if block[0] & 0xe0 == 0x20:  # a table size comes first
         size = 1
         while block[0] == 0x3f and block[size] & 0x80:
@@ -94,6 +95,8 @@ def status_of(block):
     known = {0x88: 200, 0x89: 204, 0x8a: 206, 0x8b: 304, 0x8c: 400, 0x8d: 404, 0x8e: 500}
     if block[0] in known:
         return known[block[0]]
+    if block[0] & 0x80:
+        return None
     value = block[2:2 + (block[1] & 0x7f)]
     return int(digits(value) if block[1] & 0x80 else value)
 
