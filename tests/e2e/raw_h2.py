@@ -101,6 +101,13 @@ def status_of(block):
     return int(digits(value) if block[1] & 0x80 else value)
 
 
+def ready(connection, events, seconds):
+    """What of these a socket is ready for; poll, since select knows only a thousand descriptors."""
+    poller = select.poll()
+    poller.register(connection, events)
+    return sum(event for _, event in poller.poll(max(seconds, 0) * 1000))
+
+
 class Peer:
     """One end of a connection, in clear text or TLS. Remembers all that came."""
 
@@ -114,7 +121,7 @@ class Peer:
 
     def wait_readable(self, seconds):
         pending = getattr(self.socket, 'pending', lambda: 0)()
-        return bool(pending or select.select([self.socket], [], [], max(seconds, 0))[0])
+        return bool(pending or ready(self.socket, select.POLLIN, seconds))
 
     def read(self, seconds):
         """Takes what is there, waiting for it so long; False when nothing came."""
@@ -170,8 +177,7 @@ class Peer:
                 return False
             if time.monotonic() > end:
                 return False
-            readers = [self.socket] if reading and not self.over else []
-            if select.select(readers, [self.socket], [], 0.2)[0]:
+            if ready(self.socket, select.POLLOUT | (select.POLLIN if reading and not self.over else 0), 0.2) & select.POLLIN:
                 self.read(0)
         return not view
 

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import raw_h2
-from harness import BINARY, PATIENCE, Case, Client, HttpOrigin, Pki, fetch, free_port, main
+from harness import BINARY, PATIENCE, Case, Client, HttpOrigin, Pki, fetch, free_port, main, raise_fd_limit
 from raw_h2 import Peer
 
 WEBSOCKET = b'258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
@@ -152,6 +152,8 @@ class AsServer(Case):
 
     def setUp(self):
         super().setUp()
+        # Where a thousand streams are allowed, a request on each of them is a connection to the app.
+        raise_fd_limit()
         self.app = Origin()
         self.addCleanup(self.app.stop)
 
@@ -303,7 +305,7 @@ class AsClient(Case):
             serving = None
             end = time.monotonic() + SOON
             while serving is None and time.monotonic() < end:
-                if select.select([self.listener], [], [], 0)[0]:
+                if raw_h2.ready(self.listener, select.POLLIN, 0):
                     peers.append(self.accept())
                     peers[-1].send(raw_h2.settings() + raw_h2.settings_ack())
                 for peer in peers:
