@@ -74,6 +74,7 @@ class H2Session {
   void reset(H2Stream& stream, StreamEnd reason);
   void pause(H2Stream& stream, bool paused);
   bool above_high(H2Stream& stream);
+  std::size_t piece_max() const;
 
   // For nghttp2's callbacks.
   void on_begin_headers(const nghttp2_frame& frame);

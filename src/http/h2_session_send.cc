@@ -85,6 +85,10 @@ void H2Stream::save_head() {
   *last = saved;
 }
 
+std::size_t H2Stream::piece_max() const {
+  return session.piece_max();
+}
+
 // ---- What users ask -----------------------------------------------------------------------------
 
 // False when the stream has ended under its user, who will hear of it soon; what it sends until
@@ -179,6 +183,13 @@ bool H2Session::above_high(H2Stream& stream) {
       queued > limits_.stream_high || (queued_ > limits_.connection_queue && queued > 0);
   stream.was_high |= high;
   return high;
+}
+
+// At first each stream takes all that one read brings. A read for every stream would be too much, so that
+// pieces shrink long before there is a crowd: with them all streams together stay near the limit.
+std::size_t H2Session::piece_max() const {
+  if (queued_ + wire_.unsent() <= limits_.connection_queue / 4) return any_piece;
+  return limits_.connection_queue / 128;
 }
 
 // ---- Queues -------------------------------------------------------------------------------------

@@ -73,6 +73,7 @@ class H2Stream final : public Stream,
   void reset(StreamEnd reason) override;
   void pause(bool paused) override;
   bool above_high() const override;
+  std::size_t piece_max() const override;
 
   // The head that leaves next; null when it is trailers.
   const Head* next_head();

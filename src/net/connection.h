@@ -50,6 +50,8 @@ class ConnectionHandler {
   virtual void on_end_of_input() = 0;
   // The output has fallen below the low watermark after it was above the high one.
   virtual void on_drained() = 0;
+  // How many bytes the next read may take; what is more stays with the kernel, and so with the peer.
+  virtual std::size_t read_max() const { return Loop::scratch_size; }
   // Dead, for this reason. The last call.
   virtual void on_closed(CloseReason reason) = 0;
 
