@@ -80,7 +80,7 @@ class Drain(Case):
                         done[0] += 1
                         if answer is None or answer.status != 200:
                             failures.append((method, answer and answer.status, answer and answer.text))
-        threads = [threading.Thread(target=load, args=(m,)) for m in ('PUT', 'PUT', 'PUT')]
+        threads = [threading.Thread(target=load, args=(m,)) for m in ('POST', 'PUT', 'POST')]
         for t in threads:
             t.start()
         time.sleep(0.5)
