@@ -288,6 +288,9 @@ void H2Session::on_frame_sent(const nghttp2_frame& frame) {
     case NGHTTP2_DATA:
       scanner_.data_sent();
       break;
+    case NGHTTP2_HEADERS:
+      if (H2Stream* stream = find(frame.hd.stream_id)) stream->head_left = true;
+      break;
     case NGHTTP2_RST_STREAM: {
       counters_.resets_sent.add();
       scanner_.reset_sent(static_cast<std::uint32_t>(frame.hd.stream_id));
