@@ -180,7 +180,12 @@ int Server::run() {
   AdminFacts::Actions actions;
   actions.quit = [this] { loop_.post([this] { on_signal(SIGTERM); }); };
   actions.drain_listeners = [this] {
-    for (const auto& thread : shared_->threads) thread->post([](Worker& worker) { worker.drain(); });
+    for (const auto& thread : shared_->threads) {
+      thread->post([](Worker& worker) {
+        worker.stop_listening();
+        worker.drain();
+      });
+    }
   };
   facts_ = std::make_unique<AdminFacts>(*shared_, life_, std::move(actions), started_, OUTRIGGER_VERSION);
   facts_->set_snapshot(snapshot_);
