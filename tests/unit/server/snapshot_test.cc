@@ -62,7 +62,8 @@ TEST_F(SnapshotTest, services_subsets_and_apps_are_there) {
 }
 
 TEST_F(SnapshotTest, an_app_is_asked_in_clear_text_and_once) {
-  const config::Service& app = *make()->apps[0].service;
+  const auto snapshot = make();
+  const config::Service& app = *snapshot->apps[0].service;
   EXPECT_EQ(app.name, "web");
   EXPECT_EQ(app.mtls, config::Mtls::disabled);
   EXPECT_EQ(app.retry.max, 0);
