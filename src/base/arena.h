@@ -48,7 +48,8 @@ class Arena {
   // Memory for `size` bytes at `alignment` (a power of two, at most 16). Never null.
   void* allocate(std::size_t size, std::size_t alignment = 8) {
     const std::size_t at = (used_ + alignment - 1) & ~(alignment - 1);
-    if (at + size > capacity_) [[unlikely]] {
+    // With nothing yet, also a request for no bytes gets a place.
+    if (at + size > capacity_ || current_ == nullptr) [[unlikely]] {
       return allocate_slow(size);
     }
     used_ = at + size;

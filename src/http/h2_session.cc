@@ -424,7 +424,9 @@ void H2Session::end_all(StreamEnd reason) {
     stream.sink = nullptr;
     ListLink<H2Stream>& link = stream;
     link.unlink();
-    if (sink != nullptr) sink->on_reset(answered ? StreamEnd::complete : reason);
+    // A request that never left is surely not processed.
+    const StreamEnd end = !server_ && !stream.head_left ? StreamEnd::refused : reason;
+    if (sink != nullptr) sink->on_reset(answered ? StreamEnd::complete : end);
     free_stream(stream);
   }
 }

@@ -276,6 +276,7 @@ void H2Session::block_due(const nghttp2_frame& frame) {
   } else {
     writer.trailers(stream->trailers);
   }
+  stream->head_left = true;
   block_written_ = true;
 }
 

@@ -96,6 +96,7 @@ class H2Stream final : public Stream,
   bool waiting = false;   // nghttp2 has asked for data and got none
   bool was_high = false;  // owes an on_drained()
   bool our_reset = false;
+  bool head_left = false;  // its head has been framed: the peer may have it
   bool no_body = false;  // the answer to HEAD, 204, 304
   bool head_request = false;
   bool connect = false;  // plain CONNECT

@@ -139,7 +139,7 @@ void Connection::on_channel_ready(bool readable, bool writable, bool closed) {
   if (writable && write_blocked_) {
     write_blocked_ = false;
     write_out({});
-    if (write_error_ != 0) return close_with(reason_of(write_error_), write_error_);
+    if (write_error_ != 0) return write_failed();
     if (was_high_ && unsent() <= limits_.output_low && phase_ == Phase::open) {
       was_high_ = false;
       handler_->on_drained();
@@ -336,8 +336,7 @@ void Connection::on_turn_end() {
   // Only kill() leaves a hook behind a closed connection.
   if (phase_ == Phase::closed) return handler_->on_closed(CloseReason::aborted);
   if (!output_.empty() || !sealed_.empty()) write_out({});
-  if (write_error_ != 0 && phase_ != Phase::connecting)
-    return close_with(reason_of(write_error_), write_error_);
+  if (write_error_ != 0 && phase_ != Phase::connecting) return write_failed();
   if (fin_sent_ && input_ended_)
     return close_with(phase_ == Phase::open ? CloseReason::peer_closed : CloseReason::finished);
   if (phase_ == Phase::open && was_high_ && unsent() <= limits_.output_low) {
@@ -351,6 +350,17 @@ void Connection::on_turn_end() {
     if (phase_ == Phase::open && !paused_ && transport_) take_sealed({});
   }
   read_on();
+}
+
+// The peer is gone, but its last words may be here: an answer, or a GOAWAY that tells which streams it never
+// began. They are read before anybody hears of the end.
+void Connection::write_failed() {
+  if (phase_ == Phase::open && !paused_) {
+    readable_ = true;
+    read_on();
+    if (reads_wanted()) return;  // there is more; the next turn comes here again
+  }
+  close_with(reason_of(write_error_), write_error_);
 }
 
 void Connection::pause_reading(bool paused) {

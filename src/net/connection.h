@@ -169,6 +169,7 @@ class Connection final : public Retirable, private ChannelHandler, private TurnH
   void send(Buffer& buffer, std::string_view extra);
   void all_sent();
   void close_with(CloseReason reason, int error = 0);
+  void write_failed();
   void drop();
   bool reads_wanted() const;
 

@@ -38,6 +38,16 @@ void Listener::pause(bool paused) {
 }
 
 void Listener::on_fd_ready(bool, bool, bool) {
+  accept_some();
+}
+
+void Listener::accept_all() {
+  while (watch_ && accept_some()) {
+  }
+}
+
+// False when nobody waits, or nobody can be accepted now.
+bool Listener::accept_some() {
   for (int i = 0; i < batch; ++i) {
     sockaddr_storage storage{};
     socklen_t length = sizeof storage;
@@ -45,14 +55,15 @@ void Listener::on_fd_ready(bool, bool, bool) {
     const int fd = ::accept4(fd_.get(), address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
       handler_.on_accept(Fd(fd), SocketAddress(address, length));
-      if (!watch_) return;  // the handler paused us
+      if (!watch_) return false;  // the handler paused us
       continue;
     }
     if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO || errno == EPERM) continue;
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
       out_of_descriptors();
-    return;
+    return false;
   }
+  return true;
 }
 
 void Listener::out_of_descriptors() {

@@ -12,6 +12,8 @@ namespace {
 
 using policy::AttemptEnd;
 
+constexpr int grpc_unavailable = 14;
+
 Flag flag_of(AttemptFailure failure, http::StreamEnd end) {
   switch (failure) {
     case AttemptFailure::no_endpoint: return Flag::UH;
@@ -278,9 +280,13 @@ void Exchange::on_attempt_head(http::Head& head, bool end) {
   try_by_ = TimePoint::max();
   status_ = head.status;
   if (grpc_) grpc_status_ = grpc_status_of(head.fields);
+  // The mark is between sidecars: believed from a callee that proved who it is, and passed on to nobody. An
+  // app that writes it itself is not heard.
+  const bool marked = head.fields.remove(not_processed_name) > 0;
   if (head.status >= 400 || grpc_status_ > 0) {
     AttemptEnd result = policy::read_answer(retry(), head, loop_.wall_now());
-    result.not_processed = head.status == 503 && destination_->cluster->secure() && head.fields.remove(not_processed_name) > 0;
+    const bool unavailable = head.status == 503 || grpc_status_ == grpc_unavailable;
+    result.not_processed = marked && unavailable && destination_->cluster->secure();
     if (try_again(result)) return;
   }
   if (route_ != nullptr) route_->response_edits().apply(head.fields);

@@ -22,6 +22,10 @@ std::string host_of(std::string address) {
   return address;
 }
 
+// On a connection at rest a request may be on its way, and HTTP/1 cannot take it back: a connection that is
+// to drain gets this long for one more, whose answer says close.
+constexpr Duration last_patience = seconds(1);
+
 }  // namespace
 
 HttpConnection::HttpConnection(Scope& scope, std::unique_ptr<net::Connection> connection,
@@ -53,8 +57,10 @@ void HttpConnection::on_open() {
   learn_peer();
   idle_since_ = scope_.worker.loop.now();
   // The first request's head must come in time; without one this is the idle timeout's business.
-  scope_.worker.loop.timers().arm(timer_, scope_.header_timeout);
-  if (connection_->secure() && connection_->transport()->info().alpn == "h2") make_codec(true);
+  scope_.worker.loop.timers().arm(timer_, draining_ == Draining::soon ? last_patience : scope_.header_timeout);
+  if (!connection_->secure() || connection_->transport()->info().alpn != "h2") return;
+  make_codec(true);
+  if (draining_ == Draining::soon) drain_codec();
 }
 
 void HttpConnection::learn_peer() {
@@ -97,12 +103,13 @@ void HttpConnection::make_codec(bool http2) {
     codec_ = std::make_unique<http::H1ServerCodec>(wire_, events, scope_.limits, worker.codec_counters, worker.loop.blocks(), scheme);
   }
   wire_.set_codec(codec_.get());
-  if (draining_) codec_->drain();
 }
 
 std::size_t HttpConnection::on_bytes(std::string_view bytes) {
   if (!codec_ && !choose_codec(bytes)) return 0;
   const std::size_t consumed = codec_->feed(bytes, milliseconds_of(scope_.worker.loop.now()));
+  // Only now, so that what has begun is served.
+  if (draining_ == Draining::soon) drain_codec();
   watch_head();
   return consumed;
 }
@@ -127,6 +134,7 @@ void HttpConnection::on_timer() {
     if (waited < scope_.header_timeout) return timers.arm(timer_, scope_.header_timeout - waited);
     return wire_.finish();
   }
+  if (draining_ == Draining::soon) return codec_ ? drain_codec() : wire_.finish();
   if (open_streams() > 0) return timers.arm(timer_, scope_.idle_timeout);
   const Duration quiet = now - idle_since_;
   if (quiet < scope_.idle_timeout) {
@@ -134,11 +142,7 @@ void HttpConnection::on_timer() {
     connection_->go_idle();
     return timers.arm(timer_, scope_.idle_timeout - quiet);
   }
-  if (codec_) {
-    drain();
-  } else {
-    wire_.finish();
-  }
+  codec_ ? drain_codec() : wire_.finish();
 }
 
 void HttpConnection::on_end_of_input() {
@@ -174,12 +178,18 @@ void HttpConnection::on_idle() {
 }
 
 void HttpConnection::drain() {
-  draining_ = true;
-  if (codec_) {
-    codec_->drain();
-  } else if (connection_->open() && connection_->kept_input().empty()) {
-    connection_->finish();
-  }
+  if (draining_ != Draining::no) return;
+  draining_ = Draining::soon;
+  if (!codec_ && head_since_) return;  // the first bytes are here
+  const bool at_rest = codec_ == nullptr || (codec_->version() != http::Version::http2 && codec_->open_streams() == 0 &&
+                                             !codec_->receiving_head());
+  if (!at_rest) return drain_codec();
+  if (connection_->open()) scope_.worker.loop.timers().arm(timer_, last_patience);
+}
+
+void HttpConnection::drain_codec() {
+  draining_ = Draining::now;
+  codec_->drain();
 }
 
 }  // namespace outrigger::proxy

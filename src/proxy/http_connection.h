@@ -5,6 +5,7 @@
 // (headers, idle) and tells its owner when it is gone. Listed by the worker; the worker's thread;
 // retires itself.
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 
@@ -39,7 +40,7 @@ class HttpConnection final : public net::Retirable,
 
   // Starts the connection, or takes it over when detection has opened it already.
   void start();
-  // No new requests; closes when the open ones are done.
+  // Closes when the open requests are done. HTTP/1 at rest waits a moment for one that is on its way.
   void drain();
   // Closes at once (the drain's end, memory pressure).
   void close() { connection_->kill(false); }
@@ -65,6 +66,7 @@ class HttpConnection final : public net::Retirable,
   void learn_peer();
   void watch_head();
   void on_timer();
+  void drain_codec();
 
   Scope& scope_;
   HttpConnectionOwner& owner_;
@@ -75,7 +77,7 @@ class HttpConnection final : public net::Retirable,
   net::Timer timer_;  // idleness, checked lazily; and the header deadline
   TimePoint idle_since_;
   std::optional<TimePoint> head_since_;  // a head is coming in since then
-  bool draining_ = false;
+  enum class Draining : std::uint8_t { no, soon, now } draining_ = Draining::no;
 };
 
 }  // namespace outrigger::proxy

@@ -180,7 +180,12 @@ int Server::run() {
   AdminFacts::Actions actions;
   actions.quit = [this] { loop_.post([this] { on_signal(SIGTERM); }); };
   actions.drain_listeners = [this] {
-    for (const auto& thread : shared_->threads) thread->post([](Worker& worker) { worker.drain(); });
+    for (const auto& thread : shared_->threads) {
+      thread->post([](Worker& worker) {
+        worker.stop_listening();
+        worker.drain();
+      });
+    }
   };
   facts_ = std::make_unique<AdminFacts>(*shared_, life_, std::move(actions), started_, OUTRIGGER_VERSION);
   facts_->set_snapshot(snapshot_);
@@ -275,18 +280,26 @@ void Server::on_signal(int signal) {
 void Server::drain() {
   life_.phase = Phase::draining;
   drain_until_ = loop_.now() + config_->runtime.drain;
+  listen_until_ = loop_.now() + config_->runtime.drain / 2;
   log::info("server", "draining", {{"for", std::to_string(config_->runtime.drain.count()) + "ms"}});
   for (const auto& thread : shared_->threads) thread->post([](Worker& worker) { worker.drain(); });
   loop_.timers().arm(drain_timer_, drain_step);
 }
 
+// Ports are closed before the end is near: whoever connected in the last moment is served too. A worker that
+// is never quiet closes them halfway.
 void Server::wait_for_idle() {
   bool idle = true;
   for (const auto& thread : shared_->threads) {
     const bool quiet = thread->ask<bool>([](Worker& worker) { return worker.idle(); });
     idle = idle && quiet;
   }
-  if (idle || loop_.now() >= drain_until_) return loop_.stop();
+  const TimePoint now = loop_.now();
+  if ((idle && !listening_) || now >= drain_until_) return loop_.stop();
+  if (listening_ && (idle || now >= listen_until_)) {
+    listening_ = false;
+    for (const auto& thread : shared_->threads) thread->post([](Worker& worker) { worker.stop_listening(); });
+  }
   loop_.timers().arm(drain_timer_, drain_step);
 }
 

@@ -73,6 +73,8 @@ class Server final : private SignalHandler {
   net::Timer second_timer_;
   net::Timer drain_timer_;
   TimePoint drain_until_{};
+  TimePoint listen_until_{};
+  bool listening_ = true;
 };
 
 }  // namespace outrigger::server

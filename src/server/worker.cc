@@ -1,6 +1,5 @@
 #include "server/worker.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "base/log.h"
@@ -298,13 +297,14 @@ void Worker::drain() {
 }
 
 bool Worker::idle() {
-  return incoming_.empty() && sessions_.empty() &&
-         std::all_of(http_.begin(), http_.end(),
-                     [](proxy::HttpConnection& c) { return c.connection().lingering(); });
+  return incoming_.empty() && sessions_.empty() && http_.empty();
 }
 
 void Worker::stop_listening() {
-  for (auto& door : doors_) door->listener.reset();
+  for (auto& door : doors_) {
+    if (door->listener) door->listener->accept_all();
+    door->listener.reset();
+  }
 }
 
 void Worker::measure() {

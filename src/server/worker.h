@@ -44,11 +44,12 @@ class Worker final : private proxy::HttpConnectionOwner, private tcp::SessionOwn
   // Open connections take no new requests and close when they are done; new ones are still accepted,
   // served once and closed, since others may not know yet.
   void drain();
+  // Takes who has connected already, then refuses: a refused connection is safe to make elsewhere.
   void stop_listening();
   // Accepted here or by another worker.
   void take(std::size_t door, net::Fd fd, const net::SocketAddress& peer);
   ClusterStats cluster_stats() const;
-  // Nothing is going on any more: no sessions, and connections only wait for the peer's close.
+  // Nothing is going on any more: the last connection is closed, and the peer has all of it.
   bool idle();
 
  private:

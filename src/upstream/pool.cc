@@ -196,7 +196,18 @@ void Pool::connection_retiring(ClientConnection& connection) {
   if (connection.http2()) --sharing_count_;
   connection.unlink();
   busy_.push_back(connection);
+  if (connection.streams_opened() == 0) connection_was_no_use(connection, 1);
   if (!waiting_.empty()) context_.loop.at_turn_end(*this);
+}
+
+// It opened and ended before it carried a request, as a connect that failed a little later. Who waits has to
+// hear of it: an endpoint that closes whatever it accepts would be dialled for ever.
+void Pool::connection_was_no_use(const ClientConnection& connection, std::size_t itself) {
+  const bool alive = connection_count_ > connecting_count_ + itself;
+  fail_waiting(alive ? 1 : waiting_count_, ConnectFailure::refused,
+               connection.state() == ClientConnection::State::closed
+                   ? describe(connection.connection(), connection.close_reason())
+                   : "closed before it took a request");
 }
 
 void Pool::connection_closed(ClientConnection& connection, ClientConnection::State before) {
@@ -212,12 +223,14 @@ void Pool::connection_closed(ClientConnection& connection, ClientConnection::Sta
   context_.loop.retire(std::unique_ptr<net::Retirable>(&connection));
   if (was_connecting) {
     const ConnectFailure failure = failure_of(connection.close_reason());
-        count_handshake(connection.connection(), connection.close_reason());
+    count_handshake(connection.connection(), connection.close_reason());
     tell_failure(connection);
     // With others established the endpoint lives: only one waiter pays for this failure.
     const bool alive = connection_count_ > connecting_count_;
     fail_waiting(alive ? 1 : waiting_count_, failure,
                  describe(connection.connection(), connection.close_reason()));
+  } else if (before == ClientConnection::State::ready && connection.streams_opened() == 0) {
+    connection_was_no_use(connection, 0);
   }
   if (!waiting_.empty()) context_.loop.at_turn_end(*this);
 }

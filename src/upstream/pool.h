@@ -78,6 +78,8 @@ class Pool final : private net::TurnHook {
   void connection_retiring(ClientConnection& connection);
   void connection_closed(ClientConnection& connection, ClientConnection::State before);
 
+  void connection_was_no_use(const ClientConnection& connection, std::size_t itself);
+
   void on_turn_end() override;
   ClientConnection* find_ready();
   void open_connection();
@@ -86,7 +88,7 @@ class Pool final : private net::TurnHook {
   void open_for_waiting();
   void fail_waiting(std::size_t count, ConnectFailure failure, const std::string& detail);
   void count_handshake(const net::Connection& connection, net::CloseReason reason);
-    void tell_failure(const ClientConnection& connection);
+  void tell_failure(const ClientConnection& connection);
   void ticket_left(PoolTicket& ticket);
   PoolTicket& take_first_waiting();
   void sweep();

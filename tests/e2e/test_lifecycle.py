@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 
-from harness import PATIENCE, Case, Client, Outrigger, Pki, fetch, free_port, head, main, run_outrigger
+from harness import PATIENCE, Case, Client, Outrigger, Pki, fetch, free_port, head, listening, main, run_outrigger, wait_for
 
 
 class Drain(Case):
@@ -61,6 +61,36 @@ class Drain(Case):
         self.assertEqual(sidecar.post('/quitquitquit')[0], 200)
         self.assertEqual(sidecar.process.wait(PATIENCE), 0)
 
+    def test_listeners_can_be_drained_alone(self):
+        upstream = self.origin(lambda r: (time.sleep(1.0), (200, {}, b'done'))[1])
+        sidecar = self.plain([upstream])
+        client = self.client(sidecar.port)
+        client.send(b'GET / HTTP/1.1\r\nhost: orders\r\n\r\n')
+        time.sleep(0.3)
+        self.assertEqual(sidecar.post('/drain_listeners')[0], 200)
+        wait_for('the port to be closed', lambda: not listening(sidecar.port))
+        answer = client.read()
+        self.assertEqual((answer.status, answer.body), (200, b'done'))
+        self.assertEqual((answer.header('connection') or '').lower(), 'close')
+        self.assertTrue(sidecar.running())
+
+    def test_a_request_that_comes_while_draining_is_served(self):
+        """Others may not know yet: a new connection, and one that was at rest."""
+        upstream = self.origin(lambda r: (time.sleep(1.0), (200, {}, r.body))[1])
+        sidecar = self.plain([upstream], drain='20s')
+        busy, resting = self.client(sidecar.port), self.client(sidecar.port)
+        self.assertEqual(resting.request('GET', '/').status, 200)
+        busy.send(b'GET / HTTP/1.1\r\nhost: orders\r\n\r\n')
+        time.sleep(0.2)
+        sidecar.send_signal(signal.SIGTERM)
+        self.eventually(503, lambda: sidecar.get('/ready')[0], '/ready while draining')
+        for client in (resting, self.client(sidecar.port)):
+            answer = client.request('POST', '/', body=b'x')
+            self.assertEqual((answer.status, answer.body), (200, b'x'))
+            self.assertEqual((answer.header('connection') or '').lower(), 'close')
+        self.assertEqual(busy.read().status, 200)
+        self.assertEqual(sidecar.process.wait(PATIENCE), 0)
+
     def test_no_call_fails_while_a_callee_is_replaced(self):
         """Two callees under constant load; each in turn is told to end, and started again."""
         pki = Pki(self.directory / 'pki')
@@ -80,7 +110,7 @@ class Drain(Case):
                         done[0] += 1
                         if answer is None or answer.status != 200:
                             failures.append((method, answer and answer.status, answer and answer.text))
-        threads = [threading.Thread(target=load, args=(m,)) for m in ('PUT', 'PUT', 'PUT')]
+        threads = [threading.Thread(target=load, args=(m,)) for m in ('POST', 'PUT', 'POST')]
         for t in threads:
             t.start()
         time.sleep(0.5)

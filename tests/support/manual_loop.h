@@ -29,7 +29,7 @@ class ManualLoop final : public net::Loop {
   WallTime wall_now() const override {
     return WallTime(microseconds(now().time_since_epoch() / microseconds(1)));
   }
-  // Descriptors watched with Interest::read are asked in each turn; others never report.
+  // Descriptors watched for reading or accepting are asked in each turn; others never report.
   std::unique_ptr<net::FdWatch> watch(int, net::Interest, net::FdHandler&) override;
   void post(std::function<void()> function) override { posted_.push_back(std::move(function)); }
 

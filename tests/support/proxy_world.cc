@@ -33,7 +33,7 @@ void add_fields(http::Fields& to, const FieldList& fields) {
 
 std::size_t ClearTransport::open(std::string_view& in, std::span<char> plain, net::Buffer&) {
   const std::size_t n = std::min(in.size(), plain.size());
-  std::memcpy(plain.data(), in.data(), n);
+  if (n > 0) std::memcpy(plain.data(), in.data(), n);
   in.remove_prefix(n);
   return n;
 }

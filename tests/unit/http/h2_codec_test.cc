@@ -432,6 +432,20 @@ TEST_F(H2Codec, ThePeersEndEndsAll) {
   }
 }
 
+TEST_F(H2Codec, ARequestThatNeverLeftIsNotLostButRefused) {
+  for (const bool orderly : {true, false}) {
+    H2Pair pair(world);
+    RecordingSink sent;
+    post(pair, sent);
+    pair.run();
+    RecordingSink unsent;
+    post(pair, unsent);  // the turn has not ended when the connection does
+    orderly ? pair.client.feeder.end() : pair.client.codec.connection_lost(true);
+    EXPECT_EQ(sent.reset, StreamEnd::connection_lost);
+    EXPECT_EQ(unsent.reset, StreamEnd::refused);
+  }
+}
+
 TEST_F(H2Codec, ThePoolHearsOfTheEndBeforeTheStreamsDo) {
   H2Pair pair(world);
   RecordingSink sink;

@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "support/manual_loop.h"
 
@@ -230,6 +232,49 @@ TEST(ConnectionBulk, every_fragment_size_gives_the_same_bytes) {
     loop.settle();
     EXPECT_EQ(r.got, text) << size;
   }
+}
+
+// What a peer said before it went is heard even if the first sign of its going is a write that fails.
+TEST_F(ConnectionTest, last_words_are_read_before_a_failed_write_is_told) {
+  struct Hook final : TurnHook {
+    explicit Hook(std::function<void()> f) : act(std::move(f)) {}
+    void on_turn_end() override { act(); }
+    std::function<void()> act;
+  };
+  // All in one turn's end, so that the failed write is found before the poller tells of the bytes.
+  Hook hook([this] {
+    right->output().append("last words");
+    right->flush();
+    right->abort(false);
+    left->output().append("late");
+    left->flush();
+  });
+  loop.at_turn_end(hook);
+  loop.settle();
+  EXPECT_EQ(l.got, "last words");
+  EXPECT_EQ(l.closed, CloseReason::peer_reset);
+}
+
+TEST_F(ConnectionTest, however_many_last_words_there_are) {
+  const std::string words(600'000, 'w');
+  auto [a, b] = MemoryChannel::make(loop, {.capacity = 1'000'000});
+  Recorder reader;
+  Recorder writer;
+  Connection reading(loop, std::move(a), nullptr, ConnectionLimits{});
+  Connection writing(loop, std::move(b), nullptr, ConnectionLimits{});
+  reading.start(reader);
+  writing.start(writer);
+  reading.pause_reading(true);
+  writing.output().append(words);
+  writing.flush();
+  loop.settle();
+  writing.abort(false);
+  reading.pause_reading(false);
+  reading.output().append("late");
+  reading.flush();
+  loop.settle();
+  EXPECT_EQ(reader.got.size(), words.size());
+  EXPECT_TRUE(reader.closed.has_value());
 }
 
 }  // namespace

@@ -1,0 +1,149 @@
+// A listener on real loopback sockets and a loop driven by hand.
+
+#include "net/listener.h"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "support/manual_loop.h"
+
+namespace outrigger::net {
+namespace {
+
+struct Accepting final : ListenerHandler {
+  void on_accept(Fd fd, const SocketAddress& peer) override {
+    peers.push_back(peer.to_string());
+    taken.push_back(std::move(fd));
+    if (after) after();
+  }
+  std::vector<Fd> taken;
+  std::vector<std::string> peers;
+  std::function<void()> after;
+};
+
+struct ListenerTest : testing::Test {
+  ListenerTest() {
+    Result<Fd> made = listen_on(SocketAddress::ip("127.0.0.1", 0), {.reuse_port = false, .backlog = 128});
+    EXPECT_TRUE(made.ok());
+    Fd fd = std::move(*made);
+    sockaddr_storage storage{};
+    socklen_t length = sizeof storage;
+    ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&storage), &length);
+    address = SocketAddress(reinterpret_cast<sockaddr*>(&storage), length);
+    listener = std::make_unique<Listener>(loop, std::move(fd), handler);
+  }
+  // Connected when this returns, accepted or not: loopback needs no third party.
+  Fd connect() {
+    Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    EXPECT_EQ(::connect(fd.get(), address.get(), address.length()), 0);
+    return fd;
+  }
+  // 0 is an orderly end; -1 a reset.
+  static ssize_t read_end(const Fd& fd) {
+    char byte = 0;
+    return ::recv(fd.get(), &byte, 1, 0);
+  }
+
+  test::ManualLoop loop;
+  Accepting handler;
+  SocketAddress address;
+  std::unique_ptr<Listener> listener;
+};
+
+TEST_F(ListenerTest, accepts_and_tells_who_it_is) {
+  const Fd client = connect();
+  loop.turn();
+  ASSERT_EQ(handler.taken.size(), 1U);
+  EXPECT_TRUE(handler.peers[0].starts_with("127.0.0.1:"));
+  EXPECT_EQ(::send(handler.taken[0].get(), "x", 1, 0), 1);
+  EXPECT_EQ(read_end(client), 1);
+}
+
+TEST_F(ListenerTest, a_turn_accepts_only_a_batch) {
+  std::vector<Fd> clients;
+  for (int i = 0; i < Listener::batch + 5; ++i) clients.push_back(connect());
+  loop.turn();
+  EXPECT_EQ(handler.taken.size(), static_cast<std::size_t>(Listener::batch));
+  loop.turn();
+  EXPECT_EQ(handler.taken.size(), clients.size());
+}
+
+TEST_F(ListenerTest, paused_it_accepts_nobody_and_loses_nobody) {
+  listener->pause(true);
+  const Fd client = connect();
+  loop.turn();
+  EXPECT_TRUE(handler.taken.empty());
+  listener->pause(false);
+  loop.turn();
+  EXPECT_EQ(handler.taken.size(), 1U);
+}
+
+TEST_F(ListenerTest, a_handler_may_pause_it_in_the_middle_of_a_batch) {
+  std::vector<Fd> clients;
+  for (int i = 0; i < 5; ++i) clients.push_back(connect());
+  handler.after = [this] {
+    if (handler.taken.size() == 2) listener->pause(true);
+  };
+  loop.turn();
+  EXPECT_EQ(handler.taken.size(), 2U);
+  listener->accept_all();
+  EXPECT_EQ(handler.taken.size(), 2U) << "paused is paused";
+  listener->pause(false);
+  loop.turn();
+  EXPECT_EQ(handler.taken.size(), 5U);
+}
+
+TEST_F(ListenerTest, before_its_end_it_takes_all_who_have_connected) {
+  std::vector<Fd> clients;
+  for (int i = 0; i < 3 * Listener::batch; ++i) clients.push_back(connect());
+  listener->accept_all();
+  listener.reset();
+  EXPECT_EQ(handler.taken.size(), clients.size());
+  for (const Fd& accepted : handler.taken) EXPECT_EQ(::send(accepted.get(), "x", 1, 0), 1);
+  for (const Fd& client : clients) EXPECT_EQ(read_end(client), 1);
+}
+
+TEST_F(ListenerTest, destroying_it_refuses_who_comes) {
+  listener.reset();
+  const Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  EXPECT_EQ(::connect(fd.get(), address.get(), address.length()), -1);
+}
+
+// At the descriptor limit a client is turned away at once, and accepting pauses instead of spinning.
+TEST_F(ListenerTest, out_of_descriptors_it_refuses_politely_and_comes_back) {
+  const Fd first = connect();
+  const Fd second = connect();
+  // A sanitizer needs a descriptor when it meets a type for the first time: let it meet the logger's now.
+  log::warn("net", "this test is about to use up all descriptors");
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  // The lowest free number is where the next descriptor would go.
+  const int next = ::dup(0);
+  ASSERT_GE(next, 0);
+  ::close(next);
+  rlimit none = before;
+  none.rlim_cur = static_cast<rlim_t>(next);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  loop.turn();
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_TRUE(handler.taken.empty());
+  EXPECT_EQ(listener->at_limit().value(), 1U);
+  EXPECT_LE(read_end(first), 0) << "turned away, not left hanging";
+  loop.turn();
+  EXPECT_TRUE(handler.taken.empty()) << "paused";
+  loop.advance(Listener::pause_at_limit + milliseconds(20));
+  EXPECT_EQ(handler.taken.size(), 1U) << "the second client";
+}
+
+}  // namespace
+}  // namespace outrigger::net

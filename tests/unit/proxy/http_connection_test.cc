@@ -1,0 +1,283 @@
+// A downstream connection's own life: what it speaks, its deadlines, its drain.
+
+#include "proxy/http_connection.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "proxy/detect.h"
+#include "support/proxy_world.h"
+
+namespace outrigger::proxy {
+namespace {
+
+using telemetry::Family;
+using test::FakeEndpoint;
+using test::Peer;
+using test::ProxyWorld;
+using As = ProxyWorld::Access::As;
+
+constexpr std::string_view get = "GET /a HTTP/1.1\r\nhost: orders\r\n\r\n";
+constexpr std::string_view post = "POST /a HTTP/1.1\r\nhost: orders\r\ncontent-length: 2\r\n\r\nhi";
+
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+struct HttpConnectionTest : testing::Test {
+  HttpConnectionTest() {
+    world.add_service("orders", 1);
+    world.start();
+  }
+  ~HttpConnectionTest() override { world.expect_quiet(); }
+  ProxyWorld world;
+};
+
+// --- What is spoken ------------------------------------------------------------------------------
+
+TEST(Detect, ByTheFirstBytes) {
+  const std::string preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+  EXPECT_EQ(detect(""), Detected::more);
+  for (std::size_t n = 1; n < preface.size(); ++n)
+    EXPECT_EQ(detect(preface.substr(0, n)), Detected::more) << n;
+  EXPECT_EQ(detect(preface), Detected::http2);
+  EXPECT_EQ(detect(preface + "more"), Detected::http2);
+  EXPECT_EQ(detect("PRI * HTTP/1.1\r\n"), Detected::http1);
+  for (const char* text : {"GET / HTTP/1.1", "OPTIONS * HTTP/1.1", "GET http://x/ HTTP/1.1", "GET HTTP://x/",
+                           "CONNECT x:443 HTTP/1.1", "M-SEARCH * HTTP/1.1", "X_Y /"})
+    EXPECT_EQ(detect(text), Detected::http1) << text;
+  for (const char* text : {"G", "GET", "GET ", "M-SEARCH"}) EXPECT_EQ(detect(text), Detected::more) << text;
+  for (const char* text : {"\x16\x03\x01", "get / HTTP/1.1", "GET x", " GET /", "*1\r\n", "GET\t/", "SSH-2.0-x",
+                           "ABCDEFGHIJKLMNOPQRSTUVWXYZ"})
+    EXPECT_EQ(detect(text), Detected::opaque) << text;
+}
+
+TEST_F(HttpConnectionTest, http2_with_prior_knowledge_is_recognized) {
+  Peer& client = world.connect(Peer::Speaks::h2_client);
+  auto& answer = client.call({});
+  world.settle();
+  EXPECT_EQ(answer.status, 200);
+}
+
+TEST_F(HttpConnectionTest, first_bytes_may_come_one_by_one) {
+  for (const Peer::Speaks speaks : {Peer::Speaks::h1_client, Peer::Speaks::h2_client}) {
+    Peer& client = world.connect({.speaks = speaks, .pipe = {.capacity = 64, .read_max = 1}});
+    auto& answer = client.call({});
+    world.settle();
+    EXPECT_EQ(answer.status, 200);
+  }
+}
+
+TEST_F(HttpConnectionTest, what_is_no_http_is_answered_as_a_bad_request) {
+  Peer& client = world.connect();
+  const std::string answer = world.talk(client, "\x16\x03\x01 hello\r\n\r\n");
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 400")) << answer;
+  EXPECT_TRUE(client.input_ended);
+}
+
+TEST_F(HttpConnectionTest, on_a_port_for_both_http_is_found_by_its_bytes) {
+  Peer& client = world.connect({.as = As::detected});
+  client.send("GE");
+  world.settle();
+  EXPECT_EQ(world.http_connections(), 0U);
+  const std::string answer = world.talk(client, std::string(get).substr(2));
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 200")) << answer;
+  EXPECT_EQ(world.http_connections(), 1U);
+}
+
+TEST_F(HttpConnectionTest, on_a_port_for_both_opaque_bytes_reach_the_endpoint_whole) {
+  world.endpoint(1).speaks = Peer::Speaks::bytes;
+  Peer& client = world.connect({.as = As::detected});
+  client.send("\x16\x03\x01");
+  world.settle();
+  EXPECT_EQ(world.sessions(), 1U);
+  client.send("more");
+  world.settle();
+  EXPECT_EQ(world.endpoint(1).last().received, "\x16\x03\x01more");
+}
+
+TEST_F(HttpConnectionTest, on_a_port_for_both_who_says_nothing_lets_the_server_speak) {
+  world.endpoint(1).speaks = Peer::Speaks::bytes;
+  Peer& client = world.connect({.as = As::detected});
+  world.advance(Incoming::patience - milliseconds(50));
+  EXPECT_EQ(world.sessions(), 0U);
+  world.advance(milliseconds(100));
+  ASSERT_EQ(world.sessions(), 1U);
+  world.endpoint(1).last().send("220 ready");
+  world.settle();
+  EXPECT_EQ(client.take(), "220 ready");
+}
+
+TEST_F(HttpConnectionTest, on_a_port_for_both_an_early_end_is_a_session_too) {
+  world.endpoint(1).speaks = Peer::Speaks::bytes;
+  Peer& client = world.connect({.as = As::detected});
+  client.end_output();
+  world.settle();
+  EXPECT_EQ(world.sessions(), 1U);
+  EXPECT_TRUE(world.endpoint(1).last().input_ended);
+}
+
+TEST_F(HttpConnectionTest, on_a_port_for_both_a_client_may_vanish) {
+  Peer& client = world.connect({.as = As::detected});
+  client.reset();
+  world.settle();
+  EXPECT_EQ(world.metric(Family::connections_active), 0);
+}
+
+TEST_F(HttpConnectionTest, a_handshake_decides_for_the_bytes) {
+  net::HandshakeInfo info;
+  info.version = "TLSv1.3";
+  for (const char* alpn : {"h2", "http/1.1"}) {
+    info.alpn = alpn;
+    const auto speaks = info.alpn == "h2" ? Peer::Speaks::h2_client : Peer::Speaks::h1_client;
+    Peer& client = world.connect({.speaks = speaks, .tls = info, .as = As::detected});
+    auto& answer = client.call({});
+    world.settle();
+    EXPECT_EQ(answer.status, 200) << alpn;
+  }
+  info.alpn = "outrigger-tcp";
+  world.endpoint(1).speaks = Peer::Speaks::bytes;
+  Peer& client = world.connect({.tls = info, .as = As::detected});
+  client.send(get);
+  world.settle();
+  EXPECT_EQ(world.sessions(), 1U) << "opaque, whatever the bytes look like";
+}
+
+// --- Deadlines -----------------------------------------------------------------------------------
+
+TEST_F(HttpConnectionTest, a_head_has_to_be_whole_in_time) {
+  Peer& client = world.connect();
+  client.send("GET / HT");
+  world.settle();
+  // Bytes that trickle in do not move the deadline.
+  for (int i = 0; i < 9; ++i) {
+    world.advance(seconds(1));
+    client.send("T");
+  }
+  EXPECT_FALSE(client.input_ended);
+  world.advance(milliseconds(1'100));
+  EXPECT_TRUE(client.input_ended);
+  EXPECT_EQ(world.endpoint(1).requests(), 0U);
+}
+
+TEST_F(HttpConnectionTest, each_head_has_the_whole_time) {
+  Peer& client = world.connect();
+  for (int i = 0; i < 3; ++i) {
+    client.send(get.substr(0, 10));
+    world.advance(seconds(9));
+    EXPECT_TRUE(contains(world.talk(client, get.substr(10)), "200")) << i;
+  }
+}
+
+TEST_F(HttpConnectionTest, idle_connections_are_closed_in_the_end) {
+  world.scope->idle_timeout = seconds(60);
+  Peer& used = world.connect();
+  EXPECT_TRUE(contains(world.talk(used, get), "200"));
+  Peer& silent = world.connect();
+  Peer& http2 = world.connect(Peer::Speaks::h2_client);
+  http2.call({});
+  world.advance(seconds(50));
+  EXPECT_FALSE(used.input_ended || silent.input_ended);
+  EXPECT_TRUE(http2.open());
+  EXPECT_TRUE(contains(world.talk(used, get), "200")) << "and lives on";
+  world.advance(seconds(20));
+  EXPECT_FALSE(used.input_ended);
+  EXPECT_TRUE(silent.input_ended);
+  EXPECT_FALSE(http2.open());
+  world.advance(seconds(50));
+  EXPECT_TRUE(used.input_ended);
+}
+
+TEST_F(HttpConnectionTest, a_connection_with_a_request_is_not_idle) {
+  world.scope->idle_timeout = seconds(2);
+  world.endpoint(1).on_request = [](Peer&, Peer::Sink&) {};
+  Peer& client = world.connect();
+  world.talk(client, get);
+  world.advance(seconds(9));
+  world.endpoint(1).last().answer(world.endpoint(1).last().server.last(), 200, "late");
+  world.settle();
+  EXPECT_TRUE(contains(client.take(), "late"));
+}
+
+// --- Drain ---------------------------------------------------------------------------------------
+
+TEST_F(HttpConnectionTest, a_request_under_way_is_finished_and_its_answer_says_close) {
+  world.endpoint(1).on_request = [](Peer&, Peer::Sink&) {};
+  Peer& client = world.connect();
+  world.talk(client, get);
+  world.http_connection().drain();
+  world.endpoint(1).last().answer(world.endpoint(1).last().server.last(), 200, "x");
+  world.settle();
+  EXPECT_TRUE(contains(client.take(), "connection: close\r\n"));
+  EXPECT_TRUE(client.input_ended);
+}
+
+TEST_F(HttpConnectionTest, a_request_that_was_on_its_way_to_a_draining_connection_is_served) {
+  for (const bool used : {false, true}) {
+    Peer& client = world.connect();
+    if (used) world.talk(client, get);
+    world.http_connection().drain();
+    world.advance(milliseconds(800));
+    EXPECT_FALSE(client.input_ended) << used;
+    const std::string answer = world.talk(client, post);
+    EXPECT_TRUE(answer.starts_with("HTTP/1.1 200")) << used << answer;
+    EXPECT_TRUE(contains(answer, "connection: close\r\n")) << used << answer;
+    EXPECT_TRUE(client.input_ended) << used;
+    client.finish();
+    world.settle();
+    EXPECT_EQ(world.http_connections(), 0U);
+  }
+}
+
+TEST_F(HttpConnectionTest, a_request_in_pieces_is_served_by_a_draining_connection) {
+  Peer& client = world.connect();
+  world.http_connection().drain();
+  for (const char byte : post) {
+    client.send({&byte, 1});
+    world.advance(milliseconds(50));
+  }
+  EXPECT_TRUE(client.take().starts_with("HTTP/1.1 200"));
+  EXPECT_TRUE(client.input_ended);
+}
+
+TEST_F(HttpConnectionTest, a_draining_connection_does_not_wait_for_ever) {
+  for (const bool used : {false, true}) {
+    Peer& client = world.connect();
+    if (used) world.talk(client, get);
+    world.http_connection().drain();
+    world.http_connection().drain();
+    world.advance(milliseconds(1'200));
+    EXPECT_TRUE(client.input_ended) << used;
+    client.finish();
+    world.settle();
+  }
+}
+
+TEST_F(HttpConnectionTest, streams_of_a_draining_http2_connection_end_and_it_takes_what_was_sent_before) {
+  world.endpoint(1).on_request = [](Peer&, Peer::Sink&) {};
+  Peer& client = world.connect(Peer::Speaks::h2_client);
+  auto& before = client.call({});
+  world.settle();
+  world.http_connection().drain();
+  auto& during = client.call({.method = "POST", .body = "x"});  // it does not know yet
+  world.settle();
+  for (auto& peer : world.endpoint(1).connections) peer->answer(peer->server.last(), 200, "x");
+  world.settle();
+  EXPECT_EQ(before.status, 200);
+  EXPECT_EQ(during.status, 200);
+  EXPECT_EQ(client.call({}).reset, http::StreamEnd::local) << "no more";
+  EXPECT_FALSE(client.open());
+}
+
+TEST_F(HttpConnectionTest, http2_that_begins_on_a_draining_connection_is_served) {
+  Peer& client = world.connect(Peer::Speaks::h2_client);
+  world.http_connection().drain();
+  auto& answer = client.call({.method = "POST", .body = "x"});
+  world.settle();
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_FALSE(client.open());
+}
+
+}  // namespace
+}  // namespace outrigger::proxy

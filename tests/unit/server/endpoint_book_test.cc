@@ -1,0 +1,169 @@
+// Lists from the configuration, from names and from registries, merged and published whole.
+
+#include "server/endpoint_book.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "support/manual_loop.h"
+
+namespace outrigger::server {
+namespace {
+
+// A registry that says what the test tells it to.
+class FakeRegistry final : public Registry {
+ public:
+  void start(RegistryEvents&) override {}
+  std::unique_ptr<Subscription> subscribe(std::string_view service, EndpointObserver& observer) override {
+    observers[std::string(service)] = &observer;
+    struct Left final : Subscription {
+      Left(FakeRegistry& r, std::string s) : registry(r), name(std::move(s)) {}
+      ~Left() override { registry.observers.erase(name); }
+      FakeRegistry& registry;
+      std::string name;
+    };
+    return std::make_unique<Left>(*this, std::string(service));
+  }
+  RegistryStatus status() const override { return {}; }
+  void tell(const std::string& service, const std::vector<std::string>& addresses) {
+    std::vector<RegisteredEndpoint> list;
+    for (const std::string& address : addresses) list.emplace_back().address = address;
+    observers.at(service)->on_endpoints(list);
+  }
+  std::map<std::string, EndpointObserver*> observers;
+};
+
+struct EndpointBookTest : testing::Test {
+  EndpointBookTest()
+      : book(loop, [this](const std::string& service, const std::vector<config::Endpoint>& endpoints) {
+          published.emplace_back(service, hosts(endpoints));
+        }) {}
+  using Names = std::vector<std::string>;
+  static Names hosts(const std::vector<config::Endpoint>& endpoints) {
+    Names names;
+    for (const auto& endpoint : endpoints) names.push_back(endpoint.address.host);
+    return names;
+  }
+  static config::Endpoint at(const std::string& host, std::uint16_t port = 80) {
+    config::Endpoint endpoint;
+    endpoint.address.host = host;
+    endpoint.address.port = port;
+    return endpoint;
+  }
+  // Answers of c-ares come from /etc/hosts here and need no network.
+  void settle() {
+    for (int i = 0; i < 3; ++i) loop.settle();
+  }
+
+  test::ManualLoop loop;
+  std::vector<std::pair<std::string, Names>> published;
+  FakeRegistry registry;  // before the book, which unsubscribes
+  EndpointBook book;
+};
+
+TEST_F(EndpointBookTest, literal_addresses_are_settled_at_once) {
+  book.add("orders", {at("10.0.0.1"), at("::1")}, {}, {});
+  EXPECT_TRUE(book.settled());
+  EXPECT_EQ(hosts(book.lists().at("orders")), (Names{"10.0.0.1", "::1"}));
+  EXPECT_TRUE(published.empty());
+}
+
+TEST_F(EndpointBookTest, a_registry_is_waited_for_and_its_list_follows_the_fixed_ones) {
+  book.add("orders", {at("10.0.0.1")}, {&registry}, {});
+  EXPECT_FALSE(book.settled());
+  registry.tell("orders", {"10.0.0.2:80", "10.0.0.3:80"});
+  EXPECT_TRUE(book.settled());
+  ASSERT_EQ(published.size(), 1U);
+  EXPECT_EQ(published[0].second, (Names{"10.0.0.1", "10.0.0.2", "10.0.0.3"}));
+  registry.tell("orders", {});
+  EXPECT_EQ(published.back().second, Names{"10.0.0.1"}) << "an empty list is an answer";
+}
+
+TEST_F(EndpointBookTest, two_registries_are_merged) {
+  FakeRegistry other;
+  {
+    EndpointBook two(loop, [this](const std::string& service, const std::vector<config::Endpoint>& endpoints) {
+      published.emplace_back(service, hosts(endpoints));
+    });
+    two.add("orders", {}, {&registry, &other}, {});
+    registry.tell("orders", {"10.0.0.1:80"});
+    EXPECT_FALSE(two.settled());
+    other.tell("orders", {"10.1.0.1:80"});
+    EXPECT_TRUE(two.settled());
+    EXPECT_EQ(published.back().second, (Names{"10.0.0.1", "10.1.0.1"}));
+    registry.tell("orders", {"10.0.0.9:80"});
+    EXPECT_EQ(published.back().second, (Names{"10.0.0.9", "10.1.0.1"}));
+  }
+  EXPECT_TRUE(registry.observers.empty()) << "it has unsubscribed";
+}
+
+TEST_F(EndpointBookTest, what_is_no_address_is_left_out) {
+  book.add("orders", {}, {&registry}, {});
+  registry.tell("orders", {"10.0.0.1:80", "no port", "10.0.0.2:99999", "10.0.0.3:80"});
+  EXPECT_EQ(published.back().second, (Names{"10.0.0.1", "10.0.0.3"}));
+}
+
+TEST_F(EndpointBookTest, an_endpoint_without_a_place_has_its_registrys) {
+  book.add("orders", {}, {&registry}, {.cloud = "north", .region = "r1", .zone = "a"});
+  std::vector<RegisteredEndpoint> list(2);
+  list[0].address = "10.0.0.1:80";
+  list[1].address = "10.0.0.2:80";
+  list[1].locality.zone = "b";
+  list[1].weight = 7;
+  registry.observers.at("orders")->on_endpoints(list);
+  const auto endpoints = book.lists().at("orders");
+  EXPECT_EQ(endpoints[0].locality.cloud, "north");
+  EXPECT_EQ(endpoints[0].locality.zone, "a");
+  EXPECT_EQ(endpoints[1].locality.region, "r1");
+  EXPECT_EQ(endpoints[1].locality.zone, "b");
+  EXPECT_EQ(endpoints[1].weight, 7U);
+}
+
+TEST_F(EndpointBookTest, a_name_is_looked_up_and_published_when_it_answers) {
+  book.add("orders", {at("10.0.0.1"), at("localhost", 8080)}, {}, {});
+  EXPECT_FALSE(book.settled());
+  EXPECT_EQ(hosts(book.lists().at("orders")), Names{"10.0.0.1"}) << "without it until then";
+  settle();
+  EXPECT_TRUE(book.settled());
+  ASSERT_EQ(published.size(), 1U);
+  const auto endpoints = book.lists().at("orders");
+  ASSERT_GE(endpoints.size(), 2U);
+  EXPECT_TRUE(endpoints[1].address.host == "127.0.0.1" || endpoints[1].address.host == "::1");
+  EXPECT_EQ(endpoints[1].address.port, 8080);
+}
+
+TEST_F(EndpointBookTest, a_name_is_looked_up_again_and_only_a_change_is_told) {
+  book.add("orders", {at("localhost")}, {}, {});
+  settle();
+  ASSERT_EQ(published.size(), 1U);
+  for (int i = 0; i < 5; ++i) loop.advance(hours(1));
+  EXPECT_EQ(published.size(), 1U);
+  EXPECT_TRUE(book.settled());
+}
+
+TEST_F(EndpointBookTest, names_that_a_registry_tells_are_looked_up_too) {
+  book.add("orders", {}, {&registry}, {});
+  registry.tell("orders", {"localhost:80", "10.0.0.2:80"});
+  EXPECT_FALSE(book.settled());
+  EXPECT_EQ(published.back().second, Names{"10.0.0.2"});
+  settle();
+  EXPECT_TRUE(book.settled());
+  EXPECT_GE(published.back().second.size(), 2U);
+  registry.tell("orders", {"10.0.0.2:80"});
+  EXPECT_EQ(published.back().second, Names{"10.0.0.2"});
+}
+
+TEST_F(EndpointBookTest, a_look_up_under_way_may_be_forgotten) {
+  {
+    EndpointBook other(loop, [](const std::string&, const std::vector<config::Endpoint>&) { ADD_FAILURE(); });
+    other.add("orders", {at("localhost")}, {}, {});
+  }
+  settle();
+}
+
+}  // namespace
+}  // namespace outrigger::server
