@@ -61,6 +61,7 @@ class H2Session {
   void connection_lost() { disconnected(false); }
   void output_drained();
   void produce();
+  void rest();
   std::size_t open_streams() const { return stream_count_; }
   bool receiving_head() const { return scanner_.in_head(); }
 
@@ -189,6 +190,7 @@ class H2Session {
   H2Memory& memory_;
   TokenBucket own_resets_;
   TokenBucket glitches_;
+  void* stream_table_ = nullptr;  // nghttp2's, see H2Memory
   H2SessionPtr library_;
   IntrusiveList<H2Stream> streams_;
   IntrusiveList<H2Stream, H2ClosedTag> closed_;
