@@ -4,7 +4,7 @@ import ssl
 
 from harness import SANITIZER, Case, Pki, main
 
-MANY = 1_000
+MANY = 500
 GET = b'GET / HTTP/1.1\r\nhost: orders\r\n\r\n'
 
 
