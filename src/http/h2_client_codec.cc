@@ -22,6 +22,7 @@ class H2ClientSession final : public H2Session {
   H2Stream* peer_opened(std::int32_t) override { return nullptr; }
   void head_received(H2Stream& stream, bool end) override;
   void submit_head(H2Stream& stream, const Head& head, bool end) override;
+  void write_head(H2HeadWriter& writer, const H2Stream&, const Head& head) override { writer.request(head); }
   void settings_received() override;
   void peer_retires() override;
   void ending() override { retire(); }
@@ -69,11 +70,9 @@ std::size_t H2ClientSession::capacity() const {
 }
 
 void H2ClientSession::submit_head(H2Stream& stream, const Head& head, bool end) {
-  H2HeadWriter writer(blocks_);
-  const auto list = writer.request(head);
   const nghttp2_data_provider provider = provider_of(stream);
-  const std::int32_t id = nghttp2_submit_request(library(), nullptr, list.data(), list.size(),
-                                                 end ? nullptr : &provider, &stream);
+  const std::int32_t id =
+      nghttp2_submit_request(library(), nullptr, nullptr, 0, end ? nullptr : &provider, &stream);
   check(id > 0, "no stream id left on a connection that had capacity");
   stream.id = id;
   stream.head_request = head.method == Method::head;

@@ -1,7 +1,5 @@
 #include "http/h2_head.h"
 
-#include <charconv>
-
 #include "http/bytes.h"
 #include "http/validation.h"
 
@@ -252,114 +250,6 @@ void H2HeadReader::join_cookies() {
   first->known = Known::other;
   fields_->remove(Known::cookie);
   first->known = Known::cookie;
-}
-
-void H2HeadWriter::reserve(std::size_t count) {
-  arena_.reset();
-  list_ = arena_.allocate_array<nghttp2_nv>(count);
-  size_ = 0;
-}
-
-void H2HeadWriter::add(std::string_view name, std::string_view value, bool fixed, bool index) {
-  // nghttp2 copies, and lowers what it copies. It wants pointers to non-const but does not write.
-  int flags = fixed ? NGHTTP2_NV_FLAG_NO_COPY_NAME : NGHTTP2_NV_FLAG_NONE;
-  if (!index) flags |= NGHTTP2_NV_FLAG_NO_INDEX;
-  const auto bytes_of = [](std::string_view text) {
-    return reinterpret_cast<std::uint8_t*>(const_cast<char*>(text.data()));
-  };
-  list_[size_++] = {bytes_of(name), bytes_of(value), name.size(), value.size(),
-                    static_cast<std::uint8_t>(flags)};
-}
-
-void H2HeadWriter::add_status(int status) {
-  const auto end = std::to_chars(status_.data(), status_.data() + status_.size(), status).ptr;
-  add(":status", {status_.data(), end}, true);
-}
-
-void H2HeadWriter::add_length(std::uint64_t length) {
-  const auto end = std::to_chars(length_.data(), length_.data() + length_.size(), length).ptr;
-  add(name_of(Known::content_length), {length_.data(), end}, true);
-}
-
-// What differs from request to request would only push useful entries out of the peer's table.
-bool is_worth_indexing(Known known) {
-  switch (known) {
-    case Known::traceparent:
-    case Known::x_request_id:
-    case Known::x_outrigger_deadline_ms:
-    case Known::grpc_timeout:
-    case Known::grpc_message:
-    case Known::sec_websocket_key:
-    case Known::sec_websocket_accept:
-      return false;
-    default:
-      return true;
-  }
-}
-
-// The normal form has none of the framing; what somebody has added nevertheless stays here, as does
-// what no field may be.
-void H2HeadWriter::add_fields(const Fields& fields, bool trailers) {
-  for (const Field& field : fields) {
-    if (is_connection_specific(field.known) || field.known == Known::te ||
-        field.known == Known::content_length || field.known == Known::http2_settings ||
-        field.known == Known::host || !is_writable(field) || (trailers && !may_trail(field))) {
-      continue;
-    }
-    if (field.known == Known::other) {
-      add(field.name, field.value, false);
-    } else {
-      add(name_of(field.known), field.value, true, is_worth_indexing(field.known));
-    }
-  }
-}
-
-std::span<const nghttp2_nv> H2HeadWriter::request(const Head& head) {
-  reserve(head.fields.size() + 7);
-  const bool upgrade = !head.protocol.empty();
-  add(":method", upgrade ? std::string_view("CONNECT") : head.method_text, true);
-  if (head.method != Method::connect || upgrade) {
-    add(":scheme", head.scheme, true);
-    if (!head.authority.empty()) add(":authority", head.authority, true);
-    add(":path", head.path, true);
-    if (upgrade) add(":protocol", head.protocol, true);
-  } else {
-    add(":authority", head.authority, true);
-  }
-  if (head.te_trailers) add(name_of(Known::te), "trailers", true);
-  if (head.content_length) add_length(*head.content_length);
-  add_fields(head.fields, false);
-  return list();
-}
-
-std::span<const nghttp2_nv> H2HeadWriter::response(const Head& head, Request request) {
-  reserve(head.fields.size() + 2);
-  int status = head.status;
-  const bool success = status >= 200 && status < 300;
-  const bool tunnel = request == Request::connect ? success : status == 101;
-  if (request == Request::upgrade && tunnel) {
-    status = 200;
-  } else if (request == Request::upgrade && success) {
-    // To extended CONNECT a 2xx means "switched", which this answer does not.
-    status = 502;
-  }
-  add_status(status);
-  const bool may_have_length = status >= 200 && status != 204 && !tunnel;
-  if (head.content_length && may_have_length) add_length(*head.content_length);
-  add_fields(head.fields, false);
-  return list();
-}
-
-std::span<const nghttp2_nv> H2HeadWriter::status_only(int status) {
-  reserve(1);
-  add_status(status);
-  return list();
-}
-
-std::span<const nghttp2_nv> H2HeadWriter::trailers(const Fields& fields) {
-  reserve(fields.size() + 1);
-  add_fields(fields, true);
-  return list();
 }
 
 }  // namespace outrigger::http

@@ -1,19 +1,15 @@
 #pragma once
 
-// Heads between HTTP/2's field blocks and the normal form of head.h. H2HeadReader takes the fields
-// of one block as nghttp2 decodes them, checks and charges each, and puts what it keeps into an
-// arena; H2HeadWriter makes the list that nghttp2 encodes. Both belong to a session; one thread.
+// From HTTP/2's field blocks to the normal form of head.h: takes the fields of one block as nghttp2
+// decodes them, checks and charges each, and puts what it keeps into an arena. Belongs to a session;
+// one thread. The other direction is h2_head_writer.h.
 //
 // A reader is used block by block: begin…(), field() for each field, finish(). After the first
 // fault it keeps nothing more but goes on charging, so that the block is decoded to its end and the
 // compression state stays in step.
 
-#include <nghttp2/nghttp2.h>
-
-#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <string_view>
 
 #include "base/arena.h"
@@ -79,34 +75,6 @@ class H2HeadReader {
   std::size_t bytes_ = 0;
   std::size_t count_ = 0;
   std::size_t crumbs_ = 0;
-};
-
-// The list lives as long as the writer: in an arena on its own.
-class H2HeadWriter {
- public:
-  explicit H2HeadWriter(BlockPool& blocks) : arena_(blocks) {}
-
-  std::span<const nghttp2_nv> request(const Head& head);
-  // What the request was: towards an extended CONNECT 101 becomes 200, and a tunnel has no length.
-  enum class Request : std::uint8_t { plain, connect, upgrade };
-  std::span<const nghttp2_nv> response(const Head& head, Request request);
-  std::span<const nghttp2_nv> status_only(int status);
-  std::span<const nghttp2_nv> trailers(const Fields& fields);
-
- private:
-  void reserve(std::size_t count);
-  // `fixed`: the name is a literal in lower case.
-  void add(std::string_view name, std::string_view value, bool fixed, bool index = true);
-  void add_status(int status);
-  void add_length(std::uint64_t length);
-  void add_fields(const Fields& fields, bool trailers);
-  std::span<const nghttp2_nv> list() const { return {list_, size_}; }
-
-  Arena arena_;
-  nghttp2_nv* list_ = nullptr;
-  std::size_t size_ = 0;
-  std::array<char, 4> status_{};
-  std::array<char, 20> length_{};
 };
 
 }  // namespace outrigger::http

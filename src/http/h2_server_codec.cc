@@ -20,6 +20,7 @@ class H2ServerSession final : public H2Session {
   H2Stream* peer_opened(std::int32_t id) override;
   void head_received(H2Stream& stream, bool end) override;
   void submit_head(H2Stream& stream, const Head& head, bool end) override;
+  void write_head(H2HeadWriter& writer, const H2Stream& stream, const Head& head) override;
   void peer_retires() override;
   void settled(bool freed) override;
   void ping_answered(const std::uint8_t* opaque) override;
@@ -98,15 +99,14 @@ void H2ServerSession::refuse(H2Stream& stream, H2HeadReader::Verdict verdict) {
   }
 }
 
-void H2ServerSession::submit_head(H2Stream& stream, const Head& head, bool end) {
-  using Request = H2HeadWriter::Request;
-  H2HeadWriter writer(blocks_);
-  const auto list = writer.response(head, stream.upgrade   ? Request::upgrade
-                                          : stream.connect ? Request::connect
-                                                           : Request::plain);
+void H2ServerSession::submit_head(H2Stream& stream, const Head&, bool end) {
   const nghttp2_data_provider provider = provider_of(stream);
-  nghttp2_submit_response(library(), stream.id, list.data(), list.size(),
-                          end ? nullptr : &provider);
+  nghttp2_submit_response(library(), stream.id, nullptr, 0, end ? nullptr : &provider);
+}
+
+void H2ServerSession::write_head(H2HeadWriter& writer, const H2Stream& stream, const Head& head) {
+  using Request = H2HeadWriter::Request;
+  writer.response(head, stream.upgrade ? Request::upgrade : stream.connect ? Request::connect : Request::plain);
 }
 
 void H2ServerSession::drain() {

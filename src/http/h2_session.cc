@@ -38,6 +38,7 @@ H2Session::H2Session(bool server, const Parts& parts)
       memory_(parts.memory),
       own_resets_(limits_.own_reset_burst, limits_.own_reset_rate),
       glitches_(limits_.glitch_burst, limits_.glitch_rate),
+      encoder_(parts.memory),
       library_(make_h2_session(server, *this, parts.memory, stream_table_)) {}
 
 H2Session::~H2Session() {
@@ -197,6 +198,10 @@ void H2Session::on_frame_received(const nghttp2_frame& frame) {
       break;
     case NGHTTP2_SETTINGS:
       event_.settings = (frame.hd.flags & NGHTTP2_FLAG_ACK) == 0;
+      for (std::size_t i = 0; event_.settings && i < frame.settings.niv; ++i) {
+        const nghttp2_settings_entry& entry = frame.settings.iv[i];
+        if (entry.settings_id == NGHTTP2_SETTINGS_HEADER_TABLE_SIZE) encoder_.peer_allows(entry.value);
+      }
       break;
     case NGHTTP2_PING:
       if ((frame.hd.flags & NGHTTP2_FLAG_ACK) != 0) ping_answered(frame.ping.opaque_data);

@@ -10,7 +10,8 @@
 //
 // Out: streams queue what they send and ask the wire for a produce() at the turn's end. pump() lets
 // nghttp2 make frames until it has none or the wire is full; DATA goes from the stream's queue into
-// the wire's output without a copy in between. A large piece is framed at once from where it lies.
+// the wire's output without a copy in between. A large piece is framed at once from where it lies,
+// and so is a head: nghttp2 is given an empty list, and when its frame is due ours takes its place.
 // What pump() notes (closed streams, drained queues) is told in dispatch() or produce() only,
 // since callbacks never come from inside a Stream's methods.
 //
@@ -25,6 +26,7 @@
 #include "http/h2_allocator.h"
 #include "http/h2_frame_scanner.h"
 #include "http/h2_head.h"
+#include "http/h2_head_writer.h"
 #include "http/h2_library.h"
 #include "http/h2_stream.h"
 
@@ -73,6 +75,7 @@ class H2Session {
   void reset(H2Stream& stream, StreamEnd reason);
   void pause(H2Stream& stream, bool paused);
   bool above_high(H2Stream& stream);
+  std::size_t piece_max() const;
 
   // For nghttp2's callbacks.
   void on_begin_headers(const nghttp2_frame& frame);
@@ -91,7 +94,9 @@ class H2Session {
   virtual H2Stream* peer_opened(std::int32_t id) = 0;
   // The stream's first block, or its next one while no final head has come, is whole.
   virtual void head_received(H2Stream& stream, bool end) = 0;
+  // Tells nghttp2 that the stream's head is to be sent.
   virtual void submit_head(H2Stream& stream, const Head& head, bool end) = 0;
+  virtual void write_head(H2HeadWriter& writer, const H2Stream& stream, const Head& head) = 0;
   virtual void settings_received() {}
   // GOAWAY.
   virtual void peer_retires() = 0;
@@ -122,6 +127,8 @@ class H2Session {
     if (!phase_.is(H2Phase::over)) wire_.want_write();
   }
   void pump();
+  // Sends the head that has just been submitted, or keeps a copy until it can leave.
+  void pump_head(H2Stream& stream, const Head& head);
   void submit_ping(std::uint64_t opaque);
   // The one that counts: it names the last stream that was accepted.
   void submit_goaway();
@@ -179,6 +186,8 @@ class H2Session {
   void finish_if_done();
   void free_stream(H2Stream& stream);
   void glitch();
+  bool pump_frame();
+  void block_due(const nghttp2_frame& frame);
   void enqueue(H2Stream& stream, std::string_view bytes);
   void discard_queue(H2Stream& stream);
   void cut_requests();
@@ -191,6 +200,7 @@ class H2Session {
   TokenBucket own_resets_;
   TokenBucket glitches_;
   void* stream_table_ = nullptr;  // nghttp2's, see H2Memory
+  HpackEncoder encoder_;
   H2SessionPtr library_;
   IntrusiveList<H2Stream> streams_;
   IntrusiveList<H2Stream, H2ClosedTag> closed_;
@@ -206,6 +216,7 @@ class H2Session {
   bool freed_ = false;
   bool goaway_sent_ = false;
   bool data_in_frame_ = false;  // the DATA frame at hand has brought any
+  bool block_written_ = false;  // instead of the frame that nghttp2 is just handing out
   bool library_ended_ = false;  // it has written its own GOAWAY
   bool reading_paused_ = false;
 };

@@ -1,6 +1,7 @@
 // The sending half of H2Session.
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "base/check.h"
@@ -12,6 +13,8 @@ namespace {
 // From here on a piece is framed from where it lies instead of being queued first; below, waiting
 // for the turn's end lets small pieces share a frame.
 constexpr std::size_t direct_min = 2048;
+// Larger heads of answers end their stream: the block would be taken for a flood of CONTINUATIONs.
+constexpr std::size_t answer_head_max = 128 * 1024;
 
 H2Error code_of(StreamEnd reason) {
   switch (reason) {
@@ -67,6 +70,25 @@ bool H2Stream::above_high() const {
   return session.above_high(const_cast<H2Stream&>(*this));
 }
 
+const Head* H2Stream::next_head() {
+  if (saved_heads == nullptr) return std::exchange(head_at_hand, nullptr);
+  return &std::exchange(saved_heads, saved_heads->next)->head;
+}
+
+// What is at hand goes to the end of those that wait.
+void H2Stream::save_head() {
+  if (head_at_hand == nullptr) return;
+  auto* saved = new (arena.allocate(sizeof(H2SavedHead), alignof(H2SavedHead))) H2SavedHead(arena);
+  copy_head(*std::exchange(head_at_hand, nullptr), saved->head);
+  H2SavedHead** last = &saved_heads;
+  while (*last != nullptr) last = &(*last)->next;
+  *last = saved;
+}
+
+std::size_t H2Stream::piece_max() const {
+  return session.piece_max();
+}
+
 // ---- What users ask -----------------------------------------------------------------------------
 
 // False when the stream has ended under its user, who will hear of it soon; what it sends until
@@ -78,17 +100,20 @@ bool H2Session::writable(const H2Stream& stream) const {
 void H2Session::send_interim(H2Stream& stream, const Head& head) {
   check(server_ && stream.send.is(H2Send::head), "an interim answer after the answer");
   if (!writable(stream)) return;
-  H2HeadWriter writer(blocks_);
-  const auto list = writer.response(head, H2HeadWriter::Request::plain);
-  nghttp2_submit_headers(library(), NGHTTP2_FLAG_NONE, stream.id, nullptr, list.data(), list.size(),
-                         nullptr);
+  nghttp2_submit_headers(library(), NGHTTP2_FLAG_NONE, stream.id, nullptr, nullptr, 0, nullptr);
+  pump_head(stream, head);
   schedule();
 }
 
 void H2Session::send_head(H2Stream& stream, const Head& head, bool end) {
   stream.send.on(end ? H2SendEvent::head_and_end : H2SendEvent::head);
   if (writable(stream)) {
-    submit_head(stream, head, end);
+    if (server_ && H2HeadWriter::text_of(head.fields) > answer_head_max) {
+      rst(stream, H2Error::internal_error);
+    } else {
+      submit_head(stream, head, end);
+      pump_head(stream, head);
+    }
     schedule();
   }
   if (end && (server_ || stream.receive.is(H2Receive::ended))) user_done(stream);
@@ -98,7 +123,8 @@ void H2Session::send_data(H2Stream& stream, std::string_view bytes, bool end) {
   check(stream.send.is(H2Send::body), "data before the head or after the end");
   if (end) stream.send.on(H2SendEvent::end);
   if (writable(stream)) {
-    if (bytes.size() >= direct_min) {
+    // What ends the message cannot share a frame with what follows.
+    if (bytes.size() >= direct_min || end) {
       stream.borrowed = bytes;
       wake(stream);
       pump();
@@ -159,6 +185,13 @@ bool H2Session::above_high(H2Stream& stream) {
   return high;
 }
 
+// At first each stream takes all that one read brings. A read for every stream would be too much, so that
+// pieces shrink long before there is a crowd: with them all streams together stay near the limit.
+std::size_t H2Session::piece_max() const {
+  if (queued_ + wire_.unsent() <= limits_.connection_queue / 4) return any_piece;
+  return limits_.connection_queue / 128;
+}
+
 // ---- Queues -------------------------------------------------------------------------------------
 
 void H2Session::enqueue(H2Stream& stream, std::string_view bytes) {
@@ -208,14 +241,42 @@ nghttp2_data_provider H2Session::provider_of(H2Stream& stream) {
 }
 
 void H2Session::pump() {
-  if (hold_output_) return;
-  for (;;) {
-    const std::uint8_t* data = nullptr;
-    const ssize_t size = nghttp2_session_mem_send(library(), &data);
-    if (size < 0) doom(H2Error::internal_error, StreamEnd::protocol_error);
-    if (size <= 0) return;
+  while (pump_frame()) {
+  }
+}
+
+// False: nghttp2 has no frame that may leave now.
+bool H2Session::pump_frame() {
+  if (hold_output_) return false;
+  const std::uint8_t* data = nullptr;
+  block_written_ = false;
+  const ssize_t size = nghttp2_session_mem_send(library(), &data);
+  if (size < 0) doom(H2Error::internal_error, StreamEnd::protocol_error);
+  if (size <= 0) return false;
+  if (!block_written_) {
     wire_.output().append({reinterpret_cast<const char*>(data), static_cast<std::size_t>(size)});
   }
+  return true;
+}
+
+void H2Session::pump_head(H2Stream& stream, const Head& head) {
+  stream.head_at_hand = &head;
+  while (stream.head_at_hand != nullptr && pump_frame()) {
+  }
+  stream.save_head();
+}
+
+// nghttp2 sends a field block now: of all that was encoded, ours is the next to leave.
+void H2Session::block_due(const nghttp2_frame& frame) {
+  H2Stream* stream = find(frame.hd.stream_id);
+  check(stream != nullptr, "a field block of no stream");
+  H2HeadWriter writer(encoder_, wire_.output(), stream->id, (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0);
+  if (const Head* head = stream->next_head()) {
+    write_head(writer, *stream, *head);
+  } else {
+    writer.trailers(stream->trailers);
+  }
+  block_written_ = true;
 }
 
 // Requests that are answered and still have not ended when the turn does: the rest is of no use to
@@ -256,11 +317,9 @@ ssize_t H2Session::on_read_data(H2Stream& stream, std::size_t room, std::uint32_
   *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
   if (last) *flags |= NGHTTP2_DATA_FLAG_EOF;
   if (last && stream.send.is(H2Send::trailers)) {
-    H2HeadWriter writer(blocks_);
-    const auto list = writer.trailers(stream.trailers);
-    if (!list.empty()) {
+    if (H2HeadWriter::any_trail(stream.trailers)) {
       *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-      nghttp2_submit_trailer(library(), stream.id, list.data(), list.size());
+      nghttp2_submit_trailer(library(), stream.id, nullptr, 0);
     }
   }
   stream.frame_bytes = size;
@@ -287,6 +346,9 @@ void H2Session::on_frame_sent(const nghttp2_frame& frame) {
   switch (frame.hd.type) {
     case NGHTTP2_DATA:
       scanner_.data_sent();
+      break;
+    case NGHTTP2_HEADERS:
+      block_due(frame);
       break;
     case NGHTTP2_RST_STREAM: {
       counters_.resets_sent.add();
@@ -349,9 +411,10 @@ void H2Session::submit_goaway() {
 
 void H2Session::answer(H2Stream& stream, int status) {
   stream.send.on(H2SendEvent::head_and_end);
-  H2HeadWriter writer(blocks_);
-  const auto list = writer.status_only(status);
-  nghttp2_submit_response(library(), stream.id, list.data(), list.size(), nullptr);
+  nghttp2_submit_response(library(), stream.id, nullptr, 0, nullptr);
+  Head head(stream.arena);
+  head.status = status;
+  pump_head(stream, head);
   user_done(stream);
 }
 

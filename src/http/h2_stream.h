@@ -48,6 +48,13 @@ struct H2ClosedTag {};
 struct H2DrainedTag {};
 struct H2EarlyTag {};
 
+// A head that could not leave at once; in the stream's arena.
+struct H2SavedHead {
+  explicit H2SavedHead(Arena& arena) : head(arena) {}
+  Head head;
+  H2SavedHead* next = nullptr;
+};
+
 class H2Stream final : public Stream,
                        public ListLink<H2Stream>,
                        public ListLink<H2ClosedTag>,
@@ -66,6 +73,11 @@ class H2Stream final : public Stream,
   void reset(StreamEnd reason) override;
   void pause(bool paused) override;
   bool above_high() const override;
+  std::size_t piece_max() const override;
+
+  // The head that leaves next; null when it is trailers.
+  const Head* next_head();
+  void save_head();
 
   bool held_by_user() const { return holders.is(H2Holders::both) || holders.is(H2Holders::user); }
   bool held_by_library() const {
@@ -103,6 +115,10 @@ class H2Stream final : public Stream,
   net::Buffer queue;
   std::string_view borrowed;
   Fields trailers;  // to send
+  // Heads that nghttp2 has been asked to send and has not: the one at hand, behind copies of those that had to
+  // wait.
+  const Head* head_at_hand = nullptr;
+  H2SavedHead* saved_heads = nullptr;
 };
 
 }  // namespace outrigger::http

@@ -19,6 +19,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string_view>
 
 #include "http/head.h"
@@ -41,6 +42,8 @@ enum class StreamEnd : std::uint8_t {
 };
 const char* to_string(StreamEnd end);
 
+inline constexpr std::size_t any_piece = std::numeric_limits<std::size_t>::max();
+
 class StreamSink {
  public:
   // Server: the request's head, valid until the stream is over. Client: the answer's, valid during
@@ -58,6 +61,9 @@ class StreamSink {
   // What was sent has drained: above_high() has been true and unsent bytes fell below the low
   // watermark.
   virtual void on_drained() = 0;
+  // How many bytes of the body are welcome at once; asked before each read of HTTP/1, where no
+  // window keeps the peer from sending.
+  virtual std::size_t piece_max() const { return any_piece; }
 
  protected:
   ~StreamSink() = default;
@@ -83,6 +89,9 @@ class Stream {
   virtual void pause(bool paused) = 0;
   // More is queued than the high watermark allows; on_drained() will tell.
   virtual bool above_high() const = 0;
+  // How many bytes send_data() should be given at once. Little, when this stream's connection holds
+  // a lot for its other streams already: a hundred pieces add up.
+  virtual std::size_t piece_max() const { return any_piece; }
 
  protected:
   ~Stream() = default;

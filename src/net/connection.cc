@@ -1,5 +1,6 @@
 #include "net/connection.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <utility>
@@ -149,7 +150,10 @@ void Connection::on_channel_ready(bool readable, bool writable, bool closed) {
 void Connection::read_on() {
   for (int i = 0; reads_wanted(); ++i) {
     if (i == reads_a_turn) return loop_.in_next_turn(*this);
-    const std::span<char> scratch = loop_.scratch();
+    std::span<char> scratch = loop_.scratch();
+    if (phase_ == Phase::open) {
+      scratch = scratch.first(std::min(scratch.size(), handler_->read_max()));
+    }
     const IoResult result = channel_->read(scratch);
     switch (result.kind) {
       case IoResult::Kind::done: {

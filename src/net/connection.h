@@ -54,6 +54,8 @@ class ConnectionHandler {
   // Nothing has moved for a moment: what is held for speed only may be given back. Again after each
   // such moment; traffic may go on at any time.
   virtual void on_rest() {}
+  // How many bytes the next read may take; what is more stays with the kernel, and so with the peer.
+  virtual std::size_t read_max() const { return Loop::scratch_size; }
   // Dead, for this reason. The last call.
   virtual void on_closed(CloseReason reason) = 0;
 

@@ -244,6 +244,10 @@ void Exchange::on_trailers(http::Fields& trailers) {
   }
 }
 
+std::size_t Exchange::attempt_piece_max() const {
+  return stream_ != nullptr ? stream_->piece_max() : http::any_piece;
+}
+
 void Exchange::on_attempt_drained() {
   if (!downstream_paused_ || stream_ == nullptr) return;
   downstream_paused_ = false;

@@ -13,6 +13,9 @@ namespace {
 using telemetry::Direction;
 
 constexpr Duration untrusted_idle = seconds(60);
+// What may wait for the socket of somebody who does not read. The kernel holds megabytes besides, so that nobody
+// who does read is slowed; with a frame more it fits into a block of 128 KiB.
+constexpr std::size_t untrusted_output = std::size_t{96} * 1024;
 constexpr Duration lag_interval = seconds(1);
 
 tls::AlpnList alpn_for(config::Protocol protocol) {
@@ -165,6 +168,8 @@ void Worker::set_inbound(Door& door, const Snapshot& snapshot, std::size_t index
     scope.limits.raise_for_trusted();
   } else {
     scope.idle_timeout = untrusted_idle;
+    scope.connection.output_high = untrusted_output;
+    scope.connection.output_low = untrusted_output / 4;
   }
 }
 

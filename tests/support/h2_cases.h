@@ -51,7 +51,18 @@ struct ClientCase {
   std::string method = "GET";
   bool open = false;  // the request has a body that does not end
   bool own_preface = false;
+  std::size_t body = 0;             // the request has a body of so many bytes
+  std::vector<std::size_t> sent{};  // bytes of it that have come after each step, all in all
 };
 const std::vector<ClientCase>& client_cases();
+
+// Header fields in every representation, and what must not be decoded (RFC 7541): put behind the
+// fields of a request or an answer, they make a case in either direction.
+struct HpackPiece {
+  std::string id{};
+  std::string bytes{};
+};
+const std::vector<HpackPiece>& hpack_fields();
+const std::vector<HpackPiece>& hpack_errors();
 
 }  // namespace outrigger::http::h2

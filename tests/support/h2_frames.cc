@@ -169,6 +169,10 @@ Inflater::~Inflater() {
   nghttp2_hd_inflate_del(static_cast<nghttp2_hd_inflater*>(inflater_));
 }
 
+void Inflater::allow(std::size_t table_size) {
+  nghttp2_hd_inflate_change_table_size(static_cast<nghttp2_hd_inflater*>(inflater_), table_size);
+}
+
 FieldList Inflater::decode(std::string_view block) {
   auto* inflater = static_cast<nghttp2_hd_inflater*>(inflater_);
   FieldList fields;
@@ -178,7 +182,10 @@ FieldList Inflater::decode(std::string_view block) {
     const ssize_t used = nghttp2_hd_inflate_hd2(inflater, &nv, &flags,
                                                 reinterpret_cast<const std::uint8_t*>(block.data()),
                                                 block.size(), 1);
-    if (used < 0) return {};
+    if (used < 0) {
+      failed_ = true;
+      return {};
+    }
     block.remove_prefix(static_cast<std::size_t>(used));
     if ((flags & NGHTTP2_HD_INFLATE_EMIT) != 0) {
       fields.emplace_back(std::string(reinterpret_cast<const char*>(nv.name), nv.namelen),

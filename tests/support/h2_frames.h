@@ -123,9 +123,13 @@ class Inflater {
   ~Inflater();
   // Empty when the block is broken.
   FieldList decode(std::string_view block);
+  // What the SETTINGS of its side have allowed; the next block must agree to a smaller one.
+  void allow(std::size_t table_size);
+  bool failed() const { return failed_; }
 
  private:
   void* inflater_ = nullptr;
+  bool failed_ = false;
 };
 
 }  // namespace outrigger::http::h2

@@ -352,7 +352,7 @@ TEST_F(H2Codec, ResetsSayWhy) {
   }
 }
 
-TEST_F(H2Codec, AStreamResetBeforeItsHeadLeft) {
+TEST_F(H2Codec, AStreamResetInTheTurnItWasOpened) {
   H2Pair pair(world);
   RecordingSink unsent;
   pair.client.codec.open(unsent).reset(StreamEnd::local);
@@ -360,12 +360,15 @@ TEST_F(H2Codec, AStreamResetBeforeItsHeadLeft) {
   get(pair, queued).reset(StreamEnd::local);
   pair.run();
   EXPECT_EQ(pair.client.codec.open_streams(), 0U);
-  EXPECT_EQ(pair.server.events.sinks.size(), 0U);
+  ASSERT_EQ(pair.server.events.sinks.size(), 1U);
+  EXPECT_TRUE(pair.server.events.sinks[0]->was_reset);
+  EXPECT_EQ(pair.server.codec.open_streams(), 0U);
   EXPECT_FALSE(unsent.was_reset || queued.was_reset);
   RecordingSink next;
   get(pair, next);
   pair.run();
-  EXPECT_EQ(pair.server.events.sinks.size(), 1U);
+  EXPECT_EQ(pair.server.events.sinks.size(), 2U);
+  EXPECT_FALSE(pair.server.events.last().was_reset);
 }
 
 TEST_F(H2Codec, WhatASinkDoesInItsCallbacksIsSafe) {

@@ -276,6 +276,32 @@ TEST_F(H2Flow, TheQueueOfAConnectionIsBounded) {
   }
 }
 
+// A read a stream is too much when there are many: in a crowd, pieces are small.
+TEST_F(H2Flow, InACrowdOnlySmallPiecesAreWelcome) {
+  H2ServerSide server(world);
+  server.feeder.feed(std::string(h2::magic) + h2::settings({{h2::initial_window_size, 0}}) +
+                     h2::settings_ack());
+  for (std::uint32_t i = 0; i < 100; ++i) {
+    server.feeder.feed(h2::headers(1 + 2 * i, h2::request_block(), h2::whole));
+  }
+  EXPECT_EQ(server.events.last().stream->piece_max(), any_piece);
+  std::size_t queued = 0;
+  for (const auto& sink : server.events.sinks) {
+    head(*sink->stream);
+    while (!sink->stream->above_high()) {
+      const std::size_t piece = std::min<std::size_t>(64 * 1024, sink->stream->piece_max());
+      sink->stream->send_data(std::string(piece, 'x'), false);
+      queued += piece;
+    }
+  }
+  EXPECT_EQ(server.events.last().stream->piece_max(), world.limits.connection_queue / 128);
+  EXPECT_LE(queued, world.limits.connection_queue + 64 * 1024 + 100 * 4096);
+  EXPECT_LE(memory(), 2U << 20);
+  // Nothing is small for long: the crowd clears.
+  for (std::uint32_t i = 0; i < 99; ++i) server.feeder.feed(h2::rst_stream(1 + 2 * i, h2::cancel));
+  EXPECT_EQ(server.events.last().stream->piece_max(), any_piece);
+}
+
 // No request allocates once the pools are warm.
 TEST_F(H2Flow, TheSteadyStateAllocatesNothing) {
   if (!test::allocations_are_counted()) GTEST_SKIP() << "a sanitizer owns the allocator";

@@ -165,16 +165,5 @@ TEST_F(H2Head, Trailers) {
   EXPECT_EQ(read_trailers(many), Verdict::too_large);
 }
 
-TEST_F(H2Head, IdsAreNotIndexed) {
-  fakes::TestHead request(blocks);
-  request.request().add("X-Request-Id", "1").add("x-other", "2").add("traceparent", "3");
-  H2HeadWriter writer(blocks);
-  for (const nghttp2_nv& nv : writer.request(request)) {
-    const std::string name(reinterpret_cast<const char*>(nv.name), nv.namelen);
-    const bool no_index = (nv.flags & NGHTTP2_NV_FLAG_NO_INDEX) != 0;
-    EXPECT_EQ(no_index, name == "x-request-id" || name == "traceparent") << name;
-  }
-}
-
 }  // namespace
 }  // namespace outrigger::http

@@ -19,12 +19,14 @@ struct Recorder : ConnectionHandler {
   std::size_t on_bytes(std::string_view bytes) override {
     const std::size_t n = std::min(bytes.size(), consume_max);
     got.append(bytes.substr(0, n));
+    largest = std::max(largest, bytes.size());
     ++deliveries;
     return n;
   }
   void on_end_of_input() override { ended = true; }
   void on_drained() override { ++drained; }
   void on_rest() override { ++rests; }
+  std::size_t read_max() const override { return piece_max; }
   void on_closed(CloseReason reason) override {
     EXPECT_FALSE(closed.has_value());
     closed = reason;
@@ -34,6 +36,8 @@ struct Recorder : ConnectionHandler {
   int drained = 0;
   int rests = 0;
   int deliveries = 0;
+  std::size_t largest = 0;
+  std::size_t piece_max = Loop::scratch_size;
   std::size_t consume_max = ~std::size_t{0};
   std::string got;
   std::optional<CloseReason> closed;
@@ -107,6 +111,14 @@ TEST_F(ConnectionTest, kept_input_is_bounded) {
   send(*left, std::string(1'000'000, 'x'));
   EXPECT_LE(right->kept_input().size(), 128U * 1024);
   EXPECT_GT(left->unsent(), 700'000U);
+}
+
+TEST_F(ConnectionTest, no_more_is_read_at_once_than_its_handler_wants) {
+  const std::string big(100'000, 'x');
+  r.piece_max = 1000;
+  send(*left, big);
+  EXPECT_EQ(r.largest, 1000U);
+  EXPECT_EQ(r.got, big);
 }
 
 TEST_F(ConnectionTest, flushes_of_one_turn_leave_in_one_write) {
