@@ -19,7 +19,7 @@ class PageServer::Client final : public net::Retirable,
  public:
   Client(PageServer& server, std::unique_ptr<net::Channel> channel)
       : server_(server),
-        connection_(server.loop_, std::move(channel), nullptr, net::ConnectionLimits{}),
+        connection_(server.loop_, std::move(channel), nullptr, server.connection_limits_),
         wire_(connection_),
         exchange_(*this),
         codec_(wire_, *this, server.limits_, server.counters_, server.loop_.blocks(), "http"),

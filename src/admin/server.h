@@ -20,6 +20,7 @@
 #include "base/time.h"
 #include "http/codec.h"
 #include "net/channel.h"
+#include "net/connection.h"
 #include "net/listener.h"
 #include "net/loop.h"
 
@@ -60,6 +61,7 @@ class PageServer final : private net::ListenerHandler {
   PageHandler& handler_;
   const Options options_;
   http::CodecLimits limits_;
+  net::ConnectionLimits connection_limits_;
   http::CodecCounters counters_;
   Counter refused_;
   std::vector<std::unique_ptr<net::Listener>> listeners_;

@@ -7,7 +7,12 @@
 namespace outrigger {
 
 BlockPool::~BlockPool() {
+  trim();
+}
+
+void BlockPool::trim() {
   for (char* block : free_) ::operator delete(block);
+  free_ = {};
 }
 
 char* BlockPool::take() {

@@ -26,6 +26,8 @@ class BlockPool {
 
   char* take();
   void give(char* block);
+  // Gives the free blocks back to the heap.
+  void trim();
 
   std::size_t kept() const { return free_.size(); }
   // Blocks handed out and not yet given back.

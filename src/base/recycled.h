@@ -30,6 +30,12 @@ class Recycled {
       ::operator delete(memory);
     }
   }
+  // Gives back what this thread keeps.
+  static void trim() {
+    auto& kept = store().kept;
+    for (void* memory : kept) ::operator delete(memory);
+    kept = {};
+  }
 
  private:
   struct Store {

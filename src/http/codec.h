@@ -123,6 +123,8 @@ class Codec {
   // The turn ends: appends to Wire::output() what Wire::want_write() was asked for. A codec that
   // writes at once never asks. May call back into sinks and the Wire, as feed() may.
   virtual void produce() {}
+  // Nothing has moved for a moment and perhaps nothing will for an hour: gives back what can be.
+  virtual void rest() {}
   // No new streams: GOAWAY, or Connection: close on the next answer. Open ones go on. When none is
   // open the codec calls Wire::finish().
   virtual void drain() = 0;

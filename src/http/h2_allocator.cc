@@ -1,5 +1,8 @@
 #include "http/h2_allocator.h"
 
+#include <sys/mman.h>
+
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <new>
@@ -14,6 +17,8 @@ constexpr std::size_t smallest = 32;
 constexpr std::size_t largest = 8192;
 // Only nghttp2's frame buffer is this large while a session is being created.
 constexpr std::size_t frame_buffer_min = 16 * 1024;
+// Of a session's table of streams, as it is made; also the size of a page.
+constexpr std::size_t table_size = 4096;
 
 }  // namespace
 
@@ -47,6 +52,27 @@ void H2Memory::trim() {
   kept_ = 0;
 }
 
+void* H2Memory::take_table() {
+  void* table = mmap(nullptr, table_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (table == MAP_FAILED) return nullptr;
+  ++heap_allocations_;
+  in_use_ += table_size;
+  tables_.insert(table);
+  return table;
+}
+
+bool H2Memory::is_table(void* pointer) const {
+  return reinterpret_cast<std::uintptr_t>(pointer) % table_size == 0 && tables_.contains(pointer);
+}
+
+void H2Memory::rest(void* stream_table) {
+  if (stream_table == nullptr || !is_table(stream_table)) return;
+  // Nothing is taken for granted: what is not all zero stays.
+  const auto* words = static_cast<const std::uint64_t*>(stream_table);
+  if (std::any_of(words, words + table_size / sizeof *words, [](std::uint64_t w) { return w != 0; })) return;
+  madvise(stream_table, table_size, MADV_DONTNEED);
+}
+
 H2Memory::Header* H2Memory::take(std::size_t size) {
   if (size <= largest) {
     const std::size_t size_class = class_of(size);
@@ -64,10 +90,15 @@ H2Memory::Header* H2Memory::take(std::size_t size) {
 }
 
 void* H2Memory::allocate(std::size_t size) {
-  if (creating_ && size >= frame_buffer_min) {
-    // All sessions ask for the same size.
-    if (frame_buffer_ == nullptr) frame_buffer_ = ::operator new(size);
-    return frame_buffer_;
+  if (table_of_new_ != nullptr) [[unlikely]] {
+    if (size >= frame_buffer_min) {
+      // All sessions ask for the same size.
+      if (frame_buffer_ == nullptr) frame_buffer_ = ::operator new(size);
+      return frame_buffer_;
+    }
+    if (size == table_size && *table_of_new_ == nullptr) {
+      if (void* table = take_table()) return *table_of_new_ = table;
+    }
   }
   Header* header = take(size);
   in_use_ += header->size;
@@ -76,6 +107,12 @@ void* H2Memory::allocate(std::size_t size) {
 
 void H2Memory::release(void* pointer) {
   if (pointer == nullptr || pointer == frame_buffer_) return;
+  if (is_table(pointer)) {
+    tables_.erase(pointer);
+    in_use_ -= table_size;
+    munmap(pointer, table_size);
+    return;
+  }
   Header* header = static_cast<Header*>(pointer) - 1;
   in_use_ -= header->size;
   if (header->size > largest || kept_ + header->size > kept_max_) {
@@ -91,7 +128,7 @@ void H2Memory::release(void* pointer) {
 void* H2Memory::reallocate(void* pointer, std::size_t size) {
   if (pointer == nullptr) return allocate(size);
   check(pointer != frame_buffer_, "the frame buffer grew");
-  const std::size_t old = (static_cast<Header*>(pointer) - 1)->size;
+  const std::size_t old = is_table(pointer) ? table_size : (static_cast<Header*>(pointer) - 1)->size;
   if (size <= old) return pointer;
   void* grown = allocate(size);
   std::memcpy(grown, pointer, old);

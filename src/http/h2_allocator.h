@@ -9,6 +9,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <unordered_set>
 
 namespace outrigger::http {
 
@@ -32,14 +33,23 @@ class H2Memory {
   // send(), whose output is copied out before another session's turn comes; see H2Session::pump().
   class CreatingSession {
    public:
-    explicit CreatingSession(H2Memory& memory) : memory_(memory) { memory_.creating_ = true; }
+    // `stream_table` becomes the session's table of streams, for rest(); null when it has none of
+    // the known size.
+    CreatingSession(H2Memory& memory, void*& stream_table) : memory_(memory) {
+      stream_table = nullptr;
+      memory_.table_of_new_ = &stream_table;
+    }
     CreatingSession(const CreatingSession&) = delete;
     CreatingSession& operator=(const CreatingSession&) = delete;
-    ~CreatingSession() { memory_.creating_ = false; }
+    ~CreatingSession() { memory_.table_of_new_ = nullptr; }
 
    private:
     H2Memory& memory_;
   };
+
+  // A session without streams is at rest: the page of its table of streams, 256 places that are all
+  // empty then, goes back to the system until it is written again. Null is allowed.
+  void rest(void* stream_table);
 
   std::size_t bytes_in_use() const { return in_use_; }
   std::size_t bytes_kept() const { return kept_; }
@@ -57,10 +67,13 @@ class H2Memory {
   static std::size_t class_of(std::size_t size);
   static std::size_t size_of(std::size_t size_class);
   Header* take(std::size_t size);
+  void* take_table();
+  bool is_table(void* pointer) const;
 
   std::array<Header*, class_count> free_{};
   void* frame_buffer_ = nullptr;  // kept once it exists
-  bool creating_ = false;
+  void** table_of_new_ = nullptr;  // while a session is being created
+  std::unordered_set<void*> tables_;  // of all sessions: each a page of its own, without a header
   std::size_t kept_max_;
   std::size_t kept_ = 0;
   std::size_t in_use_ = 0;

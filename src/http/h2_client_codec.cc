@@ -210,6 +210,9 @@ void H2ClientCodec::output_drained() {
 void H2ClientCodec::produce() {
   session_->produce();
 }
+void H2ClientCodec::rest() {
+  session_->rest();
+}
 void H2ClientCodec::drain() {
   session_->drain();
 }

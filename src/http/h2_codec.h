@@ -30,6 +30,7 @@ class H2ServerCodec final : public ServerCodec {
   void output_drained() override;
   void produce() override;
   // In two steps: GOAWAY that names no stream, then, a round trip later, the real one.
+  void rest() override;
   void drain() override;
   Version version() const override { return Version::http2; }
   std::size_t open_streams() const override;
@@ -51,6 +52,7 @@ class H2ClientCodec final : public ClientCodec {
   void connection_lost(bool reset) override;
   void output_drained() override;
   void produce() override;
+  void rest() override;
   void drain() override;
   Version version() const override { return Version::http2; }
   std::size_t open_streams() const override;

@@ -122,10 +122,11 @@ void* mem_realloc(void* pointer, std::size_t size, void* memory) {
 
 }  // namespace
 
-H2SessionPtr make_h2_session(bool server, H2Session& session, H2Memory& memory) {
+H2SessionPtr make_h2_session(bool server, H2Session& session, H2Memory& memory,
+                             void*& stream_table) {
   static const Setup setup;
   nghttp2_mem mem{&memory, mem_malloc, mem_free, mem_calloc, mem_realloc};
-  const H2Memory::CreatingSession creating(memory);
+  const H2Memory::CreatingSession creating(memory, stream_table);
   nghttp2_session* made = nullptr;
   const auto make = server ? nghttp2_session_server_new3 : nghttp2_session_client_new3;
   check(make(&made, setup.callbacks, &session, setup.options, &mem) == 0, "no nghttp2 session");

@@ -17,7 +17,9 @@ struct H2SessionDeleter {
 };
 using H2SessionPtr = std::unique_ptr<nghttp2_session, H2SessionDeleter>;
 
-// The callbacks end in the H2Session's members of the same names.
-H2SessionPtr make_h2_session(bool server, H2Session& session, H2Memory& memory);
+// The callbacks end in the H2Session's members of the same names. `stream_table` is what to give to
+// H2Memory::rest() while the session has no streams.
+H2SessionPtr make_h2_session(bool server, H2Session& session, H2Memory& memory,
+                             void*& stream_table);
 
 }  // namespace outrigger::http

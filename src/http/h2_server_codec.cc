@@ -162,6 +162,9 @@ void H2ServerCodec::output_drained() {
 void H2ServerCodec::produce() {
   session_->produce();
 }
+void H2ServerCodec::rest() {
+  session_->rest();
+}
 void H2ServerCodec::drain() {
   session_->drain();
 }

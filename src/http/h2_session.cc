@@ -39,11 +39,15 @@ H2Session::H2Session(bool server, const Parts& parts)
       own_resets_(limits_.own_reset_burst, limits_.own_reset_rate),
       glitches_(limits_.glitch_burst, limits_.glitch_rate),
       encoder_(parts.memory),
-      library_(make_h2_session(server, *this, parts.memory)) {}
+      library_(make_h2_session(server, *this, parts.memory, stream_table_)) {}
 
 H2Session::~H2Session() {
   // Nobody is told: whoever destroys a codec has called connection_lost() or wants silence.
   while (!streams_.empty()) free_stream(streams_.front());
+}
+
+void H2Session::rest() {
+  if (stream_count_ == 0) memory_.rest(stream_table_);
 }
 
 // ---- In -----------------------------------------------------------------------------------------

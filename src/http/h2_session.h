@@ -63,6 +63,7 @@ class H2Session {
   void connection_lost() { disconnected(false); }
   void output_drained();
   void produce();
+  void rest();
   std::size_t open_streams() const { return stream_count_; }
   bool receiving_head() const { return scanner_.in_head(); }
 
@@ -198,6 +199,7 @@ class H2Session {
   H2Memory& memory_;
   TokenBucket own_resets_;
   TokenBucket glitches_;
+  void* stream_table_ = nullptr;  // nghttp2's, see H2Memory
   HpackEncoder encoder_;
   H2SessionPtr library_;
   IntrusiveList<H2Stream> streams_;

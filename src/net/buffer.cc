@@ -51,7 +51,7 @@ void BufferPool::give(Block block) {
 void BufferPool::trim() {
   for (auto& list : free_) {
     for (char* data : list) ::operator delete(data);
-    list.clear();
+    list = {};
   }
   kept_ = 0;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <utility>
 
 #include "base/check.h"
 
@@ -11,7 +12,7 @@ namespace {
 
 // A connection with a lot to read lets others have their turn after this many reads.
 constexpr int reads_a_turn = 4;
-constexpr Duration verify_after = milliseconds(200);
+constexpr Duration look_again_after = milliseconds(200);
 // A peer that takes nothing while we send our last bytes has this long.
 constexpr Duration finish_patience = seconds(30);
 
@@ -51,14 +52,11 @@ Connection::Connection(Loop& loop, std::unique_ptr<Channel> channel,
                        std::unique_ptr<Transport> transport, const ConnectionLimits& limits)
     : loop_(loop),
       channel_(std::move(channel)),
-      transport_(std::move(transport)),
+      cipher_(transport ? std::make_unique<Cipher>(std::move(transport), loop.buffers()) : nullptr),
       limits_(limits),
       timer_(Timer::to<&Connection::on_timer>(*this)),
-      verify_timer_(Timer::to<&Connection::verify>(*this)),
       input_(loop.buffers()),
-      sealed_input_(loop.buffers()),
-      output_(loop.buffers()),
-      sealed_(loop.buffers()) {}
+      output_(loop.buffers()) {}
 
 Connection::~Connection() {
   drop();
@@ -86,7 +84,7 @@ void Connection::connect_finished() {
 }
 
 void Connection::begin_transport() {
-  if (!transport_) return opened();
+  if (!cipher_) return opened();
   phase_ = Phase::handshaking;
   loop_.timers().arm(timer_, limits_.handshake);
   std::string_view nothing;
@@ -94,11 +92,11 @@ void Connection::begin_transport() {
 }
 
 void Connection::continue_handshake(std::string_view& in) {
-  transport_->handshake(in, sealed_);
-  if (!sealed_.empty()) send(sealed_, {});
+  tls().handshake(in, cipher_->out);
+  if (!cipher_->out.empty()) send(cipher_->out, {});
   if (phase_ != Phase::handshaking) return;
-  if (transport_->state() == Transport::State::failed) return transport_failed();
-  if (transport_->state() == Transport::State::established) {
+  if (tls().state() == Transport::State::failed) return transport_failed();
+  if (tls().state() == Transport::State::established) {
     timer_.cancel();
     opened();
   }
@@ -107,12 +105,13 @@ void Connection::continue_handshake(std::string_view& in) {
 void Connection::opened() {
   phase_ = Phase::open;
   was_open_ = true;
+  if (cipher_) loop_.timers().arm(timer_, look_again_after);
   handler_->on_open();
 }
 
 // What the transport left to send (an alert that says why) goes out before the close.
 void Connection::transport_failed() {
-  if (!sealed_.empty()) send(sealed_, {});
+  if (!cipher_->out.empty()) send(cipher_->out, {});
   close_with(phase_ == Phase::handshaking ? CloseReason::handshake_failed
                                           : CloseReason::tls_failed);
 }
@@ -162,11 +161,11 @@ void Connection::read_on() {
         // A short read has emptied the socket; after FIN one more tells the end.
         if (result.bytes < scratch.size() && !peer_closed_) {
           readable_ = false;
-          if (!verify_timer_.armed()) loop_.timers().arm(verify_timer_, verify_after);
+          if (!timer_.armed()) loop_.timers().arm(timer_, look_again_after);
         }
         const std::string_view bytes(scratch.data(), result.bytes);
         if (phase_ == Phase::finishing || phase_ == Phase::lingering) continue;
-        transport_ ? take_sealed(bytes) : take_plain(bytes);
+        cipher_ ? take_sealed(bytes) : take_plain(bytes);
         break;
       }
       case IoResult::Kind::blocked:
@@ -174,7 +173,7 @@ void Connection::read_on() {
         return;
       case IoResult::Kind::ended:
         readable_ = false;
-        return end_of_input(!transport_);
+        return end_of_input(!cipher_);
       case IoResult::Kind::failed:
         readable_ = false;
         if (phase_ == Phase::lingering) return close_with(CloseReason::finished);
@@ -187,9 +186,20 @@ void Connection::read_on() {
 
 // A reset that came in the same wake-up as the last bytes is not told apart by the poller and gives no other
 // edge. Reading to the end each time would cost a call a request; looking again a little later costs nothing.
-void Connection::verify() {
+// A connection on which nothing has moved since the last look is at rest, perhaps for an hour: buffers,
+// tens of KiB with TLS, are given back.
+void Connection::look_again() {
   readable_ = true;
   read_on();
+  if (phase_ != Phase::open) return;
+  const auto moved = static_cast<std::uint32_t>(bytes_read_ + bytes_written_);
+  if (moved != std::exchange(seen_moved_, moved)) {
+    if (!timer_.armed()) loop_.timers().arm(timer_, look_again_after);
+    return;
+  }
+  if (cipher_) tls().go_idle();
+  handler_->on_rest();
+  loop_.note_rested();
 }
 
 void Connection::take_plain(std::string_view bytes) {
@@ -197,11 +207,11 @@ void Connection::take_plain(std::string_view bytes) {
 }
 
 void Connection::take_sealed(std::string_view bytes) {
-  if (sealed_input_.empty()) return open_sealed(bytes);
+  if (cipher_->in.empty()) return open_sealed(bytes);
   // Held back earlier: new bytes queue behind. Opening moves them to `input_` or the handler.
-  sealed_input_.append(bytes);
+  cipher_->in.append(bytes);
   Buffer held(loop_.buffers());
-  held.take_over(sealed_input_);
+  held.take_over(cipher_->in);
   open_sealed(held.view());
 }
 
@@ -212,16 +222,16 @@ void Connection::open_sealed(std::string_view in) {
   }
   while (phase_ == Phase::open) {
     if (paused_) {
-      sealed_input_.append(in);
+      cipher_->in.append(in);
       return;
     }
     const std::span<char> plain = loop_.plain_scratch();
-    const std::size_t n = transport_->open(in, plain, sealed_);
-    if (!sealed_.empty()) flush_soon();
+    const std::size_t n = tls().open(in, plain, cipher_->out);
+    if (!cipher_->out.empty()) flush_soon();
     if (n > 0) deliver({plain.data(), n});
     if (phase_ != Phase::open) return;
-    if (transport_->state() == Transport::State::failed) return transport_failed();
-    if (transport_->state() == Transport::State::ended) return end_of_input(true);
+    if (tls().state() == Transport::State::failed) return transport_failed();
+    if (tls().state() == Transport::State::ended) return end_of_input(true);
     if (n < plain.size()) return;
   }
 }
@@ -242,7 +252,7 @@ void Connection::end_of_input(bool clean) {
     if (phase_ == Phase::lingering) close_with(CloseReason::finished);
     return;
   }
-  if (!clean) transport_->channel_ended();
+  if (!clean) tls().channel_ended();
   if (phase_ == Phase::handshaking) return close_with(CloseReason::handshake_failed);
   if (input_ended_) return;
   input_ended_ = true;
@@ -270,16 +280,18 @@ void Connection::flush() {
 
 void Connection::write_out(std::string_view extra) {
   if (unsent() + extra.size() > limits_.output_high) was_high_ = true;
-  if (!transport_) {
+  if (!cipher_) {
     send(output_, extra);
   } else {
-    const bool sealed = (output_.empty() || transport_->seal(output_.view(), sealed_)) &&
-                        (extra.empty() || transport_->seal(extra, sealed_));
+    Buffer& out = cipher_->out;
+    const bool sealed = (output_.empty() || tls().seal(output_.view(), out)) &&
+                        (extra.empty() || tls().seal(extra, out));
     output_.clear();
     if (!sealed) write_error_ = EPIPE;
-    send(sealed_, {});
+    send(out, {});
+    if (phase_ == Phase::open && !timer_.armed()) loop_.timers().arm(timer_, look_again_after);
   }
-    // Sealing adds to what was asked for: whoever sees above_high() must hear of on_drained().
+  // Sealing adds to what was asked for: whoever sees above_high() must hear of on_drained().
   if (above_high()) was_high_ = true;
   if (unsent() == 0 && fin_wanted_ && !fin_sent_) all_sent();
 }
@@ -316,9 +328,9 @@ void Connection::send(Buffer& buffer, std::string_view extra) {
 }
 
 void Connection::all_sent() {
-  if (transport_ && transport_->state() != Transport::State::failed) {
-    transport_->close_notify(sealed_);
-    send(sealed_, {});
+  if (cipher_ && tls().state() != Transport::State::failed) {
+    tls().close_notify(cipher_->out);
+    send(cipher_->out, {});
     if (unsent() > 0) return;  // comes back with the next write
   }
   fin_sent_ = true;
@@ -335,7 +347,7 @@ void Connection::all_sent() {
 void Connection::on_turn_end() {
   // Only kill() leaves a hook behind a closed connection.
   if (phase_ == Phase::closed) return handler_->on_closed(CloseReason::aborted);
-  if (!output_.empty() || !sealed_.empty()) write_out({});
+  if (unsent() > 0) write_out({});
   if (write_error_ != 0 && phase_ != Phase::connecting) return write_failed();
   if (fin_sent_ && input_ended_)
     return close_with(phase_ == Phase::open ? CloseReason::peer_closed : CloseReason::finished);
@@ -347,7 +359,7 @@ void Connection::on_turn_end() {
     redeliver_ = false;
     if (!paused_ && !input_.empty()) deliver({});
     // Also without new ciphertext: the transport may hold decrypted bytes.
-    if (phase_ == Phase::open && !paused_ && transport_) take_sealed({});
+    if (phase_ == Phase::open && !paused_ && cipher_) take_sealed({});
   }
   read_on();
 }
@@ -411,16 +423,14 @@ void Connection::kill(bool reset) {
   loop_.at_turn_end(*this);
 }
 
-void Connection::go_idle() {
-  if (transport_ && phase_ == Phase::open) transport_->go_idle();
-}
-
 void Connection::on_timer() {
   switch (phase_) {
     case Phase::connecting:
       return close_with(CloseReason::connect_timeout, ETIMEDOUT);
     case Phase::handshaking:
       return close_with(CloseReason::handshake_timeout);
+    case Phase::open:
+      return look_again();
     case Phase::finishing:
     case Phase::lingering:
       return close_with(CloseReason::finished);
@@ -437,12 +447,11 @@ void Connection::close_with(CloseReason reason, int error) {
 }
 
 void Connection::drop() {
-    timer_.cancel();
-  verify_timer_.cancel();
+  timer_.cancel();
   static_cast<TurnHook&>(*this).unlink();
   // The input stays until the destructor: the handler may be looking at it.
   output_.clear();
-  sealed_.clear();
+  if (cipher_) cipher_->out.clear();
 }
 
 }  // namespace outrigger::net

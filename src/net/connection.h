@@ -10,6 +10,7 @@
 //   most once output() << …, flush()         -> on_drained() when the output falls from above high
 //   to below low finish() or peer gone or abort -> on_closed(reason), exactly once and last;
 //   nothing follows.
+// A connection on which nothing moves for a moment holds no buffer, neither here nor in the transport.
 // abort() ends it without a callback. No callback comes from inside a method called by the handler.
 
 #include <cstdint>
@@ -50,6 +51,9 @@ class ConnectionHandler {
   virtual void on_end_of_input() = 0;
   // The output has fallen below the low watermark after it was above the high one.
   virtual void on_drained() = 0;
+  // Nothing has moved for a moment: what is held for speed only may be given back. Again after each
+  // such moment; traffic may go on at any time.
+  virtual void on_rest() {}
   // How many bytes the next read may take; what is more stays with the kernel, and so with the peer.
   virtual std::size_t read_max() const { return Loop::scratch_size; }
   // Dead, for this reason. The last call.
@@ -71,8 +75,11 @@ class Connection final : public Retirable, private ChannelHandler, private TurnH
  public:
   // `transport` null: plain text. `connecting`: the channel's connect is under way;
   // `connect_timeout` bounds it.
+  // The limits outlive the connection: thousands share them.
   Connection(Loop& loop, std::unique_ptr<Channel> channel, std::unique_ptr<Transport> transport,
              const ConnectionLimits& limits);
+  Connection(Loop&, std::unique_ptr<Channel>, std::unique_ptr<Transport>,
+             ConnectionLimits&&) = delete;
   ~Connection() override;
 
   // Begins; once. With `connecting`, waits for the connect to finish first, `connect_timeout` at
@@ -92,7 +99,9 @@ class Connection final : public Retirable, private ChannelHandler, private TurnH
   // Sends at the end of this turn, together with what the rest of the turn appends.
   void flush_soon() { loop_.at_turn_end(*this); }
   // Bytes not yet taken by the channel.
-  std::size_t unsent() const { return output_.size() + sealed_.size(); }
+  std::size_t unsent() const {
+    return output_.size() + (cipher_ == nullptr ? 0 : cipher_->out.size());
+  }
   bool above_high() const { return unsent() > limits_.output_high; }
   const ConnectionLimits& limits() const { return limits_; }
 
@@ -114,21 +123,20 @@ class Connection final : public Retirable, private ChannelHandler, private TurnH
   // The same for whoever is not the owner (a codec): on_closed(aborted) follows at the turn's end.
   void kill(bool reset);
 
-  // Nothing in flight: buffers are given back, the transport's too.
-  void go_idle();
-
   bool open() const { return phase_ == Phase::open; }
   bool closed() const { return phase_ == Phase::closed; }
-    // Everything is sent, FIN included; only the peer's close is waited for.
+  // Everything is sent, FIN included; only the peer's close is waited for.
   bool lingering() const { return phase_ == Phase::lingering; }
   // on_open() has been called.
   bool was_open() const { return was_open_; }
   std::string peer_address() const { return channel_->peer_address(); }
   bool connecting() const { return phase_ == Phase::connecting || phase_ == Phase::handshaking; }
-  bool secure() const { return transport_ != nullptr; }
+  bool secure() const { return cipher_ != nullptr; }
   bool input_ended() const { return input_ended_; }
   // Null in plain text.
-  const Transport* transport() const { return transport_.get(); }
+  const Transport* transport() const {
+    return cipher_ == nullptr ? nullptr : cipher_->transport.get();
+  }
   Channel& channel() { return *channel_; }
   Loop& loop() { return loop_; }
   // errno of an io_error or connect_failed.
@@ -138,6 +146,15 @@ class Connection final : public Retirable, private ChannelHandler, private TurnH
   std::uint64_t bytes_written() const { return bytes_written_; }
 
  private:
+  // What only an encrypted connection has.
+  struct Cipher {
+    Cipher(std::unique_ptr<Transport> t, BufferPool& pool)
+        : transport(std::move(t)), in(pool), out(pool) {}
+    std::unique_ptr<Transport> transport;
+    Buffer in;   // held while reading is paused
+    Buffer out;  // to send
+  };
+
   enum class Phase : std::uint8_t {
     idle,         // not started
     connecting,   // the channel's connect is under way
@@ -155,8 +172,8 @@ class Connection final : public Retirable, private ChannelHandler, private TurnH
   void begin_transport();
   void opened();
   // Reads until the channel has no more, the handler pauses, or a turn's share is used up.
-    void read_on();
-  void verify();
+  void read_on();
+  void look_again();
   void take_plain(std::string_view bytes);
   void take_sealed(std::string_view bytes);
   void open_sealed(std::string_view bytes);
@@ -172,22 +189,21 @@ class Connection final : public Retirable, private ChannelHandler, private TurnH
   void write_failed();
   void drop();
   bool reads_wanted() const;
+  Transport& tls() { return *cipher_->transport; }
 
   Loop& loop_;
   std::unique_ptr<Channel> channel_;
-  std::unique_ptr<Transport> transport_;
+  std::unique_ptr<Cipher> cipher_;  // null in plain text
   ConnectionHandler* handler_ = nullptr;
-  const ConnectionLimits limits_;
-    Timer timer_;          // connect, handshake, linger: one at a time
-  Timer verify_timer_;
-  Buffer input_;         // plain bytes that the handler has not consumed
-  Buffer sealed_input_;  // ciphertext held while reading is paused
-  Buffer output_;        // plain bytes to send
-  Buffer sealed_;        // ciphertext to send
+  const ConnectionLimits& limits_;
+  Timer timer_;    // connect, handshake, look_again, linger: one at a time
+  Buffer input_;   // plain bytes that the handler has not consumed
+  Buffer output_;  // plain bytes to send
   std::uint64_t bytes_read_ = 0;
   std::uint64_t bytes_written_ = 0;
   int error_ = 0;
   int write_error_ = 0;  // told to the handler at the turn's end, not inside its own call
+  std::uint32_t seen_moved_ = 0;  // bytes moved when look_again() last looked; it may wrap
   Phase phase_ = Phase::idle;
   // Independent facts, not a state: what the channel told and what the handler asked for.
   bool was_open_ = false;

@@ -1,6 +1,7 @@
 #include "net/event_loop.h"
 
 #include <event2/event.h>
+#include <event2/event_struct.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <random>
 
 #include "base/check.h"
+#include "net/event_memory.h"
 
 namespace outrigger::net {
 namespace {
@@ -34,6 +36,8 @@ short flags_of(Interest interest) {
 }
 
 event_base* new_base() {
+  use_event_memory();
+  check(event_get_struct_event_size() <= sizeof(event), "libevent's events have grown");
   event_config* config = event_config_new();
   event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV);
   event_config_require_features(config, EV_FEATURE_ET | EV_FEATURE_EARLY_CLOSE);
@@ -48,12 +52,13 @@ event_base* new_base() {
 class EventLoop::Watch final : public FdWatch {
  public:
   Watch(EventLoop& loop, int fd, Interest interest, FdHandler& handler)
-      : loop_(loop),
-        handler_(handler),
-        event_(event_new(loop.base_.get(), fd, flags_of(interest), &Watch::ready, this)) {
-    check(event_ != nullptr && event_add(event_, nullptr) == 0, "event_add failed");
+      : loop_(loop), handler_(handler) {
+    check(event_assign(&event_, loop.base_.get(), fd, flags_of(interest), &Watch::ready, this) ==
+                  0 &&
+              event_add(&event_, nullptr) == 0,
+          "event_add failed");
   }
-  ~Watch() override { event_free(event_); }
+  ~Watch() override { event_del(&event_); }
 
  private:
   static void ready(evutil_socket_t, short what, void* self) {
@@ -65,7 +70,7 @@ class EventLoop::Watch final : public FdWatch {
 
   EventLoop& loop_;
   FdHandler& handler_;
-  event* event_;
+  event event_;  // inside, not beside: one allocation less for each connection
 };
 
 void EventLoop::BaseDeleter::operator()(event_base* base) const {

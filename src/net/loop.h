@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <utility>
 
 #include "base/arena.h"
 #include "base/intrusive_list.h"
@@ -94,6 +95,14 @@ class Loop {
   TimerWheel& timers() { return timers_; }
   BufferPool& buffers() { return buffers_; }
   BlockPool& blocks() { return blocks_; }
+  // Gives the pools' free blocks back to the heap; the next requests fetch theirs anew.
+  void trim_pools() {
+    buffers_.trim();
+    blocks_.trim();
+  }
+  // A connection has come to rest and given back what it held; how many have, since the last call.
+  void note_rested() { ++rested_; }
+  std::size_t take_rested() { return std::exchange(rested_, 0); }
   Random& random() { return random_; }
 
   // Where socket reads land when nothing is held back from earlier ones. Good until the next read
@@ -134,6 +143,7 @@ class Loop {
   BlockPool blocks_;
   TimerWheel timers_;
   Random random_;
+  std::size_t rested_ = 0;
   std::unique_ptr<char[]> scratch_;
   std::unique_ptr<char[]> plain_scratch_;
   IntrusiveList<TurnHook> turn_end_;

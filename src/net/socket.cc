@@ -19,8 +19,15 @@ void Fd::reset() {
 }
 
 SocketAddress::SocketAddress(const sockaddr* address, socklen_t length) {
-  if (length > sizeof storage_) return;
-  std::memcpy(&storage_, address, length);
+  if (length > offsetof(sockaddr_un, sun_path) && address->sa_family == AF_UNIX) {
+    if (length > sizeof(sockaddr_un)) return;
+    auto local = std::make_shared<sockaddr_un>();
+    std::memcpy(local.get(), address, length);
+    local_ = std::move(local);
+  } else {
+    if (length > sizeof storage_) return;
+    std::memcpy(&storage_, address, length);
+  }
   length_ = length;
 }
 
@@ -40,14 +47,14 @@ SocketAddress SocketAddress::ip(std::string_view host, std::uint16_t port) {
 }
 
 Result<SocketAddress> SocketAddress::unix_path(std::string_view path) {
-  SocketAddress result;
-  if (path.empty() || path.size() >= sizeof result.storage_.local.sun_path) {
+  sockaddr_un local{};
+  if (path.empty() || path.size() >= sizeof local.sun_path) {
     return Error{"the path of a Unix socket has 1 to 107 bytes: " + std::string(path)};
   }
-  result.storage_.local.sun_family = AF_UNIX;
-  std::memcpy(result.storage_.local.sun_path, path.data(), path.size());
-  result.length_ = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + 1);
-  return result;
+  local.sun_family = AF_UNIX;
+  std::memcpy(local.sun_path, path.data(), path.size());
+  return SocketAddress(reinterpret_cast<const sockaddr*>(&local),
+                       static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + 1));
 }
 
 std::uint16_t SocketAddress::port() const {
@@ -72,9 +79,8 @@ std::string SocketAddress::to_string() const {
   if (!valid()) return "unknown";
   if (family() == AF_INET) return host() + ":" + std::to_string(port());
   if (family() == AF_INET6) return "[" + host() + "]:" + std::to_string(port());
-  if (length_ <= offsetof(sockaddr_un, sun_path) || storage_.local.sun_path[0] == '\0')
-    return "unix";
-  return std::string("unix:") + storage_.local.sun_path;
+  if (local_ == nullptr || local_->sun_path[0] == '\0') return "unix";
+  return std::string("unix:") + std::string(local_->sun_path, strnlen(local_->sun_path, sizeof local_->sun_path));
 }
 
 namespace {

@@ -48,17 +48,6 @@ inline constexpr StateTable<ExchangeState, ExchangeEvent, 11> exchange_table{{{
     {ExchangeState::answering, ExchangeEvent::end, ExchangeState::done},
 }}};
 
-// Who is at the other end of a downstream connection; made once a connection.
-struct Peer {
-  std::string address;         // IP without port, or "unix"
-  bool secure = false;         // the connection is TLS
-  bool trusted_proxy = false;  // its x-forwarded-* are believed
-  std::string identity;        // verified SPIFFE ID, or empty
-  std::string client_cert;     // the x-forwarded-client-cert element made from its certificate
-  std::string tls_version;
-  telemetry::PeerId id = telemetry::PeerTable::nobody;
-};
-
 class Exchange final : public net::Retirable,
                        public Recycled<Exchange>,
                        public http::StreamSink,

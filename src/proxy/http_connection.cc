@@ -64,26 +64,36 @@ void HttpConnection::on_open() {
 }
 
 void HttpConnection::learn_peer() {
-  peer_.address = host_of(connection_->channel().peer_address());
-  peer_.trusted_proxy =
-      std::any_of(scope_.trusted_proxies.begin(), scope_.trusted_proxies.end(),
-                  [this](const Cidr& cidr) { return cidr.contains(peer_.address); });
-  if (!connection_->secure()) return;
-  const net::HandshakeInfo& info = connection_->transport()->info();
-  peer_.secure = !info.version.empty();
-  peer_.identity = info.peer_identity;
-  peer_.tls_version = info.version;
-  if (!info.peer_identity.empty()) {
-    peer_.client_cert = "Hash=" + info.peer_hash + ";Subject=\"" + info.peer_subject +
-                        "\";URI=" + info.peer_identity;
-    peer_.id = scope_.worker.metrics.peer(info.peer_identity);
+  const std::string address = host_of(connection_->channel().peer_address());
+  if (!connection_->secure()) {
+    peer_ = scope_.peers.hold(address, [this, &address](Peer& peer) { fill(peer, address); });
+    return;
   }
+  const net::HandshakeInfo& info = connection_->transport()->info();
+  const std::string key = address + ' ' + info.version + ' ' + info.peer_hash;
+  peer_ = scope_.peers.hold(key, [this, &address, &info](Peer& peer) {
+    fill(peer, address);
+    peer.secure = !info.version.empty();
+    peer.identity = info.peer_identity;
+    peer.tls_version = info.version;
+    if (info.peer_identity.empty()) return;
+    peer.client_cert = "Hash=" + info.peer_hash + ";Subject=\"" + info.peer_subject +
+                       "\";URI=" + info.peer_identity;
+    peer.id = scope_.worker.metrics.peer(info.peer_identity);
+  });
+}
+
+void HttpConnection::fill(Peer& peer, const std::string& address) const {
+  peer.address = address;
+  peer.trusted_proxy =
+      std::any_of(scope_.trusted_proxies.begin(), scope_.trusted_proxies.end(),
+                  [&address](const Cidr& cidr) { return cidr.contains(address); });
 }
 
 bool HttpConnection::choose_codec(std::string_view first_bytes) {
   const Detected detected = detect(first_bytes);
   if (detected == Detected::more) {
-    if (!head_since_) head_since_ = scope_.worker.loop.now();
+    if (!head_begun()) head_since_ = scope_.worker.loop.now();
     return false;
   }
   // What is neither gets HTTP/1's answer to malformed requests.
@@ -94,7 +104,7 @@ bool HttpConnection::choose_codec(std::string_view first_bytes) {
 void HttpConnection::make_codec(bool http2) {
   WorkerContext& worker = scope_.worker;
   http::ServerEvents& events = *this;
-  const std::string_view scheme = peer_.secure ? "https" : "http";
+  const std::string_view scheme = peer_->secure ? "https" : "http";
   if (http2) {
     codec_ = std::make_unique<http::H2ServerCodec>(wire_, events, scope_.limits,
                                                    worker.codec_counters, worker.loop.blocks(),
@@ -118,10 +128,10 @@ std::size_t HttpConnection::on_bytes(std::string_view bytes) {
 // timer.
 void HttpConnection::watch_head() {
   if (!codec_->receiving_head()) {
-    head_since_.reset();
+    head_since_ = no_head;
     return;
   }
-  if (head_since_) return;
+  if (head_begun()) return;
   head_since_ = scope_.worker.loop.now();
   scope_.worker.loop.timers().arm(timer_, scope_.header_timeout);
 }
@@ -129,19 +139,15 @@ void HttpConnection::watch_head() {
 void HttpConnection::on_timer() {
   net::TimerWheel& timers = scope_.worker.loop.timers();
   const TimePoint now = scope_.worker.loop.now();
-  if (head_since_) {
-    const Duration waited = now - *head_since_;
+  if (head_begun()) {
+    const Duration waited = now - head_since_;
     if (waited < scope_.header_timeout) return timers.arm(timer_, scope_.header_timeout - waited);
     return wire_.finish();
   }
   if (draining_ == Draining::soon) return codec_ ? drain_codec() : wire_.finish();
   if (open_streams() > 0) return timers.arm(timer_, scope_.idle_timeout);
   const Duration quiet = now - idle_since_;
-  if (quiet < scope_.idle_timeout) {
-    // A connection at rest gives its buffers back; it may stay for an hour.
-    connection_->go_idle();
-    return timers.arm(timer_, scope_.idle_timeout - quiet);
-  }
+  if (quiet < scope_.idle_timeout) return timers.arm(timer_, scope_.idle_timeout - quiet);
   codec_ ? drain_codec() : wire_.finish();
 }
 
@@ -157,6 +163,10 @@ void HttpConnection::on_drained() {
   if (codec_) codec_->output_drained();
 }
 
+void HttpConnection::on_rest() {
+  if (codec_) codec_->rest();
+}
+
 void HttpConnection::on_closed(net::CloseReason reason) {
   timer_.cancel();
   if (codec_)
@@ -170,7 +180,7 @@ void HttpConnection::on_closed(net::CloseReason reason) {
 
 http::StreamSink& HttpConnection::on_stream(http::Stream& stream) {
   // Owned by itself from here on: finish() hands it to Loop::retire().
-  return *std::make_unique<Exchange>(scope_, peer_, stream).release();
+  return *std::make_unique<Exchange>(scope_, *peer_, stream).release();
 }
 
 void HttpConnection::on_idle() {
@@ -180,7 +190,7 @@ void HttpConnection::on_idle() {
 void HttpConnection::drain() {
   if (draining_ != Draining::no) return;
   draining_ = Draining::soon;
-  if (!codec_ && head_since_) return;  // the first bytes are here
+  if (!codec_ && head_begun()) return;  // the first bytes are here
   const bool at_rest = codec_ == nullptr || (codec_->version() != http::Version::http2 && codec_->open_streams() == 0 &&
                                              !codec_->receiving_head());
   if (!at_rest) return drain_codec();

@@ -7,7 +7,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 
 #include "base/intrusive_list.h"
 #include "http/codec.h"
@@ -46,7 +45,6 @@ class HttpConnection final : public net::Retirable,
   void close() { connection_->kill(false); }
 
   Scope& scope() { return scope_; }
-  const Peer& peer() const { return peer_; }
   net::Connection& connection() { return *connection_; }
   const http::Codec* codec() const { return codec_.get(); }
   TimePoint idle_since() const { return idle_since_; }
@@ -57,6 +55,7 @@ class HttpConnection final : public net::Retirable,
   std::size_t on_bytes(std::string_view bytes) override;
   void on_end_of_input() override;
   void on_drained() override;
+  void on_rest() override;
   void on_closed(net::CloseReason reason) override;
   http::StreamSink& on_stream(http::Stream& stream) override;
   void on_idle() override;
@@ -64,19 +63,23 @@ class HttpConnection final : public net::Retirable,
   bool choose_codec(std::string_view first_bytes);
   void make_codec(bool http2);
   void learn_peer();
+  void fill(Peer& peer, const std::string& address) const;
   void watch_head();
   void on_timer();
   void drain_codec();
+  bool head_begun() const { return head_since_ != no_head; }
+
+  static constexpr TimePoint no_head = TimePoint::min();
 
   Scope& scope_;
   HttpConnectionOwner& owner_;
   std::unique_ptr<net::Connection> connection_;
   http::ConnectionWire wire_;
   std::unique_ptr<http::ServerCodec> codec_;
-  Peer peer_;
+  PeerBook::Hold peer_;  // once it is open
   net::Timer timer_;  // idleness, checked lazily; and the header deadline
   TimePoint idle_since_;
-  std::optional<TimePoint> head_since_;  // a head is coming in since then
+  TimePoint head_since_ = no_head;  // a head is coming in since then
   enum class Draining : std::uint8_t { no, soon, now } draining_ = Draining::no;
 };
 

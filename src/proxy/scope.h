@@ -18,6 +18,7 @@
 #include "net/connection.h"
 #include "policy/retry_budget.h"
 #include "proxy/cidr.h"
+#include "proxy/peer.h"
 #include "proxy/route_table.h"
 #include "telemetry/access_log.h"
 #include "telemetry/metrics.h"
@@ -92,6 +93,7 @@ struct Scope {
   Duration idle_timeout = hours(1);      // of a connection without streams
   ConnectionCells* connections = nullptr;
   TlsCells* tls = nullptr;
+  PeerBook peers;  // of its connections, which end before it
 };
 
 }  // namespace outrigger::proxy

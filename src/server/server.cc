@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "admin/handler.h"
+#include "base/heap.h"
 #include "base/log.h"
 #include "server/collect.h"
 
@@ -176,6 +177,7 @@ int Server::run() {
   signals_ = std::make_unique<Signals>(loop_, handler);
   shared_ = std::make_unique<Shared>(balancers_, metrics_, *access_log_, identity_.get(), workers_,
                                             connections_allowed(config_->runtime));
+  shared_->release_heap = [this] { loop_.post(release_free_heap); };
   start_workers();
   AdminFacts::Actions actions;
   actions.quit = [this] { loop_.post([this] { on_signal(SIGTERM); }); };

@@ -31,6 +31,8 @@ struct Shared {
   const int connections_max;  // over all workers
   std::vector<std::unique_ptr<WorkerThread>> threads;
   std::atomic<std::uint64_t> connections_refused{0};
+  // Lets a thread that has time give free heap back to the system.
+  std::function<void()> release_heap = [] {};
 
   // Downstream connections of all workers, as of a moment ago.
   int open_connections() const;

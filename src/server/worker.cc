@@ -53,12 +53,14 @@ Worker::Worker(int index, Shared& shared)
       identity_(shared.identity != nullptr ? std::make_unique<tls::CertStoreReader>(*shared.identity) : nullptr),
       client_context_{loop_, h2_memory_, shared.metrics.worker(index).upstream_codec, {}},
       context_(*this),
-      lag_timer_(net::Timer::to<&Worker::measure>(*this)) {
+      lag_timer_(net::Timer::to<&Worker::measure>(*this)),
+      memory_release_(loop_, [this] { release_memory(); }) {
   client_context_.limits.raise_for_trusted();
 }
 
 Worker::~Worker() {
-  doors_.clear();
+  // The doors themselves stay: what they know is asked for until the last of their connections is gone.
+  stop_listening();
   // What is still open ends now; its objects retire themselves while the loop is still there.
   for (auto& incoming : incoming_) incoming.close();
   for (auto& connection : http_) connection.close();
@@ -275,6 +277,7 @@ void Worker::gone(proxy::Scope& scope, const net::Connection& connection, net::C
   scope.connections->received_bytes.add(connection.bytes_read());
   scope.connections->sent_bytes.add(connection.bytes_written());
   shared_.threads[static_cast<std::size_t>(index_)]->count_connection(-1);
+  memory_release_.freed(1);
   const net::Transport* transport = connection.transport();
   if (transport == nullptr) return;
   if (reason == net::CloseReason::handshake_timeout) {
@@ -311,7 +314,16 @@ void Worker::measure() {
   auto& metrics = shared_.metrics.worker(index_);
   metrics.loop_lag.record(static_cast<std::uint64_t>(loop_.take_longest_turn() / microseconds(1)));
   metrics.buffer_bytes.set(static_cast<std::int64_t>(loop_.buffers().bytes_in_use()));
+  memory_release_.freed(loop_.take_rested());
   loop_.timers().arm(lag_timer_, lag_interval);
+}
+
+void Worker::release_memory() {
+  loop_.trim_pools();
+  h2_memory_.trim();
+  proxy::Exchange::trim();
+  // Not by this thread: it has requests to serve.
+  shared_.release_heap();
 }
 
 ClusterStats Worker::cluster_stats() const {

@@ -13,6 +13,7 @@
 #include "proxy/http_connection.h"
 #include "proxy/incoming.h"
 #include "proxy/scope.h"
+#include "server/memory_release.h"
 #include "server/shared.h"
 #include "server/snapshot.h"
 #include "tcp/session.h"
@@ -83,6 +84,7 @@ class Worker final : private proxy::HttpConnectionOwner, private tcp::SessionOwn
   std::unique_ptr<net::Transport> server_transport(const Door& door);
   void gone(proxy::Scope& scope, const net::Connection& connection, net::CloseReason reason);
   void measure();
+  void release_memory();
 
   void on_http_connection_done(proxy::HttpConnection& connection, net::CloseReason reason) override;
   void on_session_done(tcp::Session& session, const tcp::SessionReport& report) override;
@@ -104,6 +106,7 @@ class Worker final : private proxy::HttpConnectionOwner, private tcp::SessionOwn
   IntrusiveList<proxy::HttpConnection> http_;
   IntrusiveList<tcp::Session> sessions_;
   net::Timer lag_timer_;
+  MemoryRelease memory_release_;
   bool draining_ = false;
 };
 

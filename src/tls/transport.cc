@@ -63,6 +63,11 @@ bool is_certificate_reason(unsigned long code) {
   }
 }
 
+// Empties a list that belongs to a session; the session holds its peer's leaf by another reference.
+void drop_certificates(STACK_OF(X509) * chain) {
+  while (chain != nullptr && sk_X509_num(chain) > 0) X509_free(sk_X509_pop(chain));
+}
+
 }  // namespace
 
 class TlsTransport::Loan {
@@ -206,8 +211,12 @@ void TlsTransport::finish_handshake() {
   }
   // What only the handshake needed goes. The peer's decoded key has done its work, and OpenSSL
   // would keep it (2 KiB, a tenth of an idle session) as long as the certificate: ours, which is
-  // there anyhow, takes its place.
-  if (peer != nullptr) X509_set_pubkey(peer, X509_get0_pubkey(SSL_get_certificate(ssl_)));
+  // there anyhow, takes its place. The certificates that came with the leaf have done theirs too.
+  if (peer != nullptr) {
+    X509_set_pubkey(peer, X509_get0_pubkey(SSL_get_certificate(ssl_)));
+    drop_certificates(SSL_get_peer_cert_chain(ssl_));
+    drop_certificates(SSL_get0_verified_chain(ssl_));
+  }
   verdict_ = {};
   alpn_ = {};
   expected_.reset();

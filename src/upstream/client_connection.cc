@@ -69,6 +69,10 @@ void ClientConnection::on_drained() {
   codec_->output_drained();
 }
 
+void ClientConnection::on_rest() {
+  if (codec_) codec_->rest();
+}
+
 void ClientConnection::on_closed(net::CloseReason reason) {
   const State before = state_;
   close_reason_ = reason;

@@ -76,7 +76,7 @@ Peer::Peer(Context& context, std::unique_ptr<net::Channel> channel, Speaks speak
     : context_(context),
       speaks_(speaks),
       connection_(std::make_unique<net::Connection>(context.loop, std::move(channel), nullptr,
-                                                    net::ConnectionLimits{})),
+                                                    context.connection_limits)),
       wire_(*connection_) {}
 
 Peer::~Peer() {

@@ -107,6 +107,7 @@ class Peer final : private net::ConnectionHandler, private http::ClientEvents {
     http::H2Memory memory{};
     http::CodecCounters counters{};
     http::CodecLimits limits{};
+    net::ConnectionLimits connection_limits{};
   };
   using Sink = http::fakes::RecordingSink;
 

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <cstring>
+#include <fstream>
 #include <vector>
 
 #include "base/random.h"
@@ -63,7 +65,8 @@ TEST(H2Memory, Reallocates) {
 TEST(H2Memory, SessionsShareTheirFrameBuffer) {
   H2Memory memory;
   const auto create = [&memory] {
-    const H2Memory::CreatingSession creating(memory);
+    void* table = nullptr;
+    const H2Memory::CreatingSession creating(memory, table);
     return memory.allocate(16394);
   };
   void* first = create();
@@ -75,6 +78,44 @@ TEST(H2Memory, SessionsShareTheirFrameBuffer) {
   void* other = memory.allocate(16394);
   EXPECT_NE(other, first);
   memory.release(other);
+}
+
+std::size_t resident_pages() {
+  std::ifstream statm("/proc/self/statm");
+  std::size_t total = 0;
+  std::size_t resident = 0;
+  statm >> total >> resident;
+  return resident;
+}
+
+TEST(H2Memory, EmptyTablesOfStreamsRestWithoutMemory) {
+  H2Memory memory;
+  constexpr std::size_t sessions = 2048;
+  std::vector<void*> tables(sessions);
+  for (void*& table : tables) {
+    const H2Memory::CreatingSession creating(memory, table);
+    void* made = memory.allocate(4096);
+    ASSERT_EQ(made, table);
+    std::memset(made, 0, 4096);
+  }
+  // A table with anything in it stays as it is.
+  auto* bytes = static_cast<char*>(tables[0]);
+  bytes[1000] = 7;
+  const std::size_t before = resident_pages();
+  for (void* table : tables) memory.rest(table);
+  EXPECT_LT(resident_pages() + sessions / 2, before);
+  EXPECT_EQ(bytes[1000], 7);
+  // The others are still all zero, and can be used again.
+  auto* other = static_cast<char*>(tables[1]);
+  EXPECT_EQ(other[1000], 0);
+  other[1000] = 8;
+  EXPECT_EQ(other[1000], 8);
+  // Like any other block one may grow and go.
+  tables[0] = memory.reallocate(tables[0], 8000);
+  EXPECT_EQ(static_cast<char*>(tables[0])[1000], 7);
+  for (void* table : tables) memory.release(table);
+  EXPECT_EQ(memory.bytes_in_use(), 0U);
+  memory.rest(nullptr);
 }
 
 TEST(H2Memory, Randomly) {

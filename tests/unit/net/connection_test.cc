@@ -1,4 +1,5 @@
 #include "net/connection.h"
+#include "net/socket.h"
 
 #include <gtest/gtest.h>
 
@@ -26,6 +27,7 @@ struct Recorder : ConnectionHandler {
   }
   void on_end_of_input() override { ended = true; }
   void on_drained() override { ++drained; }
+  void on_rest() override { ++rests; }
   std::size_t read_max() const override { return piece_max; }
   void on_closed(CloseReason reason) override {
     EXPECT_FALSE(closed.has_value());
@@ -34,6 +36,7 @@ struct Recorder : ConnectionHandler {
   bool opened = false;
   bool ended = false;
   int drained = 0;
+  int rests = 0;
   int deliveries = 0;
   std::size_t largest = 0;
   std::size_t piece_max = Loop::scratch_size;
@@ -41,6 +44,8 @@ struct Recorder : ConnectionHandler {
   std::string got;
   std::optional<CloseReason> closed;
 };
+
+const ConnectionLimits plain_limits;
 
 struct ConnectionTest : testing::Test {
   explicit ConnectionTest(MemoryChannel::Options options = {}) {
@@ -52,10 +57,8 @@ struct ConnectionTest : testing::Test {
     right->start(r);
     loop.settle();
   }
-  static ConnectionLimits limits() {
-    ConnectionLimits limits;
-    limits.output_high = 100'000;
-    limits.output_low = 10'000;
+  static const ConnectionLimits& limits() {
+    static const ConnectionLimits limits{.output_high = 100'000, .output_low = 10'000};
     return limits;
   }
   void send(Connection& c, std::string_view text) {
@@ -190,11 +193,51 @@ TEST_F(ConnectionTest, a_write_error_is_told_after_the_call) {
   EXPECT_EQ(l.closed, CloseReason::peer_reset);
 }
 
+TEST_F(ConnectionTest, a_connection_rests_when_nothing_moves_and_again_after_traffic) {
+  for (int round = 1; round <= 3; ++round) {
+    send(*left, "hello");
+    for (int i = 0; i < 10; ++i) {
+      loop.advance(milliseconds(100));
+      send(*left, "more");
+    }
+    EXPECT_EQ(r.rests, round - 1);
+    loop.advance(seconds(1));
+    EXPECT_EQ(r.rests, round);
+    // Once is enough, however long it lasts.
+    loop.advance(seconds(60));
+    EXPECT_EQ(r.rests, round);
+  }
+  EXPECT_EQ(loop.buffers().bytes_in_use(), 0U);
+  EXPECT_EQ(loop.take_rested(), 3U);
+}
+
+TEST(ConnectionSize, thousands_may_be_idle) {
+  // An idle connection of HTTP/1 is to cost less than a KiB in all; this is a quarter of it.
+  EXPECT_LE(sizeof(Connection), 256U);
+  EXPECT_LE(sizeof(SocketChannel), 96U);
+  EXPECT_LE(sizeof(SocketAddress), 48U);
+}
+
+TEST(SocketAddressTest, a_copy_names_the_same_address) {
+  const auto named = SocketAddress::unix_path("/run/app.sock");
+  ASSERT_TRUE(named);
+  const SocketAddress copy = *named;
+  EXPECT_EQ(copy.to_string(), "unix:/run/app.sock");
+  EXPECT_EQ(copy.family(), AF_UNIX);
+  EXPECT_STREQ(reinterpret_cast<const sockaddr_un*>(copy.get())->sun_path, "/run/app.sock");
+  sockaddr_un unnamed{};
+  unnamed.sun_family = AF_UNIX;
+  const SocketAddress client(reinterpret_cast<const sockaddr*>(&unnamed), sizeof(sa_family_t));
+  EXPECT_EQ(client.to_string(), "unix");
+  EXPECT_EQ(SocketAddress::ip("10.0.0.7", 80).to_string(), "10.0.0.7:80");
+  EXPECT_EQ(SocketAddress::ip("fd00::7", 80).to_string(), "[fd00::7]:80");
+}
+
 TEST(ConnectionConnect, a_refused_connect_is_told) {
   ManualLoop loop;
   auto [a, b] = MemoryChannel::make(loop);
   a->connect_error = ECONNREFUSED;
-  Connection c(loop, std::move(a), nullptr, {});
+  Connection c(loop, std::move(a), nullptr, plain_limits);
   Recorder r;
   c.start(r, true, seconds(1));
   loop.settle();
@@ -206,7 +249,7 @@ TEST(ConnectionConnect, a_connect_that_hangs_times_out) {
   ManualLoop loop;
   auto [a, b] = MemoryChannel::make(loop);
   a->connect_error = EINPROGRESS;
-  Connection c(loop, std::move(a), nullptr, {});
+  Connection c(loop, std::move(a), nullptr, plain_limits);
   Recorder r;
   c.start(r, true, seconds(1));
   loop.advance(milliseconds(900));
@@ -222,8 +265,8 @@ TEST(ConnectionBulk, every_fragment_size_gives_the_same_bytes) {
        {std::size_t{1}, std::size_t{2}, std::size_t{7}, std::size_t{1000}, std::size_t{65536}}) {
     ManualLoop loop;
     auto [a, b] = MemoryChannel::make(loop, {.capacity = size, .read_max = size});
-    Connection left(loop, std::move(a), nullptr, {});
-    Connection right(loop, std::move(b), nullptr, {});
+    Connection left(loop, std::move(a), nullptr, plain_limits);
+    Connection right(loop, std::move(b), nullptr, plain_limits);
     Recorder l;
     Recorder r;
     left.start(l);
