@@ -294,7 +294,12 @@ void Server::wait_for_idle() {
 void Server::stop() {
   back_.reset();
   collection_ = {};
-  if (shared_) shared_->threads.clear();
+  if (shared_) {
+    // All of them end before the first handle goes: workers look at one another until then.
+    for (const auto& thread : shared_->threads) thread->stop();
+    for (const auto& thread : shared_->threads) thread->join();
+    shared_->threads.clear();
+  }
   book_.reset();
   registries_.reset();
   if (access_log_) access_log_->flush(seconds(1));
