@@ -98,8 +98,8 @@ telemetry::Metrics::Options metrics_options(const config::Config& config, int wo
 
 Server::Server(std::shared_ptr<const config::Config> config)
     : config_(std::move(config)),
-      started_(loop_.wall_now()),
       workers_(config_->runtime.workers > 0 ? config_->runtime.workers : auto_workers()),
+      started_(loop_.wall_now()),
       balancers_(upstream::Balancers::built_in()),
       states_(static_cast<std::uint32_t>(workers_)),
       metrics_(metrics_options(*config_, workers_)),

@@ -49,10 +49,10 @@ class Server final : private SignalHandler {
   void on_signal(int signal) override;
 
   const std::shared_ptr<const config::Config> config_;
-  const WallTime started_;
   int exit_code_ = 0;
   int workers_ = 1;
   net::EventLoop loop_;
+  const WallTime started_;
   upstream::Balancers balancers_;
   upstream::EndpointStates states_;
   telemetry::Metrics metrics_;
