@@ -140,7 +140,7 @@ Result<void> Server::compile_first() {
 
 Result<void> Server::open_logs() {
   auto opened = telemetry::AccessLog::open(config_->telemetry.access_log, workers_, loop_.random().next());
-  if (!opened) return opened.error();
+  if (!opened) return Error{where(config_->telemetry.access_log.at) + "error: " + opened.error().message};
   access_log_ = std::move(*opened);
   return {};
 }
@@ -161,11 +161,11 @@ Result<void> Server::open_sockets() {
     if (auto done = open(config_->outbound[i].listen, false, i, config_->outbound[i].at); !done) return done;
   }
   auto admin = listen_all(config_->admin.listen, 1);
-  if (!admin) return Error{"error: admin port: " + admin.error().message};
+  if (!admin) return Error{where(config_->admin.at) + "error: admin port: " + admin.error().message};
   admin_socket_ = std::move(admin->front());
   if (config_->telemetry.prometheus.listen) {
     auto metrics = listen_all(*config_->telemetry.prometheus.listen, 1);
-    if (!metrics) return Error{"error: metrics port: " + metrics.error().message};
+    if (!metrics) return Error{where(config_->telemetry.prometheus.at) + "error: metrics port: " + metrics.error().message};
     metrics_socket_ = std::move(metrics->front());
   }
   return {};
