@@ -8,20 +8,28 @@
 #include "config/diagnostic.h"
 #include "config/environment.h"
 #include "config/load.h"
+#include "server/check_config.h"
 #include "server/server.h"
 
 namespace outrigger::cli {
+namespace {
+
+int refuse(const std::vector<config::Diagnostic>& errors) {
+  const bool color = isatty(STDERR_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
+  std::fputs(config::render(errors, color).c_str(), stderr);
+  return 1;
+}
+
+}  // namespace
 
 int run_command(const std::string& config_file) {
   const config::LoadResult loaded = config::load_file(config_file, config::process_environment());
   if (!loaded.ok()) {
-    std::fputs(config::render(loaded.errors, isatty(STDERR_FILENO) != 0 && getenv("NO_COLOR") == nullptr).c_str(), stderr);
-    return 1;
+    return refuse(loaded.errors);
   }
   auto server = server::Server::prepare(loaded.config);
   if (!server) {
-    std::fprintf(stderr, "%s\n", server.error().message.c_str());
-    return 1;
+    return refuse(server::diagnostics_of(server.error().message, config_file));
   }
   return (*server)->run();
 }

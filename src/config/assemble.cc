@@ -144,7 +144,7 @@ void Assembler::merge_value(YamlEntry& into, YamlEntry from, const Shape* shape)
   const bool maps = into.value.is_map() && from.value.is_map();
   if (kind == Shape::Kind::list && (into.value.is_map() || from.value.is_map())) {
     const YamlNode& wrong = into.value.is_map() ? into.key : from.key;
-    report_.error(wrong.place, wrong.text + ": this is a list, not a map");
+    report_.error(wrong.place, wrong.text + ": expected a list, not a map");
   } else if (kind == Shape::Kind::list) {
     make_list(into.value);
     make_list(from.value);

@@ -94,7 +94,7 @@ const std::string* Reader::scalar(const YamlNode& node, const std::string& noun)
   if (node.is_null()) {
     error(node, "a value is missing; this is " + with_article(noun));
   } else {
-    error(node, "this is " + with_article(noun) + ", not " + what_it_is(node));
+    error(node, "expected " + with_article(noun) + ", not " + what_it_is(node));
   }
   return nullptr;
 }
@@ -102,7 +102,7 @@ const std::string* Reader::scalar(const YamlNode& node, const std::string& noun)
 bool Reader::list(const YamlNode& node, const std::string& noun) {
   if (node.broken) return false;
   if (node.is_list() || node.is_null()) return true;
-  error(node, "this is a list of " + noun + ", not " + what_it_is(node) +
+  error(node, "expected a list of " + noun + ", not " + what_it_is(node) +
                   "; begin each item with '- ' or put brackets around them");
   return false;
 }
@@ -113,7 +113,7 @@ bool Reader::map(const YamlNode& node, const std::string& noun) {
   if (lacks_space_after_colon(node)) {
     error(node, "write a space after the colon");
   } else {
-    error(node, "this is " + noun + ", not " + what_it_is(node));
+    error(node, "expected " + noun + ", not " + what_it_is(node));
   }
   return false;
 }

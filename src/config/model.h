@@ -52,6 +52,7 @@ struct Admin {
   Address listen{"127.0.0.1", 15000, false};
   std::optional<Address> probes;
   std::string token_file;
+  Position at;
 };
 
 struct Runtime {
@@ -282,6 +283,7 @@ struct AccessLog {
   double sample = 1.0;
   bool always_errors = false;
   std::optional<Millis> always_slower;
+  Position at;
 };
 
 struct Prometheus {
@@ -289,6 +291,7 @@ struct Prometheus {
   std::string path = "/metrics";
   std::uint32_t max_series = 20'000;
   bool per_endpoint = false;
+  Position at;
 };
 
 struct Log {

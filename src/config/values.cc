@@ -54,7 +54,13 @@ Result<std::string> check_spiffe_id(const std::string& text) {
            c == '/';
   };
   const std::string_view path = rest.substr(domain.size());
-  const bool well_formed = !domain.empty() && path.size() > 1 && path.back() != '/' &&
+  // What tls::SpiffeId reads too: there "." and ".." are no segments.
+  constexpr std::size_t domain_max = 255;
+  const auto has_segment = [&path](std::string_view segment) {
+    return (std::string(path) + "/").find("/" + std::string(segment) + "/") != std::string::npos;
+  };
+  const bool well_formed = !domain.empty() && domain.size() <= domain_max && !has_segment(".") &&
+                           !has_segment("..") && path.size() > 1 && path.back() != '/' &&
                            path.find("//") == std::string_view::npos && text.size() <= id_max &&
                            std::all_of(domain.begin(), domain.end(), domain_character) &&
                            std::all_of(path.begin(), path.end(), path_character);
@@ -131,6 +137,11 @@ Result<std::string> check_header_value(const std::string& text) {
         "ends with a blank, or is longer than 8KiB"};
   }
   return text;
+}
+
+std::string plural(const std::string& noun) {
+  const std::size_t end = std::min(noun.find(" of "), noun.size());
+  return noun.substr(0, end) + (noun[end - 1] == 's' ? "es" : "s") + noun.substr(end);
 }
 
 Value<std::string> text(std::string noun, TextCheck check, std::string pattern) {

@@ -136,6 +136,9 @@ Value<std::optional<T>> optional(Value<T> value) {
           nullptr};
 }
 
+// "addresses", "maps of fields".
+std::string plural(const std::string& noun);
+
 // A list replaces what was there; a scalar stands for a list of one.
 template <typename T>
 Value<std::vector<T>> list(Value<T> item) {
@@ -149,7 +152,7 @@ Value<std::vector<T>> list(Value<T> item) {
       item.read(reader, node, out.emplace_back());
       return;
     }
-    if (!reader.list(node, item.shape.noun + "s")) return;
+    if (!reader.list(node, plural(item.shape.noun))) return;
     for (std::size_t i = 0; i < node.items.size(); ++i) {
       const Reader::Step step(reader, i);
       item.read(reader, node.items[i], out.emplace_back());

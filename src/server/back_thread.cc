@@ -7,28 +7,44 @@
 namespace outrigger::server {
 
 BackThread::BackThread(std::vector<Page> pages) {
-  std::promise<net::EventLoop*> started;
-  thread_ = std::thread([this, pages = std::move(pages), &started]() mutable { run(std::move(pages), started); });
+  std::promise<void> started;
+  std::future<void> waiting = started.get_future();
+  thread_ = std::thread([this, pages = std::move(pages), started = std::move(started)]() mutable { run(std::move(pages), started); });
   pthread_setname_np(thread_.native_handle(), "back");
-  loop_ = started.get_future().get();
+  waiting.wait();
 }
 
 BackThread::~BackThread() {
-  loop_->stop();
+  {
+    const std::lock_guard lock(mutex_);
+    if (loop_ != nullptr) loop_->stop();
+  }
   thread_.join();
 }
 
-void BackThread::post(std::function<void()> task) { loop_->post(std::move(task)); }
+void BackThread::post(std::function<void()> task) {
+  const std::lock_guard lock(mutex_);
+  if (loop_ != nullptr) loop_->post(std::move(task));
+}
 
-void BackThread::run(std::vector<Page> pages, std::promise<net::EventLoop*>& started) {
+void BackThread::run(std::vector<Page> pages, std::promise<void>& started) {
   net::EventLoop loop;
   std::vector<std::unique_ptr<admin::PageServer>> servers;
   for (Page& page : pages) {
     servers.push_back(std::make_unique<admin::PageServer>(loop, *page.handler));
     servers.back()->listen(std::move(page.fd));
   }
-  started.set_value(&loop);
+  {
+    const std::lock_guard lock(mutex_);
+    loop_ = &loop;
+  }
+  started.set_value();
   loop.run();
+  {
+    // Who stops the loop may still be in its stop() when run() returns.
+    const std::lock_guard lock(mutex_);
+    loop_ = nullptr;
+  }
   servers.clear();
   loop.finish();
 }

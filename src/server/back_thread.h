@@ -6,6 +6,7 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -26,14 +27,15 @@ class BackThread {
   explicit BackThread(std::vector<Page> pages);
   // Ends it; answers under way are cut off.
   ~BackThread();
-    // Runs it on the thread, in order. Any thread.
+  // Runs it on the thread, in order. Any thread.
   void post(std::function<void()> task);
   BackThread(const BackThread&) = delete;
   BackThread& operator=(const BackThread&) = delete;
 
  private:
-  void run(std::vector<Page> pages, std::promise<net::EventLoop*>& started);
+  void run(std::vector<Page> pages, std::promise<void>& started);
 
+  std::mutex mutex_;                // guards loop_ against its own end
   net::EventLoop* loop_ = nullptr;  // lives on the thread
   std::thread thread_;
 };

@@ -1,7 +1,9 @@
 #include "server/check_config.h"
 
+#include <algorithm>
 #include <charconv>
-#include <string_view>
+#include <fstream>
+#include <iterator>
 
 #include "proxy/route_table.h"
 #include "tls/context.h"
@@ -15,47 +17,54 @@ int number(std::string_view text) {
   return value;
 }
 
-// "FILE:LINE:COLUMN: error: MESSAGE", as the route table writes its errors.
-config::Diagnostic from_line(std::string_view line) {
-  config::Diagnostic diagnostic;
+config::Diagnostic at_line(const std::string& file, int line, int column, std::string message) {
+  config::Diagnostic plain;
+  plain.file = file;
+  plain.message = std::move(message);
+  if (line == 0) return plain;
+  std::ifstream in(file, std::ios::binary);
+  const config::Source source(file, {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()});
+  return config::make_diagnostic({&source, line, column}, std::move(plain.message));
+}
+
+config::Diagnostic from_line(std::string_view line, const std::string& file) {
   constexpr std::string_view mark = ": error: ";
   const std::size_t at = line.find(mark);
-  diagnostic.message = line.substr(at == std::string_view::npos ? 0 : at + mark.size());
-  if (at == std::string_view::npos) return diagnostic;
+  if (at == std::string_view::npos) {
+    const std::size_t begin = line.starts_with(mark.substr(2)) ? mark.size() - 2 : 0;
+    return at_line(file, 0, 0, std::string(line.substr(begin)));
+  }
+  std::string message(line.substr(at + mark.size()));
   const std::string_view place = line.substr(0, at);
   const std::size_t column = place.rfind(':');
   const std::size_t row = column == std::string_view::npos ? column : place.rfind(':', column - 1);
-  if (row == std::string_view::npos) return diagnostic;
-  diagnostic.file = place.substr(0, row);
-  diagnostic.line = number(place.substr(row + 1, column - row - 1));
-  diagnostic.column = number(place.substr(column + 1));
-  return diagnostic;
+  if (row == std::string_view::npos) return at_line(file, 0, 0, std::move(message));
+  return at_line(std::string(place.substr(0, row)), number(place.substr(row + 1, column - row - 1)),
+                 number(place.substr(column + 1)), std::move(message));
 }
 
 }  // namespace
 
+std::vector<config::Diagnostic> diagnostics_of(std::string_view text, const std::string& file) {
+  std::vector<config::Diagnostic> found;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    if (end > 0) found.push_back(from_line(text.substr(0, end), file));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return found;
+}
+
 std::vector<config::Diagnostic> check_config(const std::shared_ptr<const config::Config>& config, WallTime now) {
   std::vector<config::Diagnostic> found;
   const auto routes = proxy::RouteTable::compile(config);
-  if (!routes) {
-    std::string_view rest = routes.error().message;
-    while (!rest.empty()) {
-      const std::size_t end = std::min(rest.find('\n'), rest.size());
-      if (end > 0) found.push_back(from_line(rest.substr(0, end)));
-      rest.remove_prefix(std::min(end + 1, rest.size()));
-    }
-  }
+  if (!routes) found = diagnostics_of(routes.error().message, "");
   if (config->identity && config->identity->provider == config::Identity::Provider::file) {
     const config::Identity& identity = *config->identity;
     const auto loaded =
         tls::TlsContext::load({identity.cert, identity.key, identity.ca, identity.crl, identity.trust_domain}, now);
     if (!loaded) {
-      config::Diagnostic diagnostic;
-      diagnostic.file = identity.at.file;
-      diagnostic.line = identity.at.line;
-      diagnostic.column = identity.at.column;
-      diagnostic.message = loaded.error().message;
-      found.push_back(std::move(diagnostic));
+      found.push_back(at_line(identity.at.file, identity.at.line, identity.at.column, loaded.error().message));
     }
   }
   return found;

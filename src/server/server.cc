@@ -141,7 +141,7 @@ Result<void> Server::compile_first() {
 
 Result<void> Server::open_logs() {
   auto opened = telemetry::AccessLog::open(config_->telemetry.access_log, workers_, loop_.random().next());
-  if (!opened) return opened.error();
+  if (!opened) return Error{where(config_->telemetry.access_log.at) + "error: " + opened.error().message};
   access_log_ = std::move(*opened);
   return {};
 }
@@ -162,11 +162,11 @@ Result<void> Server::open_sockets() {
     if (auto done = open(config_->outbound[i].listen, false, i, config_->outbound[i].at); !done) return done;
   }
   auto admin = listen_all(config_->admin.listen, 1);
-  if (!admin) return Error{"error: admin port: " + admin.error().message};
+  if (!admin) return Error{where(config_->admin.at) + "error: admin port: " + admin.error().message};
   admin_socket_ = std::move(admin->front());
   if (config_->telemetry.prometheus.listen) {
     auto metrics = listen_all(*config_->telemetry.prometheus.listen, 1);
-    if (!metrics) return Error{"error: metrics port: " + metrics.error().message};
+    if (!metrics) return Error{where(config_->telemetry.prometheus.at) + "error: metrics port: " + metrics.error().message};
     metrics_socket_ = std::move(metrics->front());
   }
   return {};
@@ -309,7 +309,12 @@ void Server::wait_for_idle() {
 void Server::stop() {
   back_.reset();
   collection_ = {};
-  if (shared_) shared_->threads.clear();
+  if (shared_) {
+    // All of them end before the first handle goes: workers look at one another until then.
+    for (const auto& thread : shared_->threads) thread->stop();
+    for (const auto& thread : shared_->threads) thread->join();
+    shared_->threads.clear();
+  }
   book_.reset();
   registries_.reset();
   if (access_log_) access_log_->flush(seconds(1));

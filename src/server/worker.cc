@@ -73,6 +73,8 @@ Worker::~Worker() {
   destinations_.clear();
   apps_.clear();
   loop_.finish();
+  // Last: each connection points to the scope of its door until it has ended.
+  doors_.clear();
 }
 
 void Worker::build(const std::shared_ptr<const Snapshot>& snapshot, std::vector<ListenSocket> sockets) {
@@ -191,7 +193,7 @@ void Worker::Door::on_accept(net::Fd fd, const net::SocketAddress& peer) {
     return;  // closed: at the limit nobody is served better by waiting
   }
   WorkerThread* other = shared.less_loaded_than(worker.index_);
-  if (other != nullptr) return other->take(index, std::move(fd), peer);
+  if (other != nullptr && other->take(index, fd, peer)) return;
   worker.take(index, std::move(fd), peer);
 }
 

@@ -38,7 +38,7 @@ WorkerThread::~WorkerThread() {
 void WorkerThread::start(std::shared_ptr<const Snapshot> snapshot, std::vector<ListenSocket> sockets) {
   std::promise<void> ready;
   std::future<void> waiting = ready.get_future();
-  thread_ = std::thread([this, snapshot = std::move(snapshot), sockets = std::move(sockets), &ready]() mutable {
+  thread_ = std::thread([this, snapshot = std::move(snapshot), sockets = std::move(sockets), ready = std::move(ready)]() mutable {
     run(snapshot, std::move(sockets), ready);
   });
   pthread_setname_np(thread_.native_handle(), ("worker-" + std::to_string(index_)).c_str());
@@ -59,20 +59,25 @@ void WorkerThread::run(const std::shared_ptr<const Snapshot>& snapshot, std::vec
   worker_ = nullptr;
 }
 
-void WorkerThread::post(std::function<void(Worker&)> function) {
+bool WorkerThread::post(std::function<void(Worker&)> function) {
   const std::lock_guard lock(mutex_);
-  if (worker_ == nullptr) return;
+  if (worker_ == nullptr) return false;
   worker_->loop().post([worker = worker_, function = std::move(function)] { function(*worker); });
+  return true;
 }
 
-void WorkerThread::take(std::size_t door, net::Fd fd, const net::SocketAddress& peer) {
+bool WorkerThread::take(std::size_t door, net::Fd& fd, const net::SocketAddress& peer) {
   // std::function wants to be copied; the descriptor has one owner all the same.
   auto shared = std::make_shared<net::Fd>(std::move(fd));
   count_connection(1);  // at once, so that the next one goes elsewhere
-  post([this, door, shared, peer](Worker& worker) {
+  const bool posted = post([this, door, shared, peer](Worker& worker) {
     worker.take(door, std::move(*shared), peer);
     count_connection(-1);  // take() has counted it
   });
+  if (posted) return true;
+  count_connection(-1);
+  fd = std::move(*shared);
+  return false;
 }
 
 void WorkerThread::stop() {

@@ -26,8 +26,8 @@ class WorkerThread {
 
   // Once, on the main thread; returns when the worker accepts connections.
   void start(std::shared_ptr<const Snapshot> snapshot, std::vector<ListenSocket> sockets);
-  // Dropped when the worker has ended.
-  void post(std::function<void(Worker&)> function);
+  // False when the worker has not begun or has ended; then the function is dropped.
+  bool post(std::function<void(Worker&)> function);
   // Runs it and waits for what it returns; the default value when the worker does not answer in a second.
   template <typename T>
   T ask(std::function<T(Worker&)> function) {
@@ -36,8 +36,9 @@ class WorkerThread {
     post([answer, function = std::move(function)](Worker& worker) { answer->set_value(function(worker)); });
     return future.wait_for(std::chrono::seconds(1)) == std::future_status::ready ? future.get() : T{};
   }
-  // A connection that another worker accepted.
-  void take(std::size_t door, net::Fd fd, const net::SocketAddress& peer);
+  // A connection that another worker accepted. False when the worker has not begun or has ended; then
+  // `fd` stays the caller's.
+  bool take(std::size_t door, net::Fd& fd, const net::SocketAddress& peer);
   void stop();
   void join();
 

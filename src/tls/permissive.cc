@@ -1,7 +1,6 @@
 #include "tls/permissive.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace outrigger::tls {
 namespace {
@@ -30,7 +29,7 @@ void PermissiveTransport::handshake(std::string_view& in, net::Buffer& out) {
 std::size_t PermissiveTransport::open(std::string_view& in, std::span<char> plain, net::Buffer& out) {
   if (!clear()) return tls_->open(in, plain, out);
   const std::size_t n = std::min(in.size(), plain.size());
-  std::memcpy(plain.data(), in.data(), n);
+  std::copy_n(in.data(), n, plain.data());  // nothing to read may be a null view
   in.remove_prefix(n);
   return n;
 }

@@ -27,6 +27,8 @@ BINARY = os.environ.get('OUTRIGGER', str(ROOT / 'build/release/bin/outrigger'))
 TOOLS = Path(os.environ.get('OUTRIGGER_TOOLS', ROOT / 'build/tools'))
 SANITIZER = os.environ.get('OUTRIGGER_SANITIZE', '')
 # A sanitized daemon is several times slower; waits are generous everywhere, sizes shrink where told.
+# Workers of a daemon whose test does not say how many; .ci/run asks for several under tsan.
+WORKERS = int(os.environ.get('OUTRIGGER_WORKERS', 1))
 PATIENCE = 60 if SANITIZER else 20
 SKIPPED = 77
 DOMAIN = 'test.local'
@@ -275,7 +277,8 @@ class Endpoint:
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.listener.bind(('127.0.0.1', self.port))
         self.listener.listen(backlog)
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.thread = threading.Thread(target=self._accept, daemon=True)
+        self.thread.start()
 
     def _accept(self):
         while True:
@@ -499,7 +502,7 @@ def curl(*arguments, timeout=120):
 
 # --- test cases ----------------------------------------------------------------------------------
 
-def head(service, admin, identity='', workers=1, drain='2s', log='none'):
+def head(service, admin, identity='', workers=WORKERS, drain='2s', log='none'):
     return (f'version: 1\nnode: {{service: {service}}}\nadmin: {{listen: "127.0.0.1:{admin}"}}\n'
             f'runtime: {{workers: {workers}, drain: {drain}}}\n{identity}'
             f'telemetry: {{access_log: {{path: {log}}}}}\n')
@@ -528,7 +531,7 @@ class Case(unittest.TestCase):
                 failures.append(f'{daemon.name}: a sanitizer spoke')
         if failures or not self._outcome.success:
             for daemon in self.daemons:
-                print(f'--- {daemon.name} ({daemon.config_path})\n{daemon.config_path.read_text()}\n--- log\n{daemon.log[-6000:]}',
+                print(f'--- {daemon.name} ({daemon.config_path})\n{daemon.config_path.read_text()}\n--- log\n{daemon.log[-(40000 if SANITIZER else 6000):]}',
                       file=sys.stderr)
         shutil.rmtree(self.directory, ignore_errors=True)
         if failures:
@@ -556,7 +559,7 @@ class Case(unittest.TestCase):
         self.addCleanup(client.close)
         return client
 
-    def caller(self, services, name='web', routes='', extra='', outbound=None, workers=1, drain='2s', log='none',
+    def caller(self, services, name='web', routes='', extra='', outbound=None, workers=WORKERS, drain='2s', log='none',
                identity='', service='orders', env=None):
         """A sidecar with one outbound listener; sets .port to it."""
         admin, port = free_port(), free_port()
@@ -571,7 +574,7 @@ class Case(unittest.TestCase):
         listed = ', '.join(f'"127.0.0.1:{e if isinstance(e, int) else e.port}"' for e in endpoints)
         return self.caller(f'  orders: {{endpoints: [{listed}], mtls: disabled{options and ", " + options}}}\n', **how)
 
-    def callee(self, app, pki, name='orders', protocol='auto', workers=1, drain='2s', log='none', options=''):
+    def callee(self, app, pki, name='orders', protocol='auto', workers=WORKERS, drain='2s', log='none', options=''):
         """A sidecar with one inbound listener in front of an app; sets .port to it."""
         admin, port = free_port(), free_port()
         config = head(name, admin, pki.identity(name), workers, drain, log) + (
@@ -580,7 +583,7 @@ class Case(unittest.TestCase):
         daemon.port = port
         return daemon
 
-    def pair(self, app, protocol='http', wire='auto', options='', workers=1, log='none', inbound='auto'):
+    def pair(self, app, protocol='http', wire='auto', options='', workers=WORKERS, log='none', inbound='auto'):
         """Two sidecars over mTLS: returns (caller, callee)."""
         pki = Pki(self.directory / 'pki')
         callee = self.callee(app, pki, protocol=inbound, workers=workers, log='none' if log == 'none' else f'{log}.callee')

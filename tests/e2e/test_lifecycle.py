@@ -157,20 +157,26 @@ class Start(Case):
             port = taken.getsockname()[1]
             log = self.refused(self.outbound(port), f'127.0.0.1:{port}', 'in use')
             self.assertIn('refused.yaml:', log, 'the listener is named by its line')
+            self.assertRegex(log, rf'\n +7 \|   - {{listen: "127.0.0.1:{port}".*\n +\| +\^', 'and its line is shown')
 
     def test_the_admin_port_in_use(self):
         with socket.socket() as taken:
             taken.bind(('127.0.0.1', 0))
             taken.listen()
             port = taken.getsockname()[1]
-            self.refused(head('web', port) + 'services:\n  orders: {endpoints: ["127.0.0.1:1"], mtls: disabled}\n', str(port), 'in use')
+            self.refused(head('web', port) + 'services:\n  orders: {endpoints: ["127.0.0.1:1"], mtls: disabled}\n', str(port), 'in use',
+                         'refused.yaml:3:8', f'3 | admin: {{listen: "127.0.0.1:{port}"}}')
+
+    def test_an_access_log_that_cannot_be_opened(self):
+        config = self.outbound(free_port()).replace('path: none', f'path: {self.directory}/no/such.log')
+        self.refused(config, 'No such file or directory', 'refused.yaml:5:25', '5 | telemetry:')
 
     def test_a_key_that_does_not_match(self):
         pki = Pki(self.directory / 'pki')
         cert, _ = pki.issue('web')
         _, key = pki.issue('other')
         identity = f'identity: {{cert: {cert}, key: {key}, ca: {pki.ca}}}\n'
-        self.refused(self.outbound(free_port(), identity), str(key), 'does not belong', 'refused.yaml:5')
+        self.refused(self.outbound(free_port(), identity), str(key), 'does not belong', 'refused.yaml:5', '5 | identity:')
 
     def test_a_key_that_cannot_be_read(self):
         pki = Pki(self.directory / 'pki')

@@ -5,6 +5,7 @@ each time. What is refused gets 400, 431, 414, 501 or a closed connection. A mes
 head leaves no byte upstream; one refused in its body leaves no byte at or after the fault there, and
 the upstream sees a broken-off message, never a whole one.
 """
+import itertools
 import threading
 import time
 
@@ -220,12 +221,14 @@ class Raw(Case):
                 self.assertEqual(len(verdicts - {0}), 1 if verdicts != {0} else 0, verdicts)
 
     def test_bad_bodies(self):
+        attempts = itertools.count()
         for message, body in BAD_BODIES:
             with self.subTest(message=message[len(CHUNKED):][:80]):
                 extra = PARTLY.get(message[len(CHUNKED) + (len(b'3\r\nabc\r\n') if body else 0):], 0)
-                for attempt, pieces in enumerate(self.splits(message.replace(b'POST / ', b'POST /_____ '))):
-                    # The backend hears of a connection in its own time: the target tells whose it is.
-                    mark = b'%05d' % attempt
+                for pieces in self.splits(message.replace(b'POST / ', b'POST /_____ ')):
+                    # The backend hears of a connection in its own time, that of an earlier message's too:
+                    # the target tells whose it is.
+                    mark = b'%05d' % next(attempts)
                     pieces = [piece.replace(b'_____', mark) for piece in pieces]
                     if mark not in b''.join(pieces):
                         continue  # the split went through the mark itself

@@ -278,7 +278,7 @@ TEST(Load, WhatIsGivenTwiceAcrossFilesIsAnError) {
   refused("include: [b.yaml, b.yaml]\n", "web.yaml", "included already");
   refused("include: \"consul:outrigger/web\"\n", "web.yaml", "not supported by this version yet");
   refused("include: [{a: b}]\n", "web.yaml", "path or pattern");
-  refused("include: c2.yaml\noutbound: []\n", "c2.yaml", "this is a list");
+  refused("include: c2.yaml\noutbound: []\n", "c2.yaml", "expected a list");
   refused("include: [none/*.yaml]\nnode: [1]\n", "web.yaml", "not a list");
 }
 
@@ -304,16 +304,16 @@ TEST(Load, ErrorsOfSingleFields) {
   bad("wrkers: 2\n", 2, "unknown key 'wrkers' at the top level");
   bad("node: {servce: web}\n", 2, "unknown key 'servce' in node; did you mean 'service'?");
   bad("node: {service:}\n", 2, "node.service: a value is missing; this is a service name");
-  bad("node: {service: [a]}\n", 2, "this is a service name, not a list");
-  bad("node: [a]\n", 2, "this is a map of fields, not a list");
+  bad("node: {service: [a]}\n", 2, "expected a service name, not a list");
+  bad("node: [a]\n", 2, "expected a map of fields, not a list");
   bad("node: {service: Web}\n", 2, "write web");
   bad("runtime: {workers: 0}\n", 2, "or auto");
   bad("runtime: {workers: 01}\n", 2, "begins with a zero");
   bad("runtime: {memory: 0%}\n", 2, "no memory at all");
   bad("runtime: {memory: 1}\n", 2, "no unit");
   bad("runtime: {connections: 0}\n", 2, "from 1 to");
-  bad("inbound: {listen: 127.0.0.1:1}\n", 2, "this is a list");
-  bad("inbound: 5\n", 2, "this is a list");
+  bad("inbound: {listen: 127.0.0.1:1}\n", 2, "expected a list");
+  bad("inbound: 5\n", 2, "expected a list of maps of fields, not '5'");
   bad("outbound:\n  - {listen: 127.0.0.1:1, service: a, transparent: {}}\n" +
           std::string("services: {a: {endpoints: [\"10.0.0.1:1\"], mtls: disabled}}\n"),
       3, "outbound[0].transparent is not supported");
@@ -375,6 +375,11 @@ TEST(Load, ErrorsOfServices) {
   endpoint("{address: 10.0.0.1:1, weight: 0}", "from 1 to");
   endpoint("10.0.0.1:1, 10.0.0.1:1", "is given twice");
   endpoint("", "has neither endpoints nor a registry");
+  for (const std::string id : {"spiffe://a/../b", "spiffe://a/.", "spiffe://a//b", "spiffe://a"}) {
+    bad(std::string(identity) + "services: {a: {endpoints: [\"10.0.0.1:1\"], expect_ids: [\"" + id +
+            "\"]}}\n",
+        3, "'" + id + "' is not a well-formed SPIFFE ID");
+  }
   bad(std::string(identity) + "services: {a: {endpoints: [\"10.0.0.1:1\"], expect_ids: [x]}}\n", 3,
       "not a SPIFFE ID");
   bad("defaults: {mtls: disabled}\nservices: {A: {endpoints: [\"10.0.0.1:1\"]}}\n", 3, "write a");

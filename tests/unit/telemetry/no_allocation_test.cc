@@ -25,6 +25,10 @@ void* counted(std::size_t size, std::size_t alignment) {
 
 }  // namespace
 
+// Not inlined: where only the operator delete is, gcc takes its free() for a mismatch with new.
+[[gnu::noinline]] static void give_back(void* memory) {
+  std::free(memory);
+}
 void* operator new(std::size_t size) {
   return counted(size, 1);
 }
@@ -44,34 +48,34 @@ void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
   return counted(size, 1);
 }
 void operator delete(void* memory) noexcept {
-  std::free(memory);
+  give_back(memory);
 }
 void operator delete[](void* memory) noexcept {
-  std::free(memory);
+  give_back(memory);
 }
 void operator delete(void* memory, const std::nothrow_t&) noexcept {
-  std::free(memory);
+  give_back(memory);
 }
 void operator delete[](void* memory, const std::nothrow_t&) noexcept {
-  std::free(memory);
+  give_back(memory);
 }
 void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
+  give_back(memory);
 }
 void operator delete[](void* memory, std::size_t) noexcept {
-  std::free(memory);
+  give_back(memory);
 }
 void operator delete(void* memory, std::align_val_t) noexcept {
-  std::free(memory);
+  give_back(memory);
 }
 void operator delete[](void* memory, std::align_val_t) noexcept {
-  std::free(memory);
+  give_back(memory);
 }
 void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
-  std::free(memory);
+  give_back(memory);
 }
 void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept {
-  std::free(memory);
+  give_back(memory);
 }
 
 namespace outrigger::telemetry {
