@@ -150,11 +150,11 @@ class Outrigger:
     def __init__(self, binary):
         self.binary = binary
 
-    def argv(self, d, hop):
+    def argv(self, d, hop, admin=None):
         protocol = 'tcp' if hop.tcp else 'http'
         who = 'b' if hop.listen_tls else 'a'
         text = ('version: 1\nnode: {service: bench}\n'
-                f'admin: {{listen: "127.0.0.1:{free_port()}"}}\nruntime: {{workers: 1, drain: 1s}}\ntelemetry: {{access_log: {{path: none}}}}\n')
+                f'admin: {{listen: "127.0.0.1:{admin or free_port()}"}}\nruntime: {{workers: 1, drain: 1s}}\ntelemetry: {{access_log: {{path: none}}}}\n')
         if hop.listen_tls or hop.to_tls:
             text += f'identity: {{trust_domain: bench, cert: {d}/{who}.pem, key: {d}/{who}.key, ca: {d}/ca.pem}}\n'
         if hop.listen_tls:
