@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 MARK, MARK_PAGE = 'outrigger::server::Worker::cluster_stats*() const', '/clusters'
-ALLOCATOR = re.compile(r"^(operator (new|delete).*|(__libc_)?(malloc|calloc|realloc|reallocarray|memalign|aligned_alloc|posix_memalign|valloc|free))('\d+)?$")
+# What hands out memory; what gives it back follows from that.
+ALLOCATOR = re.compile(r"^(operator new.*|(__libc_)?(malloc|calloc|realloc|reallocarray|memalign|aligned_alloc|posix_memalign|valloc))('\d+)?$")
 
 # glibc and OpenSSL choose code by the CPU they meet. What is left to choose from here exists on every
 # x86-64-v2 machine with AES instructions (valgrind itself shows programs no AVX-512).
@@ -29,9 +30,6 @@ class Profile:
     instructions: int = 0
     functions: dict = field(default_factory=dict)    # function: its own instructions
     allocations: dict = field(default_factory=dict)  # (caller, allocator): calls
-
-    def allocation_calls(self):
-        return sum(self.allocations.values())
 
     def __sub__(self, other):
         def minus(a, b):
