@@ -46,6 +46,7 @@ class Worker final : private proxy::HttpConnectionOwner, private tcp::SessionOwn
   void drain();
   void stop_listening();
   // Accepted here or by another worker.
+  // Serves a connection that has been counted as this worker's already.
   void take(std::size_t door, net::Fd fd, const net::SocketAddress& peer);
   ClusterStats cluster_stats() const;
   // Nothing is going on any more: no sessions, and connections only wait for the peer's close.
