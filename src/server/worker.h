@@ -45,8 +45,7 @@ class Worker final : private proxy::HttpConnectionOwner, private tcp::SessionOwn
   // served once and closed, since others may not know yet.
   void drain();
   void stop_listening();
-  // Accepted here or by another worker.
-  // Serves a connection that has been counted as this worker's already.
+  // Accepted here or by another worker, and counted as this worker's already.
   void take(std::size_t door, net::Fd fd, const net::SocketAddress& peer);
   ClusterStats cluster_stats() const;
   // Nothing is going on any more: no sessions, and connections only wait for the peer's close.
