@@ -1,5 +1,7 @@
 #include "server/collect.h"
 
+#include <string>
+
 #include "server/worker_thread.h"
 
 namespace outrigger::server {
@@ -33,6 +35,9 @@ void collect_facts(telemetry::Scrape& scrape, AdminFacts& facts, Shared& shared,
   }
   scrape.gauge(Family::config_info, {facts.server_info().config_version}, 1);
   scrape.gauge(Family::ready, {}, facts.readiness().ready ? 1 : 0);
+  for (std::size_t i = 0; i < shared.threads.size(); ++i) {
+    scrape.gauge(Family::worker_connections, {std::to_string(i)}, shared.threads[i]->open_connections());
+  }
   shared.access_log.collect(scrape);
 }
 

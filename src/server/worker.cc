@@ -194,15 +194,15 @@ void Worker::Door::on_accept(net::Fd fd, const net::SocketAddress& peer) {
   }
   WorkerThread* other = shared.less_loaded_than(worker.index_);
   if (other != nullptr && other->take(index, fd, peer)) return;
+  shared.threads[static_cast<std::size_t>(worker.index_)]->count_connection(1);
   worker.take(index, std::move(fd), peer);
 }
 
 void Worker::take(std::size_t index, net::Fd fd, const net::SocketAddress& peer) {
-  if (index >= doors_.size()) return;
+  if (index >= doors_.size()) return shared_.threads[static_cast<std::size_t>(index_)]->count_connection(-1);
   Door& door = *doors_[index];
   proxy::Scope& scope = door.scope;
   scope.connections->on_opened();
-  shared_.threads[static_cast<std::size_t>(index_)]->count_connection(1);
   auto connection = std::make_unique<net::Connection>(
       loop_, std::make_unique<net::SocketChannel>(loop_, std::move(fd), peer), server_transport(door), scope.connection);
   switch (scope.protocol) {

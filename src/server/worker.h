@@ -47,7 +47,7 @@ class Worker final : private proxy::HttpConnectionOwner, private tcp::SessionOwn
   void drain();
   // Takes who has connected already, then refuses: a refused connection is safe to make elsewhere.
   void stop_listening();
-  // Accepted here or by another worker.
+  // Accepted here or by another worker, and counted as this worker's already.
   void take(std::size_t door, net::Fd fd, const net::SocketAddress& peer);
   ClusterStats cluster_stats() const;
   // Nothing is going on any more: the last connection is closed, and the peer has all of it.

@@ -70,10 +70,8 @@ bool WorkerThread::take(std::size_t door, net::Fd& fd, const net::SocketAddress&
   // std::function wants to be copied; the descriptor has one owner all the same.
   auto shared = std::make_shared<net::Fd>(std::move(fd));
   count_connection(1);  // at once, so that the next one goes elsewhere
-  const bool posted = post([this, door, shared, peer](Worker& worker) {
-    worker.take(door, std::move(*shared), peer);
-    count_connection(-1);  // take() has counted it
-  });
+  const bool posted =
+      post([door, shared, peer](Worker& worker) { worker.take(door, std::move(*shared), peer); });
   if (posted) return true;
   count_connection(-1);
   fd = std::move(*shared);

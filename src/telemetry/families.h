@@ -57,6 +57,7 @@ enum class Family : std::uint8_t {
   ready,
   buffer_bytes,
   loop_lag,
+  worker_connections,
   access_log_lines,
   access_log_dropped,
   series,

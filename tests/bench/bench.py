@@ -19,6 +19,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import extras
 import idle
 import loads
 import machine
@@ -109,17 +110,43 @@ def parse(arguments):
     parser.add_argument('--proxy', nargs='*', default=['outrigger', 'floor', 'haproxy', 'nginx', 'nghttpx'], metavar='NAME')
     parser.add_argument('--seconds', type=int, help='of measuring in a round (4)')
     parser.add_argument('--rounds', type=int, help='(7)')
-    parser.add_argument('--idle', type=int, nargs='?', const=3000, metavar='N', help='memory of N idle connections (3000) too')
-    parser.add_argument('--strace', action='store_true', help='count the system calls of 10,000 requests too')
+    parser.add_argument('--idle', type=int, nargs='?', const=3000, metavar='N', help='memory of N idle connections (3000, at most 8000)')
+    parser.add_argument('--strace', action='store_true', help='system calls of 10,000 requests')
+    parser.add_argument('--latency', type=int, nargs='?', const=1000, metavar='RATE', help='latency that two sidecars add at RATE requests/s (1000)')
+    parser.add_argument('--workers', action='store_true', help='two workers against one, and the spread of few connections')
+    parser.add_argument('--micro', action='store_true', help='the micro-benchmarks')
+    parser.add_argument('--all', action='store_true', help='every scenario, and all of the above')
     parser.add_argument('--json', metavar='FILE')
     parser.add_argument('--report', action='store_true', help='write the figures into docs/benchmarks.md')
     parser.add_argument('--binary', default=str(machine.ROOT / 'build/release/bin/outrigger'), help='the daemon to measure')
     chosen = parser.parse_args(arguments)
-    chosen.scenario = chosen.scenario if chosen.scenario is not None else QUICK if chosen.quick else list(SCENARIOS)
+    if chosen.all:
+        chosen.idle, chosen.latency = chosen.idle or 3000, chosen.latency or 1000
+        chosen.strace = chosen.workers = chosen.micro = True
+    # What is asked for beside the scenarios comes alone, unless they are asked for too.
+    alone = not chosen.all and (chosen.idle or chosen.strace or chosen.latency or chosen.workers or chosen.micro)
+    if chosen.scenario is None:
+        chosen.scenario = QUICK if chosen.quick else [] if alone else list(SCENARIOS)
+    if chosen.idle and chosen.idle > 8000:
+        parser.error('--idle: at most 8000 connections')
     chosen.rounds = chosen.rounds or (1 if chosen.quick else 7)
     chosen.seconds = chosen.seconds or (1 if chosen.quick else 4)
     chosen.warm_up = 1
     return chosen
+
+
+def beside(arguments, bench, directory, log):
+    """What was asked for beside the scenarios: its name, how it is measured, how it is said."""
+    ours = arguments.binary
+    wanted = {
+        'idle': (arguments.idle, lambda: idle.measure(bench.proxies, directory, log, FIRST, ORIGIN, arguments.idle), report.idle_text),
+        'strace': (arguments.strace, lambda: idle.system_calls(proxies.Outrigger(ours), directory, log, [SCENARIOS[n] for n in QUICK]),
+                   report.strace_text),
+        'latency': (arguments.latency, lambda: extras.latency(bench.proxies, MESH, ORIGIN, directory, log, arguments), report.latency_text),
+        'workers': (arguments.workers, lambda: extras.workers(ours, directory, log, arguments, FIRST, ORIGIN), report.workers_text),
+        'micro': (arguments.micro, lambda: extras.micro(arguments.rounds), report.micro_text),
+    }
+    return [(kind, measure, text) for kind, (asked, measure, text) in wanted.items() if asked]
 
 
 def main():
@@ -145,13 +172,9 @@ def main():
             for name in arguments.scenario:
                 found['scenarios'][name] = bench.measure(SCENARIOS[name], found['scenarios'])
                 print(report.scenario_text(name, found['scenarios'][name]), flush=True)
-            if arguments.idle:
-                found['idle'] = idle.measure(bench.proxies, directory, log, FIRST, ORIGIN, arguments.idle)
-                print(report.idle_text(found['idle']), flush=True)
-            if arguments.strace:
-                found['strace'] = idle.system_calls(proxies.Outrigger(arguments.binary), directory, log,
-                                                    [SCENARIOS[n] for n in ('h1', 'h2c_h1', 'mesh')])
-                print(report.strace_text(found['strace']), flush=True)
+            for kind, measure, text in beside(arguments, bench, directory, log):
+                found[kind] = measure()
+                print(text(found[kind]), flush=True)
         finally:
             if origin:
                 origin.stop()

@@ -15,8 +15,8 @@ class Result:
     bad: int           # wrong answers, short bodies and socket errors: they void a round
 
 
-def pinned(*argv):
-    return output(['taskset', '-c', LOAD_CPU, *argv])
+def pinned(*argv, cpus=LOAD_CPU):
+    return output(['taskset', '-c', cpus, *argv])
 
 
 UNITS = {'us': 0.001, 'ms': 1.0, 's': 1000.0}
@@ -27,8 +27,8 @@ def milliseconds(text):
     return float(number) * UNITS[unit]
 
 
-def wrk(url, seconds, connections, **_):
-    said = pinned(tool('wrk'), '-t1', f'-c{connections}', f'-d{seconds}s', '--latency', url)
+def wrk(url, seconds, connections, cpus=LOAD_CPU, **_):
+    said = pinned(tool('wrk'), '-t1', f'-c{connections}', f'-d{seconds}s', '--latency', url, cpus=cpus)
     latency = dict(re.findall(r'^\s+(50|99)%\s+(\S+)', said, re.M))
     wrong = re.search(r'Non-2xx or 3xx responses: (\d+)', said)
     errors = re.search(r'Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)', said)
@@ -46,11 +46,11 @@ def ab(url, seconds, connections, **_):
                   p50=float(latency['50']), p99=float(latency['99']), bad=int(re.search(r'Failed requests:\s+(\d+)', said).group(1)))
 
 
-def h2load(url, seconds, connections, streams=1, rate=None, **_):
+def h2load(url, seconds, connections, streams=1, rate=None, cpus=LOAD_CPU, **_):
     """HTTP/2 with many streams; or, given a rate, HTTP/1.1 at that many requests a second."""
     how = ['--h1', f'--rps={rate / connections}'] if rate else [f'-m{streams}']
     with tempfile.NamedTemporaryFile('r', prefix='h2load-') as log:
-        said = pinned(tool('h2load'), f'-c{connections}', '-t1', f'-D{seconds}', f'--log-file={log.name}', *how, url)
+        said = pinned(tool('h2load'), f'-c{connections}', '-t1', f'-D{seconds}', f'--log-file={log.name}', *how, url, cpus=cpus)
         rows = [line.split('\t') for line in log]
     # It reads an HTTP/1 status line with an empty reason phrase, which is lawful, as status 0.
     fine = {'200', '0'} if rate else {'200'}

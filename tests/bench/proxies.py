@@ -54,6 +54,7 @@ class Floor:
 class Haproxy:
     name = 'haproxy'
     peer = True
+    connections_max = 4000
 
     def argv(self, d, hop):
         bind = f'bind 127.0.0.1:{hop.listen}'
@@ -68,7 +69,7 @@ class Haproxy:
         mode, option = ('tcp', 'option splice-auto') if hop.tcp else ('http', 'http-reuse always')
         config = d / f'haproxy-{hop.listen}.cfg'
         config.write_text('\n'.join([
-            'global', '  nbthread 1', '  maxconn 4000', '  tune.ssl.default-dh-param 2048',
+            'global', '  nbthread 1', f'  maxconn {self.connections_max}', '  tune.ssl.default-dh-param 2048',
             'defaults', f'  mode {mode}', '  timeout connect 5s', '  timeout client 60s', '  timeout server 60s',
             'frontend in', f'  {bind}', '  default_backend out',
             'backend out', f'  {option}', f'  {server}', '']))
@@ -147,14 +148,14 @@ class Outrigger:
     name = 'outrigger'
     peer = False
 
-    def __init__(self, binary):
-        self.binary = binary
+    def __init__(self, binary, workers=1, cpus=machine.PROXY_CPU):
+        self.binary, self.workers, self.cpus = binary, workers, cpus
 
-    def argv(self, d, hop):
+    def argv(self, d, hop, admin=None):
         protocol = 'tcp' if hop.tcp else 'http'
         who = 'b' if hop.listen_tls else 'a'
         text = ('version: 1\nnode: {service: bench}\n'
-                f'admin: {{listen: "127.0.0.1:{free_port()}"}}\nruntime: {{workers: 1, drain: 1s}}\ntelemetry: {{access_log: {{path: none}}}}\n')
+                f'admin: {{listen: "127.0.0.1:{admin or free_port()}"}}\nruntime: {{workers: {self.workers}, drain: 1s}}\ntelemetry: {{access_log: {{path: none}}}}\n')
         if hop.listen_tls or hop.to_tls:
             text += f'identity: {{trust_domain: bench, cert: {d}/{who}.pem, key: {d}/{who}.key, ca: {d}/ca.pem}}\n'
         if hop.listen_tls:
@@ -179,7 +180,7 @@ def start(proxy, d, hops, log):
     try:
         for hop, argv in reversed(list(zip(hops, commands))):
             machine.must_be_free(hop.listen)
-            running.append(Pinned(argv, log))
+            running.append(Pinned(argv, log, getattr(proxy, 'cpus', machine.PROXY_CPU)))
             running[-1].wait_port(hop.listen)
     except Exception:
         for one in running:

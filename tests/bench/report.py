@@ -3,7 +3,6 @@ import statistics
 from pathlib import Path
 
 PEERS = ('haproxy', 'nginx', 'nghttpx')
-BEGIN, END = '<!-- figures: written by ./dev bench --report -->', '<!-- end of figures -->'
 
 
 def usable(figures):
@@ -75,6 +74,8 @@ def scenario_text(name, scenario):
     for what, against in (('best peer', PEERS), ('floor', ('floor',))):
         if text := ratio_text(ratios(scenario, 'us', against)):
             lines.append(f'  outrigger / {what}: {text}')
+    if 'rate' in scenario['options'] and (text := ratio_text(ratios(scenario, 'p99', PEERS))):
+        lines.append(f'  outrigger / best peer, p99: {text}')
     return '\n'.join(lines)
 
 
@@ -93,8 +94,61 @@ def strace_text(found):
     lines = []
     for name, row in found.items():
         calls = ', '.join(f'{call} {n}' for call, n in sorted(row['calls'].items(), key=lambda c: -c[1]))
-        lines.append(f'\nsystem calls of {row["requests"]} requests, {name}: {calls}')
+        lines.append(f'\nsystem calls of {row["requests"]} requests, {name}: {sum(row["calls"].values()) / row["requests"]:.2f} a request, '
+                     f'epoll_ctl {row["calls"].get("epoll_ctl", 0) / row["requests"]:.3f}; {calls}')
     return '\n'.join(lines)
+
+
+def added(found, proxy, key):
+    """What a proxy adds to the origin's own latency, round by round, in milliseconds."""
+    pairs = zip(found['rounds'][proxy], found['rounds']['origin alone'])
+    return [mine[key] - alone[key] for mine, alone in pairs if usable(mine) and usable(alone) and mine[key] and alone[key]]
+
+
+def spread_text(values, form='.3f'):
+    found = spread(values)
+    return '-' if not found else f'{found[1]:{form}} ({found[0]:{form}} to {found[2]:{form}})'
+
+
+def latency_rows(found):
+    rows = []
+    for name, rounds in found['rounds'].items():
+        if valid(rounds):
+            alone = name == 'origin alone'
+            rows.append([name, number(median(rounds, 'p50'), '.3f'), number(median(rounds, 'p99'), '.3f'),
+                         '-' if alone else spread_text(added(found, name, 'p50')), '-' if alone else spread_text(added(found, name, 'p99')),
+                         f'{len(valid(rounds))} of {len(rounds)}'])
+    return rows
+
+
+def latency_text(found):
+    lines = [f'\nlatency over two sidecars with mTLS at {found["rate"]} requests/s, milliseconds; added: to the origin alone']
+    lines += [f'  {name:14} p50 {p50:>6}  p99 {p99:>6}  added p50 {a50:>24}  p99 {a99:>24}  {n}' for name, p50, p99, a50, a99, n in latency_rows(found)]
+    return '\n'.join(lines)
+
+
+def worker_rows(found):
+    rows = []
+    for name, rounds in found['cost'].items():
+        pairs = [(one['us'], two['us']) for one, two in zip(rounds[1], rounds[2]) if usable(one) and usable(two)]
+        rows.append([name, *(number(median(rounds[n], 'us'), '.1f') for n in (1, 2)), spread_text([two / one for one, two in pairs], '.2f'),
+                     *(number(median(rounds[n], 'rate'), '.0f') for n in (1, 2))])
+    return rows
+
+
+def uneven(found):
+    return max(max(have) - min(have) for have in found['rounds'])
+
+
+def workers_text(found):
+    lines = ['\nworkers: CPU us a request with one and with two, ratio, requests/s with one and with two']
+    lines += ['  ' + '  '.join(f'{cell:>22}' for cell in row) for row in worker_rows(found)]
+    lines.append(f'  {found["spread"]["connections"]} HTTP/2 connections over the workers: {found["spread"]["rounds"]}, largest difference {uneven(found["spread"])}')
+    return '\n'.join(lines)
+
+
+def micro_text(found):
+    return '\n'.join(['\nmicro-benchmarks, CPU nanoseconds', *(f'  {name:44} {row["ns"]:14.1f}  {row["spread"]:6.1%}' for name, row in found.items())])
 
 
 # --- docs/benchmarks.md --------------------------------------------------------------------------
@@ -139,22 +193,69 @@ def strace_table(found):
     return table(['Scenario', 'requests', *(f'`{c}`' for c in calls)], rows)
 
 
-def section(found):
-    m = found['machine']
-    parts = [f'Measured on {found["date"]} at commit `{found["commit"]}` with `{found["command"].strip()}`: {found["rounds"]} rounds of '
-             f'{found["seconds"]} s. Machine: {m["cpu"]}, {m["cores"]} cores, {m["memory_gib"]} GiB, Linux {m["kernel"]}, {m["system"]}. '
-             f'Versions: {", ".join(f"{k} {v}" for k, v in found["versions"].items())}.',
-             'Proxy CPU microseconds per request, medians; then ours over the best peer (median of the rounds\' ratios, quartiles) and over the floor.',
+def half_table(found):
+    """p99 at a fixed rate, ours over the best peer's."""
+    rows = [[f'`{name}`', str(scenario['options']['rate']), *(number(median(scenario['rounds'].get(p, []), 'p99'), '.2f') for p in (*PEERS, 'outrigger')),
+             spread_text(ratios(scenario, 'p99', PEERS), '.2f')]
+            for name, scenario in found['scenarios'].items() if 'rate' in scenario['options']]
+    return table(['Scenario', 'requests/s', *PEERS, 'outrigger', 'to the best peer'], rows)
+
+
+def scenarios_section(found):
+    parts = ['Proxy CPU microseconds per request, medians; then ours over the best peer (median of the rounds\' ratios, quartiles) and over the floor.',
              cost_table(found), 'Beside the cost:', detail_table(found)]
-    if 'idle' in found:
-        parts += ['Memory:', idle_table(found)]
-    if 'strace' in found:
-        parts += ['System calls, counted by `strace -c -f` on a warm proxy:', strace_table(found)]
-    return '\n\n'.join(parts)
+    if any('rate' in s['options'] for s in found['scenarios'].values()):
+        parts += ['At a fixed rate, p99 in milliseconds:', half_table(found)]
+    return parts
+
+
+def idle_section(found):
+    return [idle_table(found)]
+
+
+def strace_section(found):
+    return ['Counted by `strace -c -f` on a warm proxy.', strace_table(found)]
+
+
+def latency_section(found):
+    return [f'HTTP/1.1 at {found["latency"]["rate"]} requests/s through two proxies with mTLS and HTTP/2 between them. Added is a round\'s figure'
+            ' less the origin\'s alone in that round: median and quartiles, milliseconds.',
+            table(['', 'p50', 'p99', 'added p50', 'added p99', 'rounds'], latency_rows(found['latency']))]
+
+
+def workers_section(found):
+    apart = found['workers']['spread']
+    return ['One worker has a CPU of its own; two have both CPUs and share them with load and origin.',
+            table(['', 'CPU us a request, one', 'two', 'two to one', 'requests/s, one', 'two'], worker_rows(found['workers'])),
+            f'{apart["connections"]} long HTTP/2 connections over two workers, by `outrigger_worker_connections`, in {len(apart["rounds"])} rounds:'
+            f' largest difference {uneven(apart)}.']
+
+
+def micro_section(found):
+    return [table(['Benchmark', 'CPU ns', 'spread'], [[f'`{name}`', f'{row["ns"]:.1f}', f'{row["spread"]:.0%}'] for name, row in found['micro'].items()])]
+
+
+SECTIONS = {'scenarios': scenarios_section, 'idle': idle_section, 'strace': strace_section, 'latency': latency_section, 'workers': workers_section,
+            'micro': micro_section}
+
+
+def provenance(found):
+    m = found['machine']
+    return (f'Measured on {found["date"]} at commit `{found["commit"]}` with `{found["command"].strip()}`: {found["rounds"]} rounds of '
+            f'{found["seconds"]} s. Machine: {m["cpu"]}, {m["cores"]} cores, {m["memory_gib"]} GiB, Linux {m["kernel"]}, {m["system"]}. '
+            f'Versions: {", ".join(f"{k} {v}" for k, v in found["versions"].items())}.')
 
 
 def write(path, found):
+    """Each kind of figures has its place on the page, and only what was measured is written."""
     text = Path(path).read_text()
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    Path(path).write_text(f'{head}{BEGIN}\n\n{section(found)}\n\n{END}{tail}')
+    for kind, make in SECTIONS.items():
+        if found.get(kind):
+            begin, end = f'<!-- {kind}: written by ./dev bench --report -->', f'<!-- end of {kind} -->'
+            head, opened, rest = text.partition(begin)
+            _, closed, tail = rest.partition(end)
+            if not opened or not closed:
+                raise SystemExit(f'{path} has no place for {kind}')
+            body = '\n\n'.join([provenance(found), *make(found)])
+            text = f'{head}{begin}\n\n{body}\n\n{end}{tail}'
+    Path(path).write_text(text)
