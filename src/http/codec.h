@@ -26,6 +26,8 @@ class Wire {
   virtual void want_write() = 0;
   // Sends output() and then `bytes` without copying what leaves at once.
   virtual void write_through(std::string_view bytes) = 0;
+  // How often output() has been written so far: what was appended since the last time has not left.
+  virtual std::uint32_t writes() const = 0;
   // Bytes not yet taken by the kernel; and whether they are above the connection's high watermark.
   virtual std::size_t unsent() const = 0;
   virtual bool above_high() const = 0;

@@ -17,6 +17,7 @@ class ConnectionWire final : public Wire, private net::TurnHook {
   void flush_soon() override { connection_.flush_soon(); }
   void want_write() override { connection_.loop().at_turn_end(*this); }
   void write_through(std::string_view bytes) override { connection_.write_through(bytes); }
+  std::uint32_t writes() const override { return connection_.writes(); }
   std::size_t unsent() const override { return connection_.unsent(); }
   bool above_high() const override { return connection_.above_high(); }
   void pause_reading(bool paused) override { connection_.pause_reading(paused); }

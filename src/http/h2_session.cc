@@ -415,11 +415,12 @@ void H2Session::terminate() {
   pump();
   phase_.on(H2PhaseEvent::end);
   ending();
-  end_all(end.reason);
+  end_all(end.reason, false);
   wire_.finish();
 }
 
-void H2Session::end_all(StreamEnd reason) {
+// `output_lost`: what is in the output now never leaves.
+void H2Session::end_all(StreamEnd reason, bool output_lost) {
   while (!streams_.empty()) {
     H2Stream& stream = streams_.front();
     // An answer that is whole stays so; its user only must not use the stream any more.
@@ -429,18 +430,25 @@ void H2Session::end_all(StreamEnd reason) {
     ListLink<H2Stream>& link = stream;
     link.unlink();
     // A request that never left is surely not processed.
-    const StreamEnd end = !server_ && !stream.head_left ? StreamEnd::refused : reason;
+    const bool kept = !stream.head_framed || (output_lost && head_in_output(stream));
+    const StreamEnd end = !server_ && kept ? StreamEnd::refused : reason;
     if (sink != nullptr) sink->on_reset(answered ? StreamEnd::complete : end);
     free_stream(stream);
   }
+}
+
+bool H2Session::head_in_output(const H2Stream& stream) const {
+  return !server_ && stream.head_framed && stream.head_write == wire_.writes();
 }
 
 void H2Session::disconnected(bool orderly) {
   if (phase_.is(H2Phase::over)) return;
   phase_.on(H2PhaseEvent::end);
   ending();
-  end_all(end_of_connection());
-  if (orderly) wire_.finish();
+  // A request in the output may still go to somebody else, so that it must not leave here any more.
+  const bool kept = std::any_of(streams_.begin(), streams_.end(), [this](const H2Stream& s) { return head_in_output(s); });
+  end_all(end_of_connection(), true);
+  if (orderly) kept ? wire_.abort(false) : wire_.finish();
 }
 
 void H2Session::finish_if_done() {

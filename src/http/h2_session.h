@@ -181,7 +181,8 @@ class H2Session {
   void tell_drained();
   void tell_closed(H2Stream& stream);
   void terminate();
-  void end_all(StreamEnd reason);
+  void end_all(StreamEnd reason, bool output_lost);
+  bool head_in_output(const H2Stream& stream) const;
   void disconnected(bool orderly);
   void finish_if_done();
   void free_stream(H2Stream& stream);

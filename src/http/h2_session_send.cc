@@ -276,7 +276,8 @@ void H2Session::block_due(const nghttp2_frame& frame) {
   } else {
     writer.trailers(stream->trailers);
   }
-  stream->head_left = true;
+  stream->head_framed = true;
+  stream->head_write = wire_.writes();
   block_written_ = true;
 }
 

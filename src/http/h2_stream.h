@@ -96,7 +96,8 @@ class H2Stream final : public Stream,
   bool waiting = false;   // nghttp2 has asked for data and got none
   bool was_high = false;  // owes an on_drained()
   bool our_reset = false;
-  bool head_left = false;  // its head has been framed: the peer may have it
+  bool head_framed = false;
+  std::uint32_t head_write = 0;  // Wire::writes() when its head was framed: the peer may have it after the next
   bool no_body = false;  // the answer to HEAD, 204, 304
   bool head_request = false;
   bool connect = false;  // plain CONNECT

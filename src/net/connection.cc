@@ -279,6 +279,7 @@ void Connection::flush() {
 }
 
 void Connection::write_out(std::string_view extra) {
+  ++writes_;
   if (unsent() + extra.size() > limits_.output_high) was_high_ = true;
   if (!cipher_) {
     send(output_, extra);

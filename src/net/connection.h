@@ -98,6 +98,8 @@ class Connection final : public Retirable, private ChannelHandler, private TurnH
   void flush();
   // Sends at the end of this turn, together with what the rest of the turn appends.
   void flush_soon() { loop_.at_turn_end(*this); }
+  // How often output() has been written, whole or in part.
+  std::uint32_t writes() const { return writes_; }
   // Bytes not yet taken by the channel.
   std::size_t unsent() const {
     return output_.size() + (cipher_ == nullptr ? 0 : cipher_->out.size());
@@ -201,6 +203,7 @@ class Connection final : public Retirable, private ChannelHandler, private TurnH
   Buffer output_;  // plain bytes to send
   std::uint64_t bytes_read_ = 0;
   std::uint64_t bytes_written_ = 0;
+  std::uint32_t writes_ = 0;
   int error_ = 0;
   int write_error_ = 0;  // told to the handler at the turn's end, not inside its own call
   std::uint32_t seen_moved_ = 0;  // bytes moved when look_again() last looked; it may wrap

@@ -3,6 +3,7 @@
 #include <array>
 #include <charconv>
 #include <cstdint>
+#include <cstring>
 
 namespace outrigger::proxy {
 namespace {
@@ -12,8 +13,15 @@ constexpr std::string_view untraced_suffix = "-00";
 constexpr std::size_t traceparent_size = 55;
 constexpr std::string_view own_prefix = "x-outrigger-";
 
+// Both digits of each byte.
+constexpr auto hex_pairs = [] {
+  std::array<std::array<char, 2>, 256> pairs{};
+  for (std::size_t i = 0; i < pairs.size(); ++i) pairs[i] = {hex_digits[i >> 4], hex_digits[i & 15]};
+  return pairs;
+}();
+
 char* put_hex(char* to, std::uint64_t value) {
-  for (int shift = 60; shift >= 0; shift -= 4) *to++ = hex_digits[(value >> shift) & 0xf];
+  for (int shift = 56; shift >= 0; shift -= 8, to += 2) std::memcpy(to, hex_pairs[(value >> shift) & 0xff].data(), 2);
   return to;
 }
 
@@ -63,17 +71,18 @@ void strip_own(http::Head& head) {
 std::string_view ensure_request_id(http::Head& head, Random& random) {
   const std::string_view present = head.fields.value(http::Known::x_request_id);
   if (!present.empty()) return present;
-  std::array<char, 32> digits{};
-  put_hex(put_hex(digits.data(), random.next()), random.next());
-  digits[12] = '4';
-  digits[16] = hex_digits[8 + (random.next() & 3)];
+  // A UUID of version 4 (RFC 9562): the version's four bits and the variant's two are fixed.
+  std::array<char, 32> digits;
+  put_hex(digits.data(), (random.next() & 0xffffffffffff0fffULL) | 0x4000);
+  put_hex(digits.data() + 16, (random.next() & 0x3fffffffffffffffULL) | 0x8000000000000000ULL);
   constexpr std::size_t size = 36;
   char* text = static_cast<char*>(head.arena->allocate(size, 1));
-  char* to = text;
-  for (std::size_t i = 0; i < digits.size(); ++i) {
-    if (i == 8 || i == 12 || i == 16 || i == 20) *to++ = '-';
-    *to++ = digits[i];
-  }
+  std::memcpy(text, digits.data(), 8);
+  std::memcpy(text + 9, digits.data() + 8, 4);
+  std::memcpy(text + 14, digits.data() + 12, 4);
+  std::memcpy(text + 19, digits.data() + 16, 4);
+  std::memcpy(text + 24, digits.data() + 20, 12);
+  text[8] = text[13] = text[18] = text[23] = '-';
   const std::string_view id(text, size);
   head.fields.add(http::Known::x_request_id, id);
   return id;

@@ -30,6 +30,9 @@ MARKS_NOISE = 0.01
 # OpenSSL 3.0 makes a WPACKET for a record (one to read it, three to write it) and allocates its first link.
 # The batch's answers and requests travel in one record each, so this is a figure for each turn.
 OPENSSL_ALLOCATES = 4
+# A daemon under callgrind waits so long for a mark that its connections come to rest: they give their TLS
+# buffers back and take them again with the next record, a few calls for each connection.
+OPENSSL_REST = 40
 SKIPPED = 77
 WIDTH = 160  # of a function's name; a template's may be endless
 
@@ -105,7 +108,7 @@ def allocation_faults(name, scenario, profiles):
             places = sorted(profile.allocations.items(), key=lambda place: -place[1])
             wrong += [f'    {n} x {allocator} from {caller[:WIDTH]}' for (caller, allocator), n in places[:12] if n > 0]
         allowed = OPENSSL_ALLOCATES * scenario.requests // scenario.batch if scenario.hops == 2 else 0
-        if openssl > allowed + noise:
+        if openssl > allowed + noise + OPENSSL_REST:
             wrong.append(f'{where}: OpenSSL allocates {openssl} times in {scenario.requests} requests instead of {allowed}:'
                          ' more records than one each way in a turn?')
     return wrong

@@ -16,7 +16,7 @@
 
 namespace outrigger::http::fakes {
 
-// Keeps everything that left in `sent`, and each single write in `writes`.
+// Keeps everything that left in `sent`, and each single write in `written`.
 class FakeWire final : public Wire {
  public:
   explicit FakeWire(net::BufferPool& pool) : output_(pool) {}
@@ -26,6 +26,7 @@ class FakeWire final : public Wire {
   void flush_soon() override { flush_wanted = true; }
   void want_write() override { produce_wanted = true; }
   void write_through(std::string_view bytes) override { write(bytes); }
+  std::uint32_t writes() const override { return write_count; }
   std::size_t unsent() const override { return output_.size() + stuck.size(); }
   bool above_high() const override { return unsent() > high; }
   void pause_reading(bool p) override { paused = p; }
@@ -58,14 +59,15 @@ class FakeWire final : public Wire {
     end_turn();
     std::string all;
     all.swap(sent);
-    writes.clear();
+    written.clear();
     return all;
   }
   // No feed() follows.
   bool over() const { return finished || aborted; }
 
   std::string sent;
-  std::vector<std::string> writes;
+  std::vector<std::string> written;  // each single write
+  std::uint32_t write_count = 0;
   std::string stuck;      // written while blocked
   bool blocked = false;   // the kernel takes nothing
   bool recording = true;  // false: bytes are only counted, nothing is allocated
@@ -83,6 +85,7 @@ class FakeWire final : public Wire {
  private:
   void write(std::string_view extra) {
     flush_wanted = false;
+    ++write_count;
     if (!recording) {
       bytes_sent += output_.size() + extra.size();
       output_.clear();
@@ -98,7 +101,7 @@ class FakeWire final : public Wire {
     } else if (!bytes.empty()) {
       bytes_sent += bytes.size();
       sent += bytes;
-      writes.push_back(std::move(bytes));
+      written.push_back(std::move(bytes));
     }
   }
 

@@ -48,7 +48,7 @@ TEST_F(H1ClientCodecTest, WritesRequests) {
     head.fields.add("expect", "100-continue");
   });
   EXPECT_EQ(rig_.codec.capacity(), 0U);
-  EXPECT_EQ(rig_.wire.writes.size(), 1U);
+  EXPECT_EQ(rig_.wire.written.size(), 1U);
   EXPECT_EQ(sent(), "GET /p?q HTTP/1.1\r\nhost: a.test\r\nX-A: 1\r\nexpect: 100-continue\r\n\r\n");
   rig_.feeder.feed(ok);
   EXPECT_TRUE(sink.ended);

@@ -48,7 +48,7 @@ TEST_F(H1ServerCodecTest, AnswersAndKeepsTheConnection) {
   sink.stream->send_head(head, false);
   EXPECT_EQ(rig_.wire.sent, "");
   sink.stream->send_data("hello", true);
-  ASSERT_EQ(rig_.wire.writes.size(), 1U);
+  ASSERT_EQ(rig_.wire.written.size(), 1U);
   EXPECT_EQ(sent(), "HTTP/1.1 200 OK\r\nServer: x\r\ncontent-length: 5\r\n\r\nhello");
   EXPECT_EQ(rig_.codec.open_streams(), 0U);
   EXPECT_EQ(rig_.server.idle, 1);
@@ -67,7 +67,7 @@ TEST_F(H1ServerCodecTest, LargeBodiesAreNotCopied) {
   head.content_length = body.size();
   sink.stream->send_head(head, false);
   sink.stream->send_data(body, true);
-  ASSERT_EQ(rig_.wire.writes.size(), 1U);
+  ASSERT_EQ(rig_.wire.written.size(), 1U);
   EXPECT_EQ(sent(), "HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n" + body);
 }
 
@@ -210,7 +210,7 @@ TEST(H1ServerPipelineTest, OneWriteAFeed) {
   for (int i = 0; i < 100; ++i) raw += get;
   rig.feeder.feed(raw);
   EXPECT_EQ(rig.server.sinks.size(), 100U);
-  EXPECT_EQ(rig.wire.writes.size(), 1U);
+  EXPECT_EQ(rig.wire.written.size(), 1U);
 }
 
 TEST_F(H1ServerCodecTest, EarlyAnswerDrainsTheRest) {

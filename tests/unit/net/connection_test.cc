@@ -303,8 +303,9 @@ TEST_F(ConnectionTest, however_many_last_words_there_are) {
   auto [a, b] = MemoryChannel::make(loop, {.capacity = 1'000'000});
   Recorder reader;
   Recorder writer;
-  Connection reading(loop, std::move(a), nullptr, ConnectionLimits{});
-  Connection writing(loop, std::move(b), nullptr, ConnectionLimits{});
+  const ConnectionLimits limits;
+  Connection reading(loop, std::move(a), nullptr, limits);
+  Connection writing(loop, std::move(b), nullptr, limits);
   reading.start(reader);
   writing.start(writer);
   reading.pause_reading(true);
