@@ -139,4 +139,4 @@ def micro(repetitions):
     for run in json.loads(said)['benchmarks']:
         if run['run_type'] == 'iteration':
             times.setdefault(run['run_name'], []).append(run['cpu_time'] * units[run['time_unit']])
-    return {name: {'ns': statistics.median(t), 'spread': (max(t) - min(t)) / statistics.median(t)} for name, t in times.items()}
+    return {name: {'ns': statistics.median(t), 'spread': (max(t) - min(t)) / statistics.median(t)} for name, t in sorted(times.items())}
