@@ -119,10 +119,10 @@ TEST(Exposition, negotiation) {
   for (const Case& c : cases) EXPECT_EQ(negotiate(c.accept), c.format) << c.accept;
 }
 
-// Prometheus' own linter, where it is installed or OUTRIGGER_TOOLS has it.
+// Prometheus' own linter, where it is installed or where ./dev unpacked it.
 TEST(Exposition, promtool_has_nothing_to_say) {
   std::string tool = "promtool";
-  if (const char* tools = std::getenv("OUTRIGGER_TOOLS")) tool = std::string(tools) + "/promtool";
+  if (const char* tools = std::getenv("OUTRIGGER_TOOLS")) tool = std::string(tools) + "/bin/promtool";
   if (std::system((tool + " --version >/dev/null 2>&1").c_str()) != 0) {
     GTEST_SKIP() << "no promtool";
   }
