@@ -39,7 +39,7 @@ int validate_command(const std::vector<std::string>& files, bool format_json) {
   const bool color = wants_color(STDERR_FILENO);
   std::vector<config::Diagnostic> errors;
   for (const std::string& file : files) {
-        config::LoadResult loaded = config::load_file(file, environment);
+    config::LoadResult loaded = config::load_file(file, environment);
     if (loaded.ok()) loaded.errors = server::check_config(loaded.config, now);
     if (!format_json) {
       if (loaded.errors.empty()) {

@@ -23,7 +23,8 @@ config::Diagnostic at_line(const std::string& file, int line, int column, std::s
   plain.message = std::move(message);
   if (line == 0) return plain;
   std::ifstream in(file, std::ios::binary);
-  const config::Source source(file, {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()});
+  const config::Source source(
+      file, {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()});
   return config::make_diagnostic({&source, line, column}, std::move(plain.message));
 }
 
@@ -55,16 +56,18 @@ std::vector<config::Diagnostic> diagnostics_of(std::string_view text, const std:
   return found;
 }
 
-std::vector<config::Diagnostic> check_config(const std::shared_ptr<const config::Config>& config, WallTime now) {
+std::vector<config::Diagnostic> check_config(const std::shared_ptr<const config::Config>& config,
+                                             WallTime now) {
   std::vector<config::Diagnostic> found;
   const auto routes = proxy::RouteTable::compile(config);
   if (!routes) found = diagnostics_of(routes.error().message, "");
   if (config->identity && config->identity->provider == config::Identity::Provider::file) {
     const config::Identity& identity = *config->identity;
-    const auto loaded =
-        tls::TlsContext::load({identity.cert, identity.key, identity.ca, identity.crl, identity.trust_domain}, now);
+    const auto loaded = tls::TlsContext::load(
+        {identity.cert, identity.key, identity.ca, identity.crl, identity.trust_domain}, now);
     if (!loaded) {
-      found.push_back(at_line(identity.at.file, identity.at.line, identity.at.column, loaded.error().message));
+      found.push_back(
+          at_line(identity.at.file, identity.at.line, identity.at.column, loaded.error().message));
     }
   }
   return found;

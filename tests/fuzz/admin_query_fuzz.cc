@@ -40,8 +40,8 @@ std::vector<std::pair<std::string, std::string>> plain_reading(std::string_view 
       continue;
     }
     std::string& to = in_value ? value : name;
-    const bool escape = text[i] == '%' && i + 2 < text.size() && digit(text[i + 1]) >= 0 &&
-                        digit(text[i + 2]) >= 0;
+    const bool escape =
+        text[i] == '%' && i + 2 < text.size() && digit(text[i + 1]) >= 0 && digit(text[i + 2]) >= 0;
     if (escape) {
       to += static_cast<char>(digit(text[i + 1]) * 16 + digit(text[i + 2]));
       i += 2;

@@ -1,5 +1,5 @@
-// Any bytes as the endpoints file of a registry: no crash, and errors stand within the file; without an
-// error every endpoint is one that can be dialled, and its address reads back.
+// Any bytes as the endpoints file of a registry: no crash, and errors stand within the file;
+// without an error every endpoint is one that can be dialled, and its address reads back.
 
 #include <algorithm>
 #include <cstddef>
@@ -35,8 +35,8 @@ void check_endpoint(const Endpoint& endpoint) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string text(reinterpret_cast<const char*>(data), size);
-  const auto lines = 2 + std::count(text.begin(), text.end(), '\n') +
-                     std::count(text.begin(), text.end(), '\r');
+  const auto lines =
+      2 + std::count(text.begin(), text.end(), '\n') + std::count(text.begin(), text.end(), '\r');
   const EndpointsResult result = load_endpoints(text, "endpoints.yaml");
   for (const Diagnostic& d : result.errors) {
     require(!d.message.empty() && d.line >= 0 && d.line <= lines && d.column >= 0);

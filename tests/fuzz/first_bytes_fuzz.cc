@@ -8,8 +8,8 @@
 
 #include "proxy/detect.h"
 
-using outrigger::proxy::Detected;
 using outrigger::proxy::detect;
+using outrigger::proxy::Detected;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   constexpr std::size_t decided_at_most = 32;
@@ -21,7 +21,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (now == Detected::more && n >= decided_at_most) std::abort();
     last = now;
   }
-  if (bytes.starts_with("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") && last != Detected::http2) std::abort();
+  if (bytes.starts_with("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") && last != Detected::http2)
+    std::abort();
   if (bytes.starts_with('\x16') && last != Detected::opaque) std::abort();
   if (bytes.starts_with("GET /") && last != Detected::http1) std::abort();
   return 0;

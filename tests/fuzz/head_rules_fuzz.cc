@@ -1,6 +1,6 @@
-// What a stranger writes into the headers of identity, forwarding and tracing: lines of the input are a
-// peer's address, a CIDR, then values of those headers. Nothing a stranger said survives as an identity,
-// and what goes on is always writable.
+// What a stranger writes into the headers of identity, forwarding and tracing: lines of the input
+// are a peer's address, a CIDR, then values of those headers. Nothing a stranger said survives as
+// an identity, and what goes on is always writable.
 
 #include <algorithm>
 #include <array>
@@ -20,9 +20,9 @@ using namespace outrigger;
 using http::Known;
 
 constexpr std::array<std::string_view, 9> names = {
-    "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host",
-    "x-forwarded-client-cert", "x-request-id", "traceparent",
-    "grpc-status", "x-outrigger-not-processed", "x-outrigger-deadline-ms"};
+    "x-forwarded-for",        "x-forwarded-proto", "x-forwarded-host", "x-forwarded-client-cert",
+    "x-request-id",           "traceparent",       "grpc-status",      "x-outrigger-not-processed",
+    "x-outrigger-deadline-ms"};
 
 void require(bool ok) {
   if (!ok) std::abort();

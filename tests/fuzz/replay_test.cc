@@ -1,5 +1,6 @@
-// Every input of the committed corpus through its fuzz target, so that what fuzzing found once stays found
-// without a fuzzer. A target ends the process when it is not content; the last input named is the one.
+// Every input of the committed corpus through its fuzz target, so that what fuzzing found once
+// stays found without a fuzzer. A target ends the process when it is not content; the last input
+// named is the one.
 
 #include <gtest/gtest.h>
 
@@ -28,7 +29,9 @@ struct Target {
   FuzzTarget* run;
 };
 
-void PrintTo(const Target& target, std::ostream* out) { *out << target.name; }
+void PrintTo(const Target& target, std::ostream* out) {
+  *out << target.name;
+}
 
 constexpr Target targets[] = {
 #define TARGET(name) {#name, name##_fuzz},

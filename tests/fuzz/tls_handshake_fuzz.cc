@@ -31,9 +31,12 @@ const tls::TlsContext& context() {
 std::unique_ptr<net::Transport> make(int kind) {
   const tls::ServerOptions server{.alpn = {"h2", "http/1.1"}, .require_client_cert = true};
   switch (kind) {
-    case 0: return context().server(server);
-    case 1: return std::make_unique<tls::PermissiveTransport>(context().server(server));
-    default: break;
+    case 0:
+      return context().server(server);
+    case 1:
+      return std::make_unique<tls::PermissiveTransport>(context().server(server));
+    default:
+      break;
   }
   return context().client(
       {.server_name = "orders.mesh",
