@@ -121,10 +121,16 @@ TEST_F(ListenerTest, destroying_it_refuses_who_comes) {
 
 // At the descriptor limit a client is turned away at once, and accepting pauses instead of spinning.
 TEST_F(ListenerTest, out_of_descriptors_it_refuses_politely_and_comes_back) {
+  // A sanitizer needs a descriptor when it meets a type for the first time: let it meet all of them now.
+  log::warn("net", "this test is about to use up all descriptors");
+  const Fd before_the_limit = connect();
+  loop.turn();
+  ASSERT_EQ(handler.taken.size(), 1U);
+  handler.taken.clear();
+  listener->pause(true);
+  listener->pause(false);
   const Fd first = connect();
   const Fd second = connect();
-  // A sanitizer needs a descriptor when it meets a type for the first time: let it meet the logger's now.
-  log::warn("net", "this test is about to use up all descriptors");
   rlimit before{};
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
   // The lowest free number is where the next descriptor would go.
