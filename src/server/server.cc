@@ -152,7 +152,11 @@ Result<void> Server::open_sockets() {
                            const config::Position& at) -> Result<void> {
     auto sockets = listen_all(address, workers_);
     if (!sockets) return Error{where(at) + "error: " + sockets.error().message};
-    for (std::size_t i = 0; i < sockets->size(); ++i) sockets_[i].push_back({inbound, index, std::move((*sockets)[i])});
+    // Each worker has every listener, at the same place, though a Unix socket is one worker's to accept on: a
+    // connection that is handed over finds its door by that place.
+    for (std::size_t i = 0; i < sockets_.size(); ++i) {
+      sockets_[i].push_back({inbound, index, i < sockets->size() ? std::move((*sockets)[i]) : net::Fd()});
+    }
     return {};
   };
   for (std::size_t i = 0; i < config_->inbound.size(); ++i) {

@@ -41,7 +41,8 @@ struct Shared {
   WorkerThread* less_loaded_than(int index) const;
 };
 
-// A bound socket of one configured listener.
+// One configured listener, as one worker has it. `fd` is its bound socket, or none when another worker accepts
+// for all.
 struct ListenSocket {
   bool inbound = false;
   std::size_t index = 0;  // in Config::inbound or Config::outbound

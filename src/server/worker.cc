@@ -146,7 +146,7 @@ void Worker::add_door(const Snapshot& snapshot, ListenSocket socket) {
   door->series = shared_.metrics.connection_series(telemetry::Side::downstream, s.direction, s.name);
   s.connections = &door->series->connections(index_);
   s.tls = &shared_.metrics.worker(index_).downstream_tls;
-  door->listener = std::make_unique<net::Listener>(loop_, std::move(socket.fd), *door);
+  if (socket.fd.valid()) door->listener = std::make_unique<net::Listener>(loop_, std::move(socket.fd), *door);
   doors_.push_back(std::move(door));
 }
 

@@ -237,6 +237,27 @@ services:
         again = self.start('families', daemon.config_path.read_text(), admin)
         self.assertTrue(again.running())
 
+    def test_a_unix_socket_among_others_and_several_workers(self):
+        """Only one worker accepts there; who is handed to another comes to the same listener all the same."""
+        red, blue = (self.origin(lambda r, colour=colour: (200, {}, colour)) for colour in (b'red', b'blue'))
+        path, port, admin = self.directory / 'red.sock', free_port(), free_port()
+        self.start('colours', head('web', admin, workers=4) + f'''outbound:
+  - {{listen: "unix:{path}", service: red}}
+  - {{listen: "127.0.0.1:{port}", service: blue}}
+services:
+  red: {{endpoints: ["127.0.0.1:{red.port}"], mtls: disabled}}
+  blue: {{endpoints: ["127.0.0.1:{blue.port}"], mtls: disabled}}
+''', admin)
+        kept = []
+        for _ in range(16):
+            local = socket.socket(socket.AF_UNIX)
+            self.addCleanup(local.close)
+            local.connect(str(path))
+            local.sendall(b'GET / HTTP/1.1\r\nhost: a\r\n\r\n')
+            self.assertTrue(local.recv(4096).endswith(b'red'))
+            kept.append(local)
+            self.assertEqual(fetch(port).body, b'blue')
+
     def test_an_app_behind_a_unix_socket_and_a_name(self):
         upstream = self.origin()
         sidecar = self.caller(f'  orders: {{endpoints: ["localhost:{upstream.port}"], mtls: disabled}}\n')
