@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "http/bytes.h"
+#include "http/h1_message.h"
 #include "http/h2_frame_scanner.h"
 #include "http/validation.h"
 
@@ -24,24 +25,6 @@ constexpr unsigned scheme_https = 7;
 
 constexpr bytes::Class lower_token = bytes::make_class(
     [](int c) { return bytes::token[static_cast<std::size_t>(c)] && !(c >= 'A' && c <= 'Z'); });
-
-// The normal form has none of the framing; what somebody has added nevertheless stays here.
-bool is_for_others(Known known) {
-  switch (known) {
-    case Known::connection:
-    case Known::content_length:
-    case Known::host:
-    case Known::http2_settings:
-    case Known::keep_alive:
-    case Known::proxy_connection:
-    case Known::te:
-    case Known::transfer_encoding:
-    case Known::upgrade:
-      return true;
-    default:
-      return false;
-  }
-}
 
 // What differs from message to message would only push useful entries out of the table, and what
 // authenticates must not be guessable by its size (RFC 7541 section 7.1).
@@ -169,10 +152,11 @@ void H2HeadWriter::add_length(std::uint64_t length) {
   add(name_of(Known::content_length), {text.data(), end}, Indexing::none);
 }
 
-// What no field may be is left out here too, whoever has added it.
+// The normal form has no framing fields; one that somebody has added nevertheless is left out here, and so is what no
+// field may be.
 void H2HeadWriter::add_fields(const Fields& fields, bool trailers) {
   for (const Field& field : fields) {
-    if (is_for_others(field.known) || !is_field_value(field.value) || (trailers && !may_trail(field))) continue;
+    if (is_framing(field.known) || !is_field_value(field.value) || (trailers && !may_trail(field))) continue;
     if (field.known == Known::other) {
       add_other(field);
     } else {
@@ -244,7 +228,7 @@ void H2HeadWriter::trailers(const Fields& fields) {
 
 bool H2HeadWriter::any_trail(const Fields& fields) {
   for (const Field& field : fields) {
-    if (!is_for_others(field.known) && is_writable(field) && may_trail(field)) return true;
+    if (!is_framing(field.known) && is_writable(field) && may_trail(field)) return true;
   }
   return false;
 }
