@@ -6,7 +6,8 @@
 namespace outrigger {
 
 void check_failed(const char* what, const CodePlace& where) {
-  std::fprintf(stderr, "outrigger: bug: %s (%s:%d, %s)\n", what, where.file, where.line, where.function);
+  std::fprintf(stderr, "outrigger: bug: %s (%s:%d, %s)\n", what, where.file, where.line,
+               where.function);
   std::fflush(stderr);
   std::abort();
 }

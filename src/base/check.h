@@ -5,8 +5,8 @@
 
 namespace outrigger {
 
-// Where a check stands; filled in by the compiler. (std::source_location wants a newer clang than the one
-// the fuzzers are built with.)
+// Where a check stands; filled in by the compiler. (std::source_location wants a newer clang than
+// the one the fuzzers are built with.)
 struct CodePlace {
   const char* file;
   int line;

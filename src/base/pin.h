@@ -1,9 +1,9 @@
 #pragma once
 
-// A worker's hold on something immutable and shared: a pointer with a plain count, so that pinning it for
-// each request costs no atomic instruction. The one atomic reference behind it is taken when the worker
-// adopts the value and handed to `release` (which posts it to a thread that has time to destroy it) when
-// the last pin is gone. One thread.
+// A worker's hold on something immutable and shared: a pointer with a plain count, so that pinning
+// it for each request costs no atomic instruction. The one atomic reference behind it is taken when
+// the worker adopts the value and handed to `release` (which posts it to a thread that has time to
+// destroy it) when the last pin is gone. One thread.
 
 #include <cstddef>
 #include <functional>
@@ -18,7 +18,8 @@ class Pin {
   using Release = std::function<void(std::shared_ptr<const T>)>;
 
   Pin() = default;
-  Pin(std::shared_ptr<const T> value, Release release) : box_(new Box{std::move(value), std::move(release), 1}) {}
+  Pin(std::shared_ptr<const T> value, Release release)
+      : box_(new Box{std::move(value), std::move(release), 1}) {}
   Pin(const Pin& other) : box_(other.box_) {
     if (box_ != nullptr) ++box_->pins;
   }

@@ -13,7 +13,9 @@ namespace {
 
 constexpr int usage_error = 64;
 
-outrigger::WallTime now() { return std::chrono::floor<outrigger::microseconds>(std::chrono::system_clock::now()); }
+outrigger::WallTime now() {
+  return std::chrono::floor<outrigger::microseconds>(std::chrono::system_clock::now());
+}
 
 // CLI11's own messages, with the field's exit code for wrong usage.
 int report(const CLI::App& app, const CLI::ParseError& error) {
@@ -24,7 +26,9 @@ int report(const CLI::App& app, const CLI::ParseError& error) {
 
 int main(int argc, char** argv) {
   using namespace outrigger::cli;
-  CLI::App app{"Outrigger, a service-mesh sidecar: discovery, balancing, mTLS, retries and metrics beside one service."};
+  CLI::App app{
+      "Outrigger, a service-mesh sidecar: discovery, balancing, mTLS, retries and metrics beside "
+      "one service."};
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string("outrigger ") + OUTRIGGER_VERSION);
   int exit_code = 0;
@@ -36,17 +40,20 @@ int main(int argc, char** argv) {
 
   std::vector<std::string> files;
   std::string format = "text";
-  CLI::App* validate = app.add_subcommand("validate", "check configuration files; all mistakes are reported with their place");
+  CLI::App* validate = app.add_subcommand(
+      "validate", "check configuration files; all mistakes are reported with their place");
   validate->add_option("files", files, "configuration files")->required();
   validate->add_option("--format", format, "text or json")->check(CLI::IsMember({"text", "json"}));
   validate->callback([&] { exit_code = validate_command(files, format == "json"); });
 
   std::string path;
-  CLI::App* explain = app.add_subcommand("explain", "what the configuration language has at a path, such as services.retry");
+  CLI::App* explain = app.add_subcommand(
+      "explain", "what the configuration language has at a path, such as services.retry");
   explain->add_option("path", path, "dotted path; without it, the top level");
   explain->callback([&] { exit_code = explain_command(path); });
 
-  CLI::App* schema = app.add_subcommand("schema", "print the JSON Schema of the configuration language");
+  CLI::App* schema =
+      app.add_subcommand("schema", "print the JSON Schema of the configuration language");
   schema->callback([&] { exit_code = schema_command(); });
 
   CLI::App* version = app.add_subcommand("version", "print the version");
@@ -57,7 +64,8 @@ int main(int argc, char** argv) {
   CertCaOptions ca;
   CLI::App* cert_ca = cert->add_subcommand("ca", "make a CA: ca.crt and ca.key");
   cert_ca->add_option("--out", ca.dir, "where to; made when missing")->required();
-  cert_ca->add_option("--trust-domain", ca.trust_domain, "the trust domain, such as example.org")->required();
+  cert_ca->add_option("--trust-domain", ca.trust_domain, "the trust domain, such as example.org")
+      ->required();
   cert_ca->add_option("--days", ca.days, "validity")->capture_default_str();
   cert_ca->add_flag("--force", ca.force, "overwrite what is there");
   cert_ca->callback([&] { exit_code = cert_ca_command(ca, now(), std::cout, std::cerr); });

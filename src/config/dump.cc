@@ -30,7 +30,9 @@ nlohmann::ordered_json convert(const YamlNode& node) {
 
 }  // namespace
 
-std::string to_json(const YamlNode& root) { return convert(root).dump(); }
+std::string to_json(const YamlNode& root) {
+  return convert(root).dump();
+}
 
 std::string hash_of(const std::string& json) {
   std::uint64_t hash = 0xcbf29ce484222325ULL;

@@ -1,7 +1,7 @@
 #pragma once
 
-// The configuration as it was read, as JSON for the admin page: includes put together, variables filled
-// in, what came from ${file:…} left out. Pure.
+// The configuration as it was read, as JSON for the admin page: includes put together, variables
+// filled in, what came from ${file:…} left out. Pure.
 
 #include <string>
 

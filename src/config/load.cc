@@ -35,7 +35,7 @@ LoadResult read(Assembler& assembler, const YamlNode& root, Report& report,
     reader.plain_error(root.place, "the configuration is empty; it begins with 'version: 1'");
   } else {
     root_record().read(reader, root, draft);
-        complete(draft);
+    complete(draft);
     draft.json = to_json(root);
     draft.hash = hash_of(draft.json);
     validate(draft, root, environment, report);

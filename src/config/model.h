@@ -198,10 +198,12 @@ struct Service {
   std::vector<std::string> expect_ids;
   Millis timeout{15'000};
   Millis connect_timeout{1000};
-  std::optional<Millis> idle_timeout;  // a stream or session without progress; none: 5 min, for tcp 1 h
+  std::optional<Millis>
+      idle_timeout;  // a stream or session without progress; none: 5 min, for tcp 1 h
 
   Millis idle() const {
-    return idle_timeout.value_or(protocol == Protocol::tcp ? Millis(std::chrono::hours(1)) : Millis(std::chrono::minutes(5)));
+    return idle_timeout.value_or(protocol == Protocol::tcp ? Millis(std::chrono::hours(1))
+                                                           : Millis(std::chrono::minutes(5)));
   }
   Retry retry;
   Outlier outlier;

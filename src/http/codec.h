@@ -73,7 +73,7 @@ struct CodecLimits {
   std::size_t ping_burst = 200, ping_rate = 100;    // a second; SETTINGS count here too
   std::size_t reset_burst = 1000, reset_rate = 33;  // RST_STREAM received
   std::size_t own_reset_burst = 200,
-              own_reset_rate = 20;  // RST_STREAM we sent for the peer's faults
+              own_reset_rate = 20;                      // RST_STREAM we sent for the peer's faults
   std::size_t glitch_burst = 10000, glitch_rate = 330;  // anything odd but tolerated
   std::size_t settings_per_frame = 32;
   std::size_t continuations = 8;

@@ -129,7 +129,7 @@ void H1ClientCodec::reset(StreamEnd) {
   if (sink_ == nullptr) return;
   const bool untouched = asking_.is(H1Asking::owed) || asking_.is(H1Asking::unsent);
   if (untouched && reading_.is(H1ClientReading::head)) return close_stream();
-    // A request cut short must look cut short; after a whole one a plain close says enough.
+  // A request cut short must look cut short; after a whole one a plain close says enough.
   const bool cut = !asking_.is(H1Asking::done);
   detach();
   reading_.on(H1ClientReadEvent::stopped);

@@ -53,7 +53,8 @@ void H2Memory::trim() {
 }
 
 void* H2Memory::take_table() {
-  void* table = mmap(nullptr, table_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* table =
+      mmap(nullptr, table_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (table == MAP_FAILED) return nullptr;
   ++heap_allocations_;
   in_use_ += table_size;
@@ -69,7 +70,9 @@ void H2Memory::rest(void* stream_table) {
   if (stream_table == nullptr || !is_table(stream_table)) return;
   // Nothing is taken for granted: what is not all zero stays.
   const auto* words = static_cast<const std::uint64_t*>(stream_table);
-  if (std::any_of(words, words + table_size / sizeof *words, [](std::uint64_t w) { return w != 0; })) return;
+  if (std::any_of(words, words + table_size / sizeof *words,
+                  [](std::uint64_t w) { return w != 0; }))
+    return;
   madvise(stream_table, table_size, MADV_DONTNEED);
 }
 
@@ -128,7 +131,8 @@ void H2Memory::release(void* pointer) {
 void* H2Memory::reallocate(void* pointer, std::size_t size) {
   if (pointer == nullptr) return allocate(size);
   check(pointer != frame_buffer_, "the frame buffer grew");
-  const std::size_t old = is_table(pointer) ? table_size : (static_cast<Header*>(pointer) - 1)->size;
+  const std::size_t old =
+      is_table(pointer) ? table_size : (static_cast<Header*>(pointer) - 1)->size;
   if (size <= old) return pointer;
   void* grown = allocate(size);
   std::memcpy(grown, pointer, old);

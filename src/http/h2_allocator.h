@@ -71,8 +71,8 @@ class H2Memory {
   bool is_table(void* pointer) const;
 
   std::array<Header*, class_count> free_{};
-  void* frame_buffer_ = nullptr;  // kept once it exists
-  void** table_of_new_ = nullptr;  // while a session is being created
+  void* frame_buffer_ = nullptr;      // kept once it exists
+  void** table_of_new_ = nullptr;     // while a session is being created
   std::unordered_set<void*> tables_;  // of all sessions: each a page of its own, without a header
   std::size_t kept_max_;
   std::size_t kept_ = 0;

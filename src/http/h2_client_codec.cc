@@ -22,7 +22,9 @@ class H2ClientSession final : public H2Session {
   H2Stream* peer_opened(std::int32_t) override { return nullptr; }
   void head_received(H2Stream& stream, bool end) override;
   void submit_head(H2Stream& stream, const Head& head, bool end) override;
-  void write_head(H2HeadWriter& writer, const H2Stream&, const Head& head) override { writer.request(head); }
+  void write_head(H2HeadWriter& writer, const H2Stream&, const Head& head) override {
+    writer.request(head);
+  }
   void settings_received() override;
   void peer_retires() override;
   void ending() override { retire(); }

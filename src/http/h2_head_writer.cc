@@ -70,24 +70,36 @@ Indexing indexing_of(std::string_view name) {
 
 unsigned static_status(int status) {
   switch (status) {
-    case 200: return 8;
-    case 204: return 9;
-    case 206: return 10;
-    case 304: return 11;
-    case 400: return 12;
-    case 404: return 13;
-    case 500: return 14;
-    default: return 0;
+    case 200:
+      return 8;
+    case 204:
+      return 9;
+    case 206:
+      return 10;
+    case 304:
+      return 11;
+    case 400:
+      return 12;
+    case 404:
+      return 13;
+    case 500:
+      return 14;
+    default:
+      return 0;
   }
 }
 
-void put_header(char* to, std::size_t length, H2FrameType type, unsigned flags, std::uint32_t stream) {
-  const std::array<std::uint32_t, header_size> header{
-      static_cast<std::uint32_t>(length >> 16), static_cast<std::uint32_t>(length >> 8),
-      static_cast<std::uint32_t>(length),       static_cast<std::uint32_t>(type),
-      flags,                                    stream >> 24,
-      stream >> 16,                             stream >> 8,
-      stream};
+void put_header(char* to, std::size_t length, H2FrameType type, unsigned flags,
+                std::uint32_t stream) {
+  const std::array<std::uint32_t, header_size> header{static_cast<std::uint32_t>(length >> 16),
+                                                      static_cast<std::uint32_t>(length >> 8),
+                                                      static_cast<std::uint32_t>(length),
+                                                      static_cast<std::uint32_t>(type),
+                                                      flags,
+                                                      stream >> 24,
+                                                      stream >> 16,
+                                                      stream >> 8,
+                                                      stream};
   for (std::size_t i = 0; i < header_size; ++i) to[i] = static_cast<char>(header[i] & 0xff);
 }
 
@@ -110,7 +122,8 @@ void H2HeadWriter::finish() {
   const auto size = static_cast<std::size_t>(to_ - block_);
   const unsigned end_stream = end_ ? H2FrameHeader::end_stream : 0;
   if (size <= frame_max) {
-    put_header(block_ - header_size, size, H2FrameType::headers, H2FrameHeader::end_headers | end_stream, stream_);
+    put_header(block_ - header_size, size, H2FrameType::headers,
+               H2FrameHeader::end_headers | end_stream, stream_);
     out_.commit(header_size + size);
     return;
   }
@@ -120,7 +133,8 @@ void H2HeadWriter::finish() {
     const std::size_t length = i == more ? size - i * frame_max : frame_max;
     char* payload = block_ + i * (frame_max + header_size);
     std::memmove(payload, block_ + i * frame_max, length);
-    put_header(payload - header_size, length, H2FrameType::continuation, i == more ? H2FrameHeader::end_headers : 0, stream_);
+    put_header(payload - header_size, length, H2FrameType::continuation,
+               i == more ? H2FrameHeader::end_headers : 0, stream_);
   }
   put_header(block_ - header_size, frame_max, H2FrameType::headers, end_stream, stream_);
   out_.commit(header_size * (1 + more) + size);
@@ -152,11 +166,12 @@ void H2HeadWriter::add_length(std::uint64_t length) {
   add(name_of(Known::content_length), {text.data(), end}, Indexing::none);
 }
 
-// The normal form has no framing fields; one that somebody has added nevertheless is left out here, and so is what no
-// field may be.
+// The normal form has no framing fields; one that somebody has added nevertheless is left out here,
+// and so is what no field may be.
 void H2HeadWriter::add_fields(const Fields& fields, bool trailers) {
   for (const Field& field : fields) {
-    if (is_framing(field.known) || !is_field_value(field.value) || (trailers && !may_trail(field))) continue;
+    if (is_framing(field.known) || !is_field_value(field.value) || (trailers && !may_trail(field)))
+      continue;
     if (field.known == Known::other) {
       add_other(field);
     } else {
@@ -183,7 +198,8 @@ void H2HeadWriter::request(const Head& head) {
   constexpr std::size_t others = 7;
   constexpr std::size_t their_text = 128;  // names of pseudo fields, te, content-length
   begin(head.fields.size() + others, text_of(head.fields) + their_text + head.method_text.size() +
-                                         head.authority.size() + head.path.size() + head.protocol.size());
+                                         head.authority.size() + head.path.size() +
+                                         head.protocol.size());
   const bool upgrade = !head.protocol.empty();
   add_method(upgrade ? std::string_view("CONNECT") : head.method_text);
   if (head.method != Method::connect || upgrade) {

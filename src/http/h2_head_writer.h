@@ -1,9 +1,10 @@
 #pragma once
 
-// From the normal form of head.h to frames: one field block as HEADERS and, when it is large, CONTINUATION
-// (RFC 9113 section 6.10), encoded straight into the connection's output. nghttp2 decides when a block
-// leaves and keeps the states of streams; what it would write for it is replaced by this. A writer is made
-// for one block, when it is certain that this block is the next to leave; see hpack_encoder.h for why.
+// From the normal form of head.h to frames: one field block as HEADERS and, when it is large,
+// CONTINUATION (RFC 9113 section 6.10), encoded straight into the connection's output. nghttp2
+// decides when a block leaves and keeps the states of streams; what it would write for it is
+// replaced by this. A writer is made for one block, when it is certain that this block is the next
+// to leave; see hpack_encoder.h for why.
 
 #include <cstddef>
 #include <cstdint>

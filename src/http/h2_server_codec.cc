@@ -106,7 +106,9 @@ void H2ServerSession::submit_head(H2Stream& stream, const Head&, bool end) {
 
 void H2ServerSession::write_head(H2HeadWriter& writer, const H2Stream& stream, const Head& head) {
   using Request = H2HeadWriter::Request;
-  writer.response(head, stream.upgrade ? Request::upgrade : stream.connect ? Request::connect : Request::plain);
+  writer.response(head, stream.upgrade   ? Request::upgrade
+                        : stream.connect ? Request::connect
+                                         : Request::plain);
 }
 
 void H2ServerSession::drain() {

@@ -200,7 +200,8 @@ void H2Session::on_frame_received(const nghttp2_frame& frame) {
       event_.settings = (frame.hd.flags & NGHTTP2_FLAG_ACK) == 0;
       for (std::size_t i = 0; event_.settings && i < frame.settings.niv; ++i) {
         const nghttp2_settings_entry& entry = frame.settings.iv[i];
-        if (entry.settings_id == NGHTTP2_SETTINGS_HEADER_TABLE_SIZE) encoder_.peer_allows(entry.value);
+        if (entry.settings_id == NGHTTP2_SETTINGS_HEADER_TABLE_SIZE)
+          encoder_.peer_allows(entry.value);
       }
       break;
     case NGHTTP2_PING:
@@ -446,7 +447,8 @@ void H2Session::disconnected(bool orderly) {
   phase_.on(H2PhaseEvent::end);
   ending();
   // A request in the output may still go to somebody else, so that it must not leave here any more.
-  const bool kept = std::any_of(streams_.begin(), streams_.end(), [this](const H2Stream& s) { return head_in_output(s); });
+  const bool kept = std::any_of(streams_.begin(), streams_.end(),
+                                [this](const H2Stream& s) { return head_in_output(s); });
   end_all(end_of_connection(), true);
   if (orderly) kept ? wire_.abort(false) : wire_.finish();
 }

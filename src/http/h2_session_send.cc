@@ -185,8 +185,9 @@ bool H2Session::above_high(H2Stream& stream) {
   return high;
 }
 
-// At first each stream takes all that one read brings. A read for every stream would be too much, so that
-// pieces shrink long before there is a crowd: with them all streams together stay near the limit.
+// At first each stream takes all that one read brings. A read for every stream would be too much,
+// so that pieces shrink long before there is a crowd: with them all streams together stay near the
+// limit.
 std::size_t H2Session::piece_max() const {
   if (queued_ + wire_.unsent() <= limits_.connection_queue / 4) return any_piece;
   return limits_.connection_queue / 128;
@@ -270,7 +271,8 @@ void H2Session::pump_head(H2Stream& stream, const Head& head) {
 void H2Session::block_due(const nghttp2_frame& frame) {
   H2Stream* stream = find(frame.hd.stream_id);
   check(stream != nullptr, "a field block of no stream");
-  H2HeadWriter writer(encoder_, wire_.output(), stream->id, (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0);
+  H2HeadWriter writer(encoder_, wire_.output(), stream->id,
+                      (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0);
   if (const Head* head = stream->next_head()) {
     write_head(writer, *stream, *head);
   } else {

@@ -97,7 +97,8 @@ class H2Stream final : public Stream,
   bool was_high = false;  // owes an on_drained()
   bool our_reset = false;
   bool head_framed = false;
-  std::uint32_t head_write = 0;  // Wire::writes() when its head was framed: the peer may have it after the next
+  std::uint32_t head_write =
+      0;  // Wire::writes() when its head was framed: the peer may have it after the next
   bool no_body = false;  // the answer to HEAD, 204, 304
   bool head_request = false;
   bool connect = false;  // plain CONNECT
@@ -117,8 +118,8 @@ class H2Stream final : public Stream,
   net::Buffer queue;
   std::string_view borrowed;
   Fields trailers;  // to send
-  // Heads that nghttp2 has been asked to send and has not: the one at hand, behind copies of those that had to
-  // wait.
+  // Heads that nghttp2 has been asked to send and has not: the one at hand, behind copies of those
+  // that had to wait.
   const Head* head_at_hand = nullptr;
   H2SavedHead* saved_heads = nullptr;
 };

@@ -13,23 +13,56 @@ struct StaticName {
   std::uint8_t index;
 };
 constexpr std::array<StaticName, 52> static_names{{
-    {"age", 21}, {"via", 60},
-    {"date", 33}, {"etag", 34}, {"from", 37}, {"host", 38}, {"link", 45}, {"vary", 59},
-    {":path", 4}, {"allow", 22}, {"range", 50},
-    {"accept", 19}, {"cookie", 32}, {"expect", 35}, {"server", 54},
-    {":method", 2}, {":scheme", 6}, {":status", 8}, {"expires", 36}, {"referer", 51}, {"refresh", 52},
-    {"if-match", 39}, {"if-range", 42}, {"location", 46},
-    {":authority", 1}, {"set-cookie", 55}, {"user-agent", 58},
+    {"age", 21},
+    {"via", 60},
+    {"date", 33},
+    {"etag", 34},
+    {"from", 37},
+    {"host", 38},
+    {"link", 45},
+    {"vary", 59},
+    {":path", 4},
+    {"allow", 22},
+    {"range", 50},
+    {"accept", 19},
+    {"cookie", 32},
+    {"expect", 35},
+    {"server", 54},
+    {":method", 2},
+    {":scheme", 6},
+    {":status", 8},
+    {"expires", 36},
+    {"referer", 51},
+    {"refresh", 52},
+    {"if-match", 39},
+    {"if-range", 42},
+    {"location", 46},
+    {":authority", 1},
+    {"set-cookie", 55},
+    {"user-agent", 58},
     {"retry-after", 53},
-    {"content-type", 31}, {"max-forwards", 47},
-    {"accept-ranges", 18}, {"authorization", 23}, {"cache-control", 24}, {"content-range", 30},
-    {"if-none-match", 41}, {"last-modified", 44},
-    {"accept-charset", 15}, {"content-length", 28},
-    {"accept-encoding", 16}, {"accept-language", 17},
-    {"content-encoding", 26}, {"content-language", 27}, {"content-location", 29}, {"www-authenticate", 61},
-    {"if-modified-since", 40}, {"transfer-encoding", 57},
+    {"content-type", 31},
+    {"max-forwards", 47},
+    {"accept-ranges", 18},
+    {"authorization", 23},
+    {"cache-control", 24},
+    {"content-range", 30},
+    {"if-none-match", 41},
+    {"last-modified", 44},
+    {"accept-charset", 15},
+    {"content-length", 28},
+    {"accept-encoding", 16},
+    {"accept-language", 17},
+    {"content-encoding", 26},
+    {"content-language", 27},
+    {"content-location", 29},
+    {"www-authenticate", 61},
+    {"if-modified-since", 40},
+    {"transfer-encoding", 57},
     {"proxy-authenticate", 48},
-    {"content-disposition", 25}, {"if-unmodified-since", 43}, {"proxy-authorization", 49},
+    {"content-disposition", 25},
+    {"if-unmodified-since", 43},
+    {"proxy-authorization", 49},
     {"strict-transport-security", 56},
     {"access-control-allow-origin", 20},
 }};
@@ -72,7 +105,8 @@ std::uint64_t last_bytes(std::string_view text) {
 }
 
 std::uint32_t hash(std::string_view text, std::uint64_t with = 0) {
-  const std::uint64_t mixed = (last_bytes(text) ^ (text.size() << 56) ^ with) * 0x9e3779b97f4a7c15ULL;
+  const std::uint64_t mixed =
+      (last_bytes(text) ^ (text.size() << 56) ^ with) * 0x9e3779b97f4a7c15ULL;
   return static_cast<std::uint32_t>(mixed >> 32);
 }
 
@@ -132,7 +166,8 @@ char* HpackEncoder::indexed(char* to, unsigned static_index) {
   return to;
 }
 
-char* HpackEncoder::field(char* to, std::string_view name, std::string_view value, Indexing indexing) {
+char* HpackEncoder::field(char* to, std::string_view name, std::string_view value,
+                          Indexing indexing) {
   std::uint32_t name_hash = 0;
   std::uint32_t whole_hash = 0;
   if (indexing == Indexing::add) {
@@ -180,7 +215,8 @@ unsigned HpackEncoder::index_of(std::uint64_t number) const {
   return static_cast<unsigned>(static_count + (inserted_ - number));
 }
 
-std::uint64_t HpackEncoder::find(std::string_view name, std::string_view value, std::uint32_t hash) {
+std::uint64_t HpackEncoder::find(std::string_view name, std::string_view value,
+                                 std::uint32_t hash) {
   for (std::uint64_t number = inserted_; number > oldest();) {
     const Slot& s = slot(--number);
     if (s.hash == hash && s.entry->is(name, value)) return number;
@@ -224,7 +260,8 @@ void HpackEncoder::evict(std::uint32_t down_to) {
 void HpackEncoder::grow() {
   const std::uint32_t larger = std::max(8U, capacity_ * 2);
   auto* ring = static_cast<Slot*>(memory_.allocate(larger * sizeof(Slot)));
-  for (std::uint64_t number = oldest(); number < inserted_; ++number) ring[number & (larger - 1)] = slot(number);
+  for (std::uint64_t number = oldest(); number < inserted_; ++number)
+    ring[number & (larger - 1)] = slot(number);
   memory_.release(ring_);
   ring_ = ring;
   capacity_ = larger;

@@ -1,15 +1,16 @@
 #pragma once
 
-// HPACK (RFC 7541), the encoding half of one HTTP/2 connection. It writes into memory of the caller's; a
-// block's fields must reach the peer in the order in which they were written, for the peer's table follows.
-// Owned by its session; one thread.
+// HPACK (RFC 7541), the encoding half of one HTTP/2 connection. It writes into memory of the
+// caller's; a block's fields must reach the peer in the order in which they were written, for the
+// peer's table follows. Owned by its session; one thread.
 //
 //   to = encoder.begin(to);                         // at the start of each block
-//   to = encoder.indexed(to, 8);                    // :status 200, by its place in the static table
-//   to = encoder.field(to, "server", "nginx", …);   // REQUIRES: the name in lower case
+//   to = encoder.indexed(to, 8);                    // :status 200, by its place in the static
+//   table to = encoder.field(to, "server", "nginx", …);   // REQUIRES: the name in lower case
 //
-// Values are not Huffman-coded: the ids that differ from request to request would cost both sides more
-// instructions than all other fields together, for a third of their bytes; what repeats is one byte anyway.
+// Values are not Huffman-coded: the ids that differ from request to request would cost both sides
+// more instructions than all other fields together, for a third of their bytes; what repeats is one
+// byte anyway.
 
 #include <cstddef>
 #include <cstdint>
@@ -39,7 +40,8 @@ class HpackEncoder {
   HpackEncoder& operator=(const HpackEncoder&) = delete;
   ~HpackEncoder();
 
-  // The peer's SETTINGS_HEADER_TABLE_SIZE; no more than table_default is used. The next block says so.
+  // The peer's SETTINGS_HEADER_TABLE_SIZE; no more than table_default is used. The next block says
+  // so.
   void peer_allows(std::uint32_t table_size);
 
   char* begin(char* to);
@@ -68,18 +70,20 @@ class HpackEncoder {
 
   static constexpr std::uint64_t nowhere = ~0ULL;
 
-  // Entries are counted from the connection's first one on; the newest has the number inserted_ - 1.
+  // Entries are counted from the connection's first one on; the newest has the number inserted_
+  // - 1.
   Slot& slot(std::uint64_t number) { return ring_[number & (capacity_ - 1)]; }
   std::uint64_t oldest() const { return inserted_ - count_; }
   unsigned index_of(std::uint64_t number) const;
   std::uint64_t find(std::string_view name, std::string_view value, std::uint32_t hash);
   unsigned find_name(std::string_view name, std::uint32_t name_hash);
-  void insert(std::string_view name, std::string_view value, std::uint32_t hash, std::uint32_t name_hash);
+  void insert(std::string_view name, std::string_view value, std::uint32_t hash,
+              std::uint32_t name_hash);
   void evict(std::uint32_t down_to);
   void grow();
 
   H2Memory& memory_;
-  Slot* ring_ = nullptr;       // a power of two of them, or none
+  Slot* ring_ = nullptr;  // a power of two of them, or none
   std::uint32_t capacity_ = 0;
   std::uint32_t count_ = 0;
   std::uint64_t inserted_ = 0;

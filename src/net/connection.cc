@@ -184,10 +184,10 @@ void Connection::read_on() {
   }
 }
 
-// A reset that came in the same wake-up as the last bytes is not told apart by the poller and gives no other
-// edge. Reading to the end each time would cost a call a request; looking again a little later costs nothing.
-// A connection on which nothing has moved since the last look is at rest, perhaps for an hour: buffers,
-// tens of KiB with TLS, are given back.
+// A reset that came in the same wake-up as the last bytes is not told apart by the poller and gives
+// no other edge. Reading to the end each time would cost a call a request; looking again a little
+// later costs nothing. A connection on which nothing has moved since the last look is at rest,
+// perhaps for an hour: buffers, tens of KiB with TLS, are given back.
 void Connection::look_again() {
   readable_ = true;
   read_on();
@@ -365,8 +365,8 @@ void Connection::on_turn_end() {
   read_on();
 }
 
-// The peer is gone, but its last words may be here: an answer, or a GOAWAY that tells which streams it never
-// began. They are read before anybody hears of the end.
+// The peer is gone, but its last words may be here: an answer, or a GOAWAY that tells which streams
+// it never began. They are read before anybody hears of the end.
 void Connection::write_failed() {
   if (phase_ == Phase::open && !paused_) {
     readable_ = true;

@@ -10,8 +10,9 @@
 //   most once output() << …, flush()         -> on_drained() when the output falls from above high
 //   to below low finish() or peer gone or abort -> on_closed(reason), exactly once and last;
 //   nothing follows.
-// A connection on which nothing moves for a moment holds no buffer, neither here nor in the transport.
-// abort() ends it without a callback. No callback comes from inside a method called by the handler.
+// A connection on which nothing moves for a moment holds no buffer, neither here nor in the
+// transport. abort() ends it without a callback. No callback comes from inside a method called by
+// the handler.
 
 #include <cstdint>
 #include <memory>
@@ -54,7 +55,8 @@ class ConnectionHandler {
   // Nothing has moved for a moment: what is held for speed only may be given back. Again after each
   // such moment; traffic may go on at any time.
   virtual void on_rest() {}
-  // How many bytes the next read may take; what is more stays with the kernel, and so with the peer.
+  // How many bytes the next read may take; what is more stays with the kernel, and so with the
+  // peer.
   virtual std::size_t read_max() const { return Loop::scratch_size; }
   // Dead, for this reason. The last call.
   virtual void on_closed(CloseReason reason) = 0;
@@ -205,7 +207,7 @@ class Connection final : public Retirable, private ChannelHandler, private TurnH
   std::uint64_t bytes_written_ = 0;
   std::uint32_t writes_ = 0;
   int error_ = 0;
-  int write_error_ = 0;  // told to the handler at the turn's end, not inside its own call
+  int write_error_ = 0;           // told to the handler at the turn's end, not inside its own call
   std::uint32_t seen_moved_ = 0;  // bytes moved when look_again() last looked; it may wrap
   Phase phase_ = Phase::idle;
   // Independent facts, not a state: what the channel told and what the handler asked for.

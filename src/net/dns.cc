@@ -17,7 +17,9 @@ constexpr Duration timer_step = milliseconds(100);
 
 // c-ares is initialised once a process.
 struct Library {
-  Library() { check(ares_library_init(ARES_LIB_INIT_ALL) == ARES_SUCCESS, "ares_library_init failed"); }
+  Library() {
+    check(ares_library_init(ARES_LIB_INIT_ALL) == ARES_SUCCESS, "ares_library_init failed");
+  }
   ~Library() { ares_library_cleanup(); }
 };
 
@@ -62,7 +64,8 @@ Resolver::Resolver(Loop& loop) : loop_(loop), timer_(Timer::to<&Resolver::on_tim
   options.tries = 2;
   options.sock_state_cb = &Resolver::on_socket;
   options.sock_state_cb_data = this;
-  const int made = ares_init_options(&channel_, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
+  const int made = ares_init_options(&channel_, &options,
+                                     ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
   check(made == ARES_SUCCESS, "ares_init_options failed");
 }
 
@@ -77,20 +80,24 @@ std::unique_ptr<Resolver::Query> Resolver::resolve(const std::string& name, Call
   hints.ai_family = AF_UNSPEC;
   hints.ai_socktype = SOCK_STREAM;
   // c-ares may answer inside the call (from /etc/hosts): the callback is posted all the same.
-  ares_getaddrinfo(channel_, name.c_str(), nullptr, &hints, &Resolver::on_answer, new std::shared_ptr<Pending>(pending));
+  ares_getaddrinfo(channel_, name.c_str(), nullptr, &hints, &Resolver::on_answer,
+                   new std::shared_ptr<Pending>(pending));
   arm();
   return std::make_unique<Handle>(std::move(pending));
 }
 
 void Resolver::on_answer(void* argument, int status, int, ::ares_addrinfo* result) {
-  const std::unique_ptr<std::shared_ptr<Pending>> holder(static_cast<std::shared_ptr<Pending>*>(argument));
+  const std::unique_ptr<std::shared_ptr<Pending>> holder(
+      static_cast<std::shared_ptr<Pending>*>(argument));
   Resolved resolved;
   resolved.ttl = ttl_max;
   if (status != ARES_SUCCESS) resolved.error = ares_strerror(status);
-  for (const ares_addrinfo_node* node = result != nullptr ? result->nodes : nullptr; node != nullptr; node = node->ai_next) {
+  for (const ares_addrinfo_node* node = result != nullptr ? result->nodes : nullptr;
+       node != nullptr; node = node->ai_next) {
     std::array<char, INET6_ADDRSTRLEN> text{};
     const void* address = node->ai_family == AF_INET
-                              ? static_cast<const void*>(&reinterpret_cast<const sockaddr_in*>(node->ai_addr)->sin_addr)
+                              ? static_cast<const void*>(
+                                    &reinterpret_cast<const sockaddr_in*>(node->ai_addr)->sin_addr)
                               : &reinterpret_cast<const sockaddr_in6*>(node->ai_addr)->sin6_addr;
     if (inet_ntop(node->ai_family, address, text.data(), text.size()) == nullptr) continue;
     resolved.addresses.emplace_back(text.data());
@@ -98,8 +105,10 @@ void Resolver::on_answer(void* argument, int status, int, ::ares_addrinfo* resul
   }
   if (result != nullptr) ares_freeaddrinfo(result);
   std::sort(resolved.addresses.begin(), resolved.addresses.end());
-  resolved.addresses.erase(std::unique(resolved.addresses.begin(), resolved.addresses.end()), resolved.addresses.end());
-  if (resolved.addresses.empty() && resolved.error.empty()) resolved.error = "the name has no addresses";
+  resolved.addresses.erase(std::unique(resolved.addresses.begin(), resolved.addresses.end()),
+                           resolved.addresses.end());
+  if (resolved.addresses.empty() && resolved.error.empty())
+    resolved.error = "the name has no addresses";
   (*holder)->loop.post([pending = *holder, resolved = std::move(resolved)] {
     if (pending->callback) pending->callback(resolved);
   });
@@ -115,7 +124,9 @@ void Resolver::on_socket(void* self, int fd, int readable, int writable) {
     resolver.sockets_.erase(known);
   }
   if (readable == 0 && writable == 0) return;
-  const Interest interest = readable != 0 && writable != 0 ? Interest::read_write : readable != 0 ? Interest::read : Interest::write;
+  const Interest interest = readable != 0 && writable != 0 ? Interest::read_write
+                            : readable != 0                ? Interest::read
+                                                           : Interest::write;
   resolver.sockets_.emplace(fd, std::make_unique<Watched>(resolver, fd, interest));
 }
 

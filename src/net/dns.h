@@ -1,7 +1,7 @@
 #pragma once
 
-// Names to addresses, by c-ares on the loop: /etc/hosts and the system's resolvers, IPv4 and IPv6. For
-// the control plane; the request path never waits for a name. One thread.
+// Names to addresses, by c-ares on the loop: /etc/hosts and the system's resolvers, IPv4 and IPv6.
+// For the control plane; the request path never waits for a name. One thread.
 //
 //   auto query = resolver.resolve("orders.internal", [](const Resolved& r) { … });
 //   query.reset();      // cancels: the callback does not run any more

@@ -53,10 +53,10 @@ class EventLoop::Watch final : public FdWatch {
  public:
   Watch(EventLoop& loop, int fd, Interest interest, FdHandler& handler)
       : loop_(loop), handler_(handler) {
-    check(event_assign(&event_, loop.base_.get(), fd, flags_of(interest), &Watch::ready, this) ==
-                  0 &&
-              event_add(&event_, nullptr) == 0,
-          "event_add failed");
+    check(
+        event_assign(&event_, loop.base_.get(), fd, flags_of(interest), &Watch::ready, this) == 0 &&
+            event_add(&event_, nullptr) == 0,
+        "event_add failed");
   }
   ~Watch() override { event_del(&event_); }
 

@@ -11,8 +11,8 @@
 namespace outrigger::net {
 namespace {
 
-// The word in front of each block is its size. Small blocks share slabs, which are never given back: there
-// are as many as the process has had descriptors at once.
+// The word in front of each block is its size. Small blocks share slabs, which are never given
+// back: there are as many as the process has had descriptors at once.
 constexpr std::size_t word = sizeof(std::size_t);
 constexpr std::size_t small_max = 24;
 constexpr std::size_t slot_size = word + small_max;

@@ -31,7 +31,8 @@ class Listener final : private FdHandler {
 
   // Stops and resumes accepting; the backlog keeps what comes in between.
   void pause(bool paused);
-  // Accepts all that have connected so far; before the end, since closing the socket would reset them.
+  // Accepts all that have connected so far; before the end, since closing the socket would reset
+  // them.
   void accept_all();
   // Times that accept() found no free descriptor.
   const Counter& at_limit() const { return at_limit_; }

@@ -81,7 +81,8 @@ std::string SocketAddress::to_string() const {
   if (family() == AF_INET) return host() + ":" + std::to_string(port());
   if (family() == AF_INET6) return "[" + host() + "]:" + std::to_string(port());
   if (local_ == nullptr || local_->sun_path[0] == '\0') return "unix";
-  return std::string("unix:") + std::string(local_->sun_path, strnlen(local_->sun_path, sizeof local_->sun_path));
+  return std::string("unix:") +
+         std::string(local_->sun_path, strnlen(local_->sun_path, sizeof local_->sun_path));
 }
 
 namespace {
@@ -147,11 +148,16 @@ Fd connect_to(const SocketAddress& address, int& error) {
 
 namespace {
 
-// recv() and send() are points where a thread may be cancelled, for which the C library pays two locked
-// instructions a call as soon as there are threads. Nobody is cancelled here. Sanitizers know them by name.
+// recv() and send() are points where a thread may be cancelled, for which the C library pays two
+// locked instructions a call as soon as there are threads. Nobody is cancelled here. Sanitizers
+// know them by name.
 #ifdef OUTRIGGER_SANITIZED
-ssize_t receive(int fd, std::span<char> to) { return ::recv(fd, to.data(), to.size(), 0); }
-ssize_t send_now(int fd, const iovec& from) { return ::send(fd, from.iov_base, from.iov_len, MSG_NOSIGNAL); }
+ssize_t receive(int fd, std::span<char> to) {
+  return ::recv(fd, to.data(), to.size(), 0);
+}
+ssize_t send_now(int fd, const iovec& from) {
+  return ::send(fd, from.iov_base, from.iov_len, MSG_NOSIGNAL);
+}
 #else
 ssize_t receive(int fd, std::span<char> to) {
   return ::syscall(SYS_recvfrom, fd, to.data(), to.size(), 0, nullptr, nullptr);

@@ -6,8 +6,8 @@
 
 namespace outrigger::proxy {
 
-Attempt::Started Attempt::start(upstream::Cluster& cluster, upstream::Offer offer, std::optional<std::uint64_t> hash,
-                                TimePoint now) {
+Attempt::Started Attempt::start(upstream::Cluster& cluster, upstream::Offer offer,
+                                std::optional<std::uint64_t> hash, TimePoint now) {
   check(!active() && !chosen_, "an attempt starts while another runs");
   cluster_ = &cluster;
   ++count_;

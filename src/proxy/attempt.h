@@ -57,7 +57,8 @@ class Attempt final : private http::StreamSink, private upstream::PoolTicket {
   // Picks, asks the pool. The callbacks come later, except that a stream that is there at once is
   // reported by the return value: `streaming`. Failures are returned too, not called back.
   enum class Started : std::uint8_t { streaming, waiting, no_endpoint, overflow };
-  Started start(upstream::Cluster& cluster, upstream::Offer offer, std::optional<std::uint64_t> hash, TimePoint now);
+  Started start(upstream::Cluster& cluster, upstream::Offer offer,
+                std::optional<std::uint64_t> hash, TimePoint now);
 
   bool streaming() const { return stream_ != nullptr; }
   bool waiting() const { return PoolTicket::waiting(); }
@@ -75,7 +76,9 @@ class Attempt final : private http::StreamSink, private upstream::PoolTicket {
   void report(const Outcome& outcome);
 
   // The name of the endpoint of the newest attempt; empty before the first.
-  std::string_view endpoint() const { return endpoint_ != nullptr ? std::string_view(*endpoint_) : std::string_view(); }
+  std::string_view endpoint() const {
+    return endpoint_ != nullptr ? std::string_view(*endpoint_) : std::string_view();
+  }
   bool on_reused_connection() const { return reused_; }
   bool upstream_http2() const { return http2_; }
   TimePoint started_at() const { return started_at_; }

@@ -16,13 +16,18 @@ constexpr int grpc_unavailable = 14;
 
 Flag flag_of(AttemptFailure failure, http::StreamEnd end) {
   switch (failure) {
-    case AttemptFailure::no_endpoint: return Flag::UH;
-    case AttemptFailure::overflow: return Flag::UO;
+    case AttemptFailure::no_endpoint:
+      return Flag::UH;
+    case AttemptFailure::overflow:
+      return Flag::UO;
     case AttemptFailure::connect_refused:
     case AttemptFailure::connect_timeout:
-    case AttemptFailure::handshake: return Flag::UF;
-    case AttemptFailure::timeout: return Flag::UT;
-    case AttemptFailure::stream: break;
+    case AttemptFailure::handshake:
+      return Flag::UF;
+    case AttemptFailure::timeout:
+      return Flag::UT;
+    case AttemptFailure::stream:
+      break;
   }
   const bool broken = end == http::StreamEnd::protocol_error || end == http::StreamEnd::too_large ||
                       end == http::StreamEnd::flood;
@@ -33,24 +38,36 @@ AttemptEnd::Kind kind_of(AttemptFailure failure) {
   switch (failure) {
     case AttemptFailure::connect_refused:
     case AttemptFailure::connect_timeout:
-    case AttemptFailure::handshake: return AttemptEnd::Kind::connect_failed;
-    case AttemptFailure::timeout: return AttemptEnd::Kind::timed_out;
-    default: return AttemptEnd::Kind::reset;
+    case AttemptFailure::handshake:
+      return AttemptEnd::Kind::connect_failed;
+    case AttemptFailure::timeout:
+      return AttemptEnd::Kind::timed_out;
+    default:
+      return AttemptEnd::Kind::reset;
   }
 }
 
 telemetry::RetryReason reason_of(policy::RetryCause cause, int status) {
   using telemetry::RetryReason;
   switch (cause) {
-    case policy::RetryCause::connect_failure: return RetryReason::connect_failed;
-    case policy::RetryCause::stale_connection: return RetryReason::stale_connection;
-    case policy::RetryCause::refused_stream: return RetryReason::refused_stream;
-    case policy::RetryCause::not_processed: return RetryReason::not_processed;
-    case policy::RetryCause::reset: return RetryReason::reset_before_response;
-    case policy::RetryCause::timeout: return RetryReason::per_try_timeout;
-    case policy::RetryCause::header: return RetryReason::retriable_headers;
-    case policy::RetryCause::grpc_status: return RetryReason::grpc_unavailable;
-    default: return status >= 500 ? RetryReason::server_error : RetryReason::status;
+    case policy::RetryCause::connect_failure:
+      return RetryReason::connect_failed;
+    case policy::RetryCause::stale_connection:
+      return RetryReason::stale_connection;
+    case policy::RetryCause::refused_stream:
+      return RetryReason::refused_stream;
+    case policy::RetryCause::not_processed:
+      return RetryReason::not_processed;
+    case policy::RetryCause::reset:
+      return RetryReason::reset_before_response;
+    case policy::RetryCause::timeout:
+      return RetryReason::per_try_timeout;
+    case policy::RetryCause::header:
+      return RetryReason::retriable_headers;
+    case policy::RetryCause::grpc_status:
+      return RetryReason::grpc_unavailable;
+    default:
+      return status >= 500 ? RetryReason::server_error : RetryReason::status;
   }
 }
 
@@ -79,7 +96,9 @@ void Exchange::on_head(http::Head& head, bool end) {
   if (scope_.body_max && head.content_length.value_or(0) > *scope_.body_max) {
     return local_reply(413, Flag::none, "the body is larger than this listener allows");
   }
-  allowed_ = policy::time_allowed(route_ != nullptr && route_->config().timeout ? *route_->config().timeout : service().timeout, head);
+  allowed_ = policy::time_allowed(
+      route_ != nullptr && route_->config().timeout ? *route_->config().timeout : service().timeout,
+      head);
   if (allowed_.whole) whole_by_ = started_at_ + *allowed_.whole;
   if (end) {
     request_complete();
@@ -132,7 +151,8 @@ bool Exchange::apply_route() {
 }
 
 void Exchange::prepare_head() {
-  const HeadContext context{*request_, peer_.address, peer_.secure, peer_.trusted_proxy, peer_.client_cert};
+  const HeadContext context{*request_, peer_.address, peer_.secure, peer_.trusted_proxy,
+                            peer_.client_cert};
   if (scope_.direction == telemetry::Direction::inbound) {
     set_forwarded(context);
   } else {
@@ -155,9 +175,12 @@ const config::Retry& Exchange::retry() const {
 
 upstream::Offer Exchange::offer() const {
   switch (service().wire) {
-    case config::Wire::http1: return upstream::Offer::http1;
-    case config::Wire::http2: return upstream::Offer::http2;
-    case config::Wire::auto_: break;
+    case config::Wire::http1:
+      return upstream::Offer::http1;
+    case config::Wire::http2:
+      return upstream::Offer::http2;
+    case config::Wire::auto_:
+      break;
   }
   if (destination_->cluster->secure()) return upstream::Offer::http;
   // In clear text nobody negotiates: gRPC is HTTP/2 by definition, all else speaks HTTP/1.1.
@@ -175,16 +198,21 @@ void Exchange::start_attempt() {
   }
   using Started = Attempt::Started;
   switch (attempt_.start(*destination_->cluster, offer(), std::nullopt, now)) {
-    case Started::streaming: return send_request();
-    case Started::waiting: return;
-    case Started::no_endpoint: return attempt_failed(AttemptFailure::no_endpoint, http::StreamEnd::local, {});
-    case Started::overflow: return attempt_failed(AttemptFailure::overflow, http::StreamEnd::local, {});
+    case Started::streaming:
+      return send_request();
+    case Started::waiting:
+      return;
+    case Started::no_endpoint:
+      return attempt_failed(AttemptFailure::no_endpoint, http::StreamEnd::local, {});
+    case Started::overflow:
+      return attempt_failed(AttemptFailure::overflow, http::StreamEnd::local, {});
   }
 }
 
 void Exchange::send_request() {
   http::Stream& upstream = *attempt_.stream();
-  if (destination_->cluster->secure() || grpc_) policy::pass_on_deadline(allowed_, loop_.now() - started_at_, *request_);
+  if (destination_->cluster->secure() || grpc_)
+    policy::pass_on_deadline(allowed_, loop_.now() - started_at_, *request_);
   const bool bare = body_.empty() && trailers_ == nullptr;
   upstream.send_head(*request_, request_ended_ && bare);
   if (!body_.empty()) upstream.send_data(body_.view(), request_ended_ && trailers_ == nullptr);
@@ -210,7 +238,8 @@ void Exchange::on_data(std::string_view bytes, bool end) {
   moved_at_ = loop_.now();
   bytes_in_ += bytes.size();
   if (scope_.body_max && bytes_in_ > *scope_.body_max) {
-    if (state_.is(ExchangeState::answering)) return fail_answer(Flag::none, http::StreamEnd::too_large);
+    if (state_.is(ExchangeState::answering))
+      return fail_answer(Flag::none, http::StreamEnd::too_large);
     return local_reply(413, Flag::none, "the body is larger than this listener allows");
   }
   if (end) request_complete();
@@ -238,7 +267,8 @@ void Exchange::on_trailers(http::Fields& trailers) {
   void* memory = request_->arena->allocate(sizeof(http::Fields), alignof(http::Fields));
   trailers_ = new (memory) http::Fields(*request_->arena);
   for (const http::Field& field : trailers) {
-    trailers_->add({request_->arena->copy(field.name), request_->arena->copy(field.value), field.known});
+    trailers_->add(
+        {request_->arena->copy(field.name), request_->arena->copy(field.value), field.known});
   }
   if (http::Stream* upstream = attempt_.stream()) {
     upstream->send_trailers(*trailers_);
@@ -263,8 +293,8 @@ void Exchange::on_drained() {
 // The downstream is gone, by its own will or because it broke the protocol.
 void Exchange::on_reset(http::StreamEnd reason) {
   stream_ = nullptr;
-  const bool broken = reason == http::StreamEnd::protocol_error || reason == http::StreamEnd::too_large ||
-                      reason == http::StreamEnd::flood;
+  const bool broken = reason == http::StreamEnd::protocol_error ||
+                      reason == http::StreamEnd::too_large || reason == http::StreamEnd::flood;
   flag_ = broken ? Flag::DPE : Flag::DC;
   report_attempt(Outcome::Kind::cancelled);
   finish();
@@ -280,8 +310,8 @@ void Exchange::on_attempt_head(http::Head& head, bool end) {
   try_by_ = TimePoint::max();
   status_ = head.status;
   if (grpc_) grpc_status_ = grpc_status_of(head.fields);
-  // The mark is between sidecars: believed from a callee that proved who it is, and passed on to nobody. An
-  // app that writes it itself is not heard.
+  // The mark is between sidecars: believed from a callee that proved who it is, and passed on to
+  // nobody. An app that writes it itself is not heard.
   const bool marked = head.fields.remove(not_processed_name) > 0;
   if (head.status >= 400 || grpc_status_ > 0) {
     AttemptEnd result = policy::read_answer(retry(), head, loop_.wall_now());
@@ -320,14 +350,18 @@ http::Stream& Exchange::complete() {
   return stream;
 }
 
-void Exchange::on_attempt_failed(AttemptFailure failure, http::StreamEnd end, const std::string& detail) {
+void Exchange::on_attempt_failed(AttemptFailure failure, http::StreamEnd end,
+                                 const std::string& detail) {
   attempt_failed(failure, end, detail);
 }
 
-void Exchange::attempt_failed(AttemptFailure failure, http::StreamEnd end, const std::string& detail) {
-  report_attempt(failure == AttemptFailure::timeout ? Outcome::Kind::timed_out : Outcome::Kind::failed);
+void Exchange::attempt_failed(AttemptFailure failure, http::StreamEnd end,
+                              const std::string& detail) {
+  report_attempt(failure == AttemptFailure::timeout ? Outcome::Kind::timed_out
+                                                    : Outcome::Kind::failed);
   const Flag flag = flag_of(failure, end);
-  if (state_.is(ExchangeState::answering)) return fail_answer(flag, http::StreamEnd::connection_lost);
+  if (state_.is(ExchangeState::answering))
+    return fail_answer(flag, http::StreamEnd::connection_lost);
   if (failure != AttemptFailure::no_endpoint && failure != AttemptFailure::overflow) {
     AttemptEnd result;
     result.kind = kind_of(failure);
@@ -370,7 +404,8 @@ bool Exchange::try_again(const AttemptEnd& end) {
     ++retries_;
   }
   cells_->retried(reason_of(decision.cause, end.status));
-  report_attempt(end.kind == AttemptEnd::Kind::answered ? Outcome::Kind::answered : Outcome::Kind::failed);
+  report_attempt(end.kind == AttemptEnd::Kind::answered ? Outcome::Kind::answered
+                                                        : Outcome::Kind::failed);
   attempt_.cancel(http::StreamEnd::local);
   status_ = 0;
   grpc_status_ = -1;
@@ -389,7 +424,8 @@ void Exchange::report_attempt(Outcome::Kind kind) {
   endpoint_ = request_->arena->copy(attempt_.endpoint());
   Outcome outcome;
   outcome.kind = kind;
-  outcome.latency = (kind == Outcome::Kind::answered && !grpc_ ? answered_at_ : loop_.now()) - attempt_.started_at();
+  outcome.latency = (kind == Outcome::Kind::answered && !grpc_ ? answered_at_ : loop_.now()) -
+                    attempt_.started_at();
   if (allowed_.answer) outcome.timeout = *allowed_.answer;
   if (kind == Outcome::Kind::answered) {
     outcome.status = status_;
@@ -411,12 +447,14 @@ void Exchange::local_reply(int status, Flag flag, std::string_view detail) {
   add_reply_fields(extra, made, flag);
   // The callee's sidecar attests that its app saw nothing of the request: it may go elsewhere.
   const bool untouched = flag == Flag::UH || flag == Flag::UO || flag == Flag::UF;
-  if (untouched && scope_.direction == telemetry::Direction::inbound && peer_.secure) extra.add(not_processed_name, "1");
+  if (untouched && scope_.direction == telemetry::Direction::inbound && peer_.secure)
+    extra.add(not_processed_name, "1");
   if (grpc_) grpc_status_ = made.grpc_status;
   reply(made.status, made.content_type, made.body, &extra);
 }
 
-void Exchange::reply(int status, std::string_view content_type, std::string_view body, http::Fields* extra) {
+void Exchange::reply(int status, std::string_view content_type, std::string_view body,
+                     http::Fields* extra) {
   attempt_.cancel(http::StreamEnd::local);
   state_.on(ExchangeEvent::answer);
   status_ = status;
@@ -444,7 +482,9 @@ void Exchange::fail_answer(Flag flag, http::StreamEnd reason) {
   if (stream != nullptr) stream->reset(reason);
 }
 
-TimePoint Exchange::idle_at() const { return moved_at_ + service().idle(); }
+TimePoint Exchange::idle_at() const {
+  return moved_at_ + service().idle();
+}
 
 // The timer is moved forward only: a deadline that has moved away is found out when it fires.
 void Exchange::arm(TimePoint at) {
@@ -467,7 +507,8 @@ void Exchange::on_timer() {
   }
   if (!answering && now >= try_by_) {
     try_by_ = TimePoint::max();
-    return attempt_failed(AttemptFailure::timeout, http::StreamEnd::idle, "the attempt took too long");
+    return attempt_failed(AttemptFailure::timeout, http::StreamEnd::idle,
+                          "the attempt took too long");
   }
   const bool moving = answering || !request_ended_;
   if (moving && now >= idle_at()) {

@@ -1,11 +1,12 @@
 #pragma once
 
-// One request and its answer, from the head that came in to the last byte that went out: the sink of the
-// downstream stream and the owner of the attempts upstream. Made by its HttpConnection on the worker's
-// thread; storage is recycled. It is in one state of `exchange_table`; on_head() is the door in,
-// finish() the only door out, after which it belongs to Loop::retire().
+// One request and its answer, from the head that came in to the last byte that went out: the sink
+// of the downstream stream and the owner of the attempts upstream. Made by its HttpConnection on
+// the worker's thread; storage is recycled. It is in one state of `exchange_table`; on_head() is
+// the door in, finish() the only door out, after which it belongs to Loop::retire().
 //
-//   on_head → find_destination → prepare_head → start_attempt → [wait for a connection] → send_request
+//   on_head → find_destination → prepare_head → start_attempt → [wait for a connection] →
+//   send_request
 //           → on_attempt_head → (another attempt | answer) → on_attempt_data … → finish
 
 #include <cstdint>
@@ -70,7 +71,8 @@ class Exchange final : public net::Retirable,
   void on_attempt_interim(http::Head& head) override;
   void on_attempt_data(std::string_view bytes, bool end) override;
   void on_attempt_trailers(http::Fields& trailers) override;
-  void on_attempt_failed(AttemptFailure failure, http::StreamEnd end, const std::string& detail) override;
+  void on_attempt_failed(AttemptFailure failure, http::StreamEnd end,
+                         const std::string& detail) override;
   void on_attempt_drained() override;
   std::size_t attempt_piece_max() const override;
 
@@ -109,29 +111,29 @@ class Exchange final : public net::Retirable,
   Scope& scope_;
   const Peer& peer_;
   net::Loop& loop_;
-  http::Stream* stream_;             // null once it is over
+  http::Stream* stream_;  // null once it is over
   Pin<Routing> routing_;
   Destination* destination_ = nullptr;  // where attempts go
   const Route* route_ = nullptr;
   telemetry::RequestCells* cells_ = nullptr;
-  http::Head* request_ = nullptr;    // the codec's, until the stream is over
-  http::Fields* trailers_ = nullptr; // the request's, copied to its arena
+  http::Head* request_ = nullptr;     // the codec's, until the stream is over
+  http::Fields* trailers_ = nullptr;  // the request's, copied to its arena
   Attempt attempt_;
-  net::Buffer body_;                 // the request's body so far: for replay, or until a stream is there
+  net::Buffer body_;  // the request's body so far: for replay, or until a stream is there
   policy::RetryBudget::Permit retry_permit_;
   policy::Permit retry_slot_;
-  net::Timer timer_;                 // the nearest of the deadlines below; checked lazily
+  net::Timer timer_;  // the nearest of the deadlines below; checked lazily
   const TimePoint started_at_;
   TimePoint answer_by_ = TimePoint::max();
   TimePoint whole_by_ = TimePoint::max();
   TimePoint try_by_ = TimePoint::max();
   TimePoint back_at_ = TimePoint::max();
-  TimePoint moved_at_;               // the last time anything moved
+  TimePoint moved_at_;  // the last time anything moved
   TimePoint answered_at_{};
   policy::TimeAllowed allowed_;
   std::uint64_t bytes_in_ = 0;
   std::uint64_t bytes_out_ = 0;
-  std::string_view endpoint_;        // of the newest attempt, in the request's arena
+  std::string_view endpoint_;  // of the newest attempt, in the request's arena
   std::string_view request_id_;
   int status_ = 0;
   int grpc_status_ = -1;
@@ -141,8 +143,8 @@ class Exchange final : public net::Retirable,
   Machine<exchange_table> state_{ExchangeState::begun};
   // Facts about the request, not a state.
   bool grpc_ = false;
-  bool request_ended_ = false;       // all of it is here
-  bool replayable_ = true;           // body_ has all that came so far
+  bool request_ended_ = false;  // all of it is here
+  bool replayable_ = true;      // body_ has all that came so far
   bool downstream_paused_ = false;
 };
 

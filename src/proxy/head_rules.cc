@@ -16,12 +16,14 @@ constexpr std::string_view own_prefix = "x-outrigger-";
 // Both digits of each byte.
 constexpr auto hex_pairs = [] {
   std::array<std::array<char, 2>, 256> pairs{};
-  for (std::size_t i = 0; i < pairs.size(); ++i) pairs[i] = {hex_digits[i >> 4], hex_digits[i & 15]};
+  for (std::size_t i = 0; i < pairs.size(); ++i)
+    pairs[i] = {hex_digits[i >> 4], hex_digits[i & 15]};
   return pairs;
 }();
 
 char* put_hex(char* to, std::uint64_t value) {
-  for (int shift = 56; shift >= 0; shift -= 8, to += 2) std::memcpy(to, hex_pairs[(value >> shift) & 0xff].data(), 2);
+  for (int shift = 56; shift >= 0; shift -= 8, to += 2)
+    std::memcpy(to, hex_pairs[(value >> shift) & 0xff].data(), 2);
   return to;
 }
 
@@ -36,9 +38,11 @@ std::uint64_t nonzero(Random& random) {
 
 void set_forwarded(const HeadContext& context) {
   http::Head& head = context.head;
-  const std::string_view before = context.trusted_proxy ? head.fields.value(http::Known::x_forwarded_for) : std::string_view();
-  const std::string_view chain =
-      before.empty() ? context.peer_address : head.arena->concat(before, ", ", context.peer_address);
+  const std::string_view before =
+      context.trusted_proxy ? head.fields.value(http::Known::x_forwarded_for) : std::string_view();
+  const std::string_view chain = before.empty()
+                                     ? context.peer_address
+                                     : head.arena->concat(before, ", ", context.peer_address);
   head.fields.set(http::Known::x_forwarded_for, chain);
   if (!context.trusted_proxy || !head.fields.has(http::Known::x_forwarded_proto)) {
     head.fields.set(http::Known::x_forwarded_proto, context.peer_secure ? "https" : "http");
@@ -47,7 +51,8 @@ void set_forwarded(const HeadContext& context) {
     head.fields.set(http::Known::x_forwarded_host, head.authority);
   }
   strip_identity(head);
-  if (!context.client_cert.empty()) head.fields.add(http::Known::x_forwarded_client_cert, context.client_cert);
+  if (!context.client_cert.empty())
+    head.fields.add(http::Known::x_forwarded_client_cert, context.client_cert);
 }
 
 void strip_identity(http::Head& head) {
@@ -58,7 +63,8 @@ void strip_identity(http::Head& head) {
 void strip_own(http::Head& head) {
   for (std::size_t i = 0; i < head.fields.size();) {
     const http::Field& field = head.fields.begin()[i];
-    const bool own = field.name.size() > own_prefix.size() && field.known != http::Known::x_outrigger_deadline_ms &&
+    const bool own = field.name.size() > own_prefix.size() &&
+                     field.known != http::Known::x_outrigger_deadline_ms &&
                      http::equal_ignoring_case(field.name.substr(0, own_prefix.size()), own_prefix);
     if (own) {
       head.fields.remove(field.name);

@@ -22,8 +22,8 @@ std::string host_of(std::string address) {
   return address;
 }
 
-// On a connection at rest a request may be on its way, and HTTP/1 cannot take it back: a connection that is
-// to drain gets this long for one more, whose answer says close.
+// On a connection at rest a request may be on its way, and HTTP/1 cannot take it back: a connection
+// that is to drain gets this long for one more, whose answer says close.
 constexpr Duration last_patience = seconds(1);
 
 }  // namespace
@@ -57,7 +57,8 @@ void HttpConnection::on_open() {
   learn_peer();
   idle_since_ = scope_.worker.loop.now();
   // The first request's head must come in time; without one this is the idle timeout's business.
-  scope_.worker.loop.timers().arm(timer_, draining_ == Draining::soon ? last_patience : scope_.header_timeout);
+  scope_.worker.loop.timers().arm(
+      timer_, draining_ == Draining::soon ? last_patience : scope_.header_timeout);
   if (!connection_->secure() || connection_->transport()->info().alpn != "h2") return;
   make_codec(true);
   if (draining_ == Draining::soon) drain_codec();
@@ -85,9 +86,8 @@ void HttpConnection::learn_peer() {
 
 void HttpConnection::fill(Peer& peer, const std::string& address) const {
   peer.address = address;
-  peer.trusted_proxy =
-      std::any_of(scope_.trusted_proxies.begin(), scope_.trusted_proxies.end(),
-                  [&address](const Cidr& cidr) { return cidr.contains(address); });
+  peer.trusted_proxy = std::any_of(scope_.trusted_proxies.begin(), scope_.trusted_proxies.end(),
+                                   [&address](const Cidr& cidr) { return cidr.contains(address); });
 }
 
 bool HttpConnection::choose_codec(std::string_view first_bytes) {
@@ -110,7 +110,8 @@ void HttpConnection::make_codec(bool http2) {
                                                    worker.codec_counters, worker.loop.blocks(),
                                                    worker.loop.buffers(), worker.h2_memory);
   } else {
-    codec_ = std::make_unique<http::H1ServerCodec>(wire_, events, scope_.limits, worker.codec_counters, worker.loop.blocks(), scheme);
+    codec_ = std::make_unique<http::H1ServerCodec>(
+        wire_, events, scope_.limits, worker.codec_counters, worker.loop.blocks(), scheme);
   }
   wire_.set_codec(codec_.get());
 }
@@ -191,8 +192,9 @@ void HttpConnection::drain() {
   if (draining_ != Draining::no) return;
   draining_ = Draining::soon;
   if (!codec_ && head_begun()) return;  // the first bytes are here
-  const bool at_rest = codec_ == nullptr || (codec_->version() != http::Version::http2 && codec_->open_streams() == 0 &&
-                                             !codec_->receiving_head());
+  const bool at_rest =
+      codec_ == nullptr || (codec_->version() != http::Version::http2 &&
+                            codec_->open_streams() == 0 && !codec_->receiving_head());
   if (!at_rest) return drain_codec();
   if (connection_->open()) scope_.worker.loop.timers().arm(timer_, last_patience);
 }

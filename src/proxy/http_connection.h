@@ -39,7 +39,8 @@ class HttpConnection final : public net::Retirable,
 
   // Starts the connection, or takes it over when detection has opened it already.
   void start();
-  // Closes when the open requests are done. HTTP/1 at rest waits a moment for one that is on its way.
+  // Closes when the open requests are done. HTTP/1 at rest waits a moment for one that is on its
+  // way.
   void drain();
   // Closes at once (the drain's end, memory pressure).
   void close() { connection_->kill(false); }
@@ -77,7 +78,7 @@ class HttpConnection final : public net::Retirable,
   http::ConnectionWire wire_;
   std::unique_ptr<http::ServerCodec> codec_;
   PeerBook::Hold peer_;  // once it is open
-  net::Timer timer_;  // idleness, checked lazily; and the header deadline
+  net::Timer timer_;     // idleness, checked lazily; and the header deadline
   TimePoint idle_since_;
   TimePoint head_since_ = no_head;  // a head is coming in since then
   enum class Draining : std::uint8_t { no, soon, now } draining_ = Draining::no;

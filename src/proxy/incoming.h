@@ -1,8 +1,8 @@
 #pragma once
 
 // A fresh connection on a port whose protocol is `auto`, until ALPN or its first bytes tell what it
-// speaks; then the owner makes an HTTP connection or a TCP session of it. Listed by the worker; retires
-// itself.
+// speaks; then the owner makes an HTTP connection or a TCP session of it. Listed by the worker;
+// retires itself.
 
 #include <memory>
 
@@ -17,13 +17,16 @@ class IncomingOwner {
   // The connection is open; bytes that were looked at are kept in it and come again.
   virtual void on_incoming_http(Scope& scope, std::unique_ptr<net::Connection> connection) = 0;
   virtual void on_incoming_tcp(Scope& scope, std::unique_ptr<net::Connection> connection) = 0;
-  virtual void on_incoming_closed(Scope& scope, const net::Connection& connection, net::CloseReason reason) = 0;
+  virtual void on_incoming_closed(Scope& scope, const net::Connection& connection,
+                                  net::CloseReason reason) = 0;
 
  protected:
   ~IncomingOwner() = default;
 };
 
-class Incoming final : public net::Retirable, public ListLink<Incoming>, private net::ConnectionHandler {
+class Incoming final : public net::Retirable,
+                       public ListLink<Incoming>,
+                       private net::ConnectionHandler {
  public:
   // A client that says nothing for this long is taken to wait for the server to speak first.
   static constexpr Duration patience = seconds(3);

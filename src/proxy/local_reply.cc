@@ -7,8 +7,8 @@ namespace outrigger::proxy {
 namespace {
 
 constexpr std::size_t detail_max = 256;
-constexpr std::array<std::string_view, 17> grpc_numbers = {"0", "1", "2",  "3",  "4",  "5",  "6",  "7", "8",
-                                                           "9", "10", "11", "12", "13", "14", "15", "16"};
+constexpr std::array<std::string_view, 17> grpc_numbers = {
+    "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16"};
 
 // Visible ASCII without what JSON, headers or percent-encoding would need escapes for.
 std::string_view plain_text(Arena& arena, std::string_view text) {
@@ -26,21 +26,31 @@ std::string_view plain_text(Arena& arena, std::string_view text) {
 
 int grpc_status_for(int http_status) {
   switch (http_status) {
-    case 400: return 13;  // INTERNAL
-    case 401: return 16;  // UNAUTHENTICATED
-    case 403: return 7;   // PERMISSION_DENIED
-    case 404: return 12;  // UNIMPLEMENTED
-    case 408: return 4;
-    case 413: return 8;   // RESOURCE_EXHAUSTED
+    case 400:
+      return 13;  // INTERNAL
+    case 401:
+      return 16;  // UNAUTHENTICATED
+    case 403:
+      return 7;  // PERMISSION_DENIED
+    case 404:
+      return 12;  // UNIMPLEMENTED
+    case 408:
+      return 4;
+    case 413:
+      return 8;  // RESOURCE_EXHAUSTED
     case 429:
     case 502:
-    case 503: return 14;  // UNAVAILABLE
-    case 504: return 4;   // DEADLINE_EXCEEDED
-    default: return 2;    // UNKNOWN
+    case 503:
+      return 14;  // UNAVAILABLE
+    case 504:
+      return 4;  // DEADLINE_EXCEEDED
+    default:
+      return 2;  // UNKNOWN
   }
 }
 
-LocalReply make_local_reply(Arena& arena, int status, Flag flag, std::string_view detail, bool grpc) {
+LocalReply make_local_reply(Arena& arena, int status, Flag flag, std::string_view detail,
+                            bool grpc) {
   LocalReply reply;
   const std::string_view what = flag == Flag::none ? std::string_view("refused") : describe(flag);
   const std::string_view safe = plain_text(arena, detail);

@@ -1,12 +1,14 @@
 #pragma once
 
 // Who is at the other end of a downstream connection. A PeerBook holds each peer once, however many
-// connections it has: a sidecar's come from few apps and few sidecars, and text that differs only by
-// connection number would be a good part of an idle one. One book for each listener of a worker, which it
-// must not outlive; the worker's thread.
+// connections it has: a sidecar's come from few apps and few sidecars, and text that differs only
+// by connection number would be a good part of an idle one. One book for each listener of a worker,
+// which it must not outlive; the worker's thread.
 //
-//   PeerHold peer = book.hold(key, [&](Peer& fresh) { … });    // fills in a peer that is not there yet
-// The key must tell apart what the peers are to differ in. Dropping the last hold forgets the peer, soon.
+//   PeerHold peer = book.hold(key, [&](Peer& fresh) { … });    // fills in a peer that is not there
+//   yet
+// The key must tell apart what the peers are to differ in. Dropping the last hold forgets the peer,
+// soon.
 
 #include <cstddef>
 #include <string>
@@ -37,8 +39,8 @@ class PeerBook {
   };
 
  public:
-  // Peers without a connection that are remembered all the same: who connects for each request is not
-  // looked up anew each time.
+  // Peers without a connection that are remembered all the same: who connects for each request is
+  // not looked up anew each time.
   static constexpr std::size_t idle_max = 64;
 
   class Hold {

@@ -7,7 +7,8 @@ telemetry::RequestCells& WorkerContext::cells(Destination& destination, const Ro
   if (number >= destination.series.size()) destination.series.resize(number + 1);
   Destination::Series& entry = destination.series[number];
   if (entry.cells == nullptr) {
-    entry.series = metrics.request_series(destination.direction, destination.service, route != nullptr ? route->config().name : "");
+    entry.series = metrics.request_series(destination.direction, destination.service,
+                                          route != nullptr ? route->config().name : "");
     entry.cells = &entry.series->cells(worker);
   }
   return *entry.cells;

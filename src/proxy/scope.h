@@ -1,7 +1,7 @@
 #pragma once
 
-// What exchanges need of their surroundings. All of it is per worker, owned by the worker, outlives every
-// connection, and belongs to the worker's thread.
+// What exchanges need of their surroundings. All of it is per worker, owned by the worker, outlives
+// every connection, and belongs to the worker's thread.
 
 #include <array>
 #include <cstdint>
@@ -31,7 +31,8 @@ struct Routing {
   std::shared_ptr<const config::Config> config;
   std::shared_ptr<const RouteTable> routes;
   HostTable hosts;
-  std::vector<std::string> target_names;  // by the routes' target numbers: "orders" or "orders/canary"
+  std::vector<std::string>
+      target_names;  // by the routes' target numbers: "orders" or "orders/canary"
 };
 
 // A service (or a subset of one, or the app behind a listener) as requests reach it on this worker.
@@ -40,8 +41,8 @@ struct Destination {
   std::unique_ptr<upstream::Cluster> cluster;
   telemetry::Direction direction = telemetry::Direction::outbound;
   std::shared_ptr<telemetry::ConnectionSeries> connections;  // upstream
-  // Series by the number of the route plus one; 0 is without a route. Resolved at first use, again when
-  // the routes have changed.
+  // Series by the number of the route plus one; 0 is without a route. Resolved at first use, again
+  // when the routes have changed.
   struct Series {
     std::shared_ptr<telemetry::RequestSeries> series;
     telemetry::RequestCells* cells = nullptr;
@@ -90,7 +91,7 @@ struct Scope {
   std::vector<Cidr> trusted_proxies;
   std::optional<std::uint64_t> body_max;
   Duration header_timeout = seconds(10);
-  Duration idle_timeout = hours(1);      // of a connection without streams
+  Duration idle_timeout = hours(1);  // of a connection without streams
   ConnectionCells* connections = nullptr;
   TlsCells* tls = nullptr;
   PeerBook peers;  // of its connections, which end before it

@@ -13,19 +13,26 @@ namespace {
 
 std::string_view protocol_name(config::Protocol protocol) {
   switch (protocol) {
-    case config::Protocol::auto_: return "auto";
-    case config::Protocol::http: return "http";
-    case config::Protocol::grpc: return "grpc";
-    case config::Protocol::tcp: return "tcp";
+    case config::Protocol::auto_:
+      return "auto";
+    case config::Protocol::http:
+      return "http";
+    case config::Protocol::grpc:
+      return "grpc";
+    case config::Protocol::tcp:
+      return "tcp";
   }
   return "";
 }
 
 std::string_view mtls_name(config::Mtls mtls) {
   switch (mtls) {
-    case config::Mtls::strict: return "strict";
-    case config::Mtls::permissive: return "permissive";
-    case config::Mtls::disabled: return "disabled";
+    case config::Mtls::strict:
+      return "strict";
+    case config::Mtls::permissive:
+      return "permissive";
+    case config::Mtls::disabled:
+      return "disabled";
   }
   return "";
 }
@@ -59,8 +66,9 @@ admin::ClusterInfo describe_cluster(const std::string& name, const ServiceSnapsh
   cluster.policy = upstream::name_of(service.service->load_balancer.policy);
   cluster.mtls = mtls_name(service.service->mtls);
   const policy::SharedBreaker& breaker = service.limits->breaker;
-  cluster.breakers = {breaker_info("connections", breaker.connections), breaker_info("pending", breaker.pending),
-                      breaker_info("requests", breaker.requests), breaker_info("retries", breaker.retries)};
+  cluster.breakers = {
+      breaker_info("connections", breaker.connections), breaker_info("pending", breaker.pending),
+      breaker_info("requests", breaker.requests), breaker_info("retries", breaker.retries)};
   for (const upstream::EndpointInfo& known : *service.endpoints) {
     admin::EndpointInfo endpoint;
     endpoint.address = known.value.address.to_string();
@@ -75,8 +83,13 @@ admin::ClusterInfo describe_cluster(const std::string& name, const ServiceSnapsh
 
 }  // namespace
 
-AdminFacts::AdminFacts(Shared& shared, Life& life, Actions actions, WallTime started, std::string version)
-    : shared_(shared), life_(life), actions_(std::move(actions)), started_(started), version_(std::move(version)) {}
+AdminFacts::AdminFacts(Shared& shared, Life& life, Actions actions, WallTime started,
+                       std::string version)
+    : shared_(shared),
+      life_(life),
+      actions_(std::move(actions)),
+      started_(started),
+      version_(std::move(version)) {}
 
 void AdminFacts::set_snapshot(std::shared_ptr<const Snapshot> snapshot) {
   const std::lock_guard lock(mutex_);
@@ -108,12 +121,16 @@ admin::Readiness AdminFacts::readiness() {
   readiness.started = phase != Phase::starting;
   readiness.ready = phase == Phase::live && !life_.health_failed;
   switch (phase) {
-    case Phase::starting: readiness.state = "PRE_INITIALIZING"; break;
+    case Phase::starting:
+      readiness.state = "PRE_INITIALIZING";
+      break;
     case Phase::waiting:
       readiness.state = "INITIALIZING";
       readiness.reason = "names or registries have not answered yet";
       break;
-    case Phase::live: readiness.state = "LIVE"; break;
+    case Phase::live:
+      readiness.state = "LIVE";
+      break;
     case Phase::draining:
       readiness.state = "DRAINING";
       readiness.reason = "the process is ending";
@@ -126,10 +143,13 @@ admin::Readiness AdminFacts::readiness() {
 std::vector<admin::ClusterInfo> AdminFacts::clusters() {
   const auto current = snapshot();
   std::vector<admin::ClusterInfo> clusters;
-  for (const auto& [name, service] : current->services) clusters.push_back(describe_cluster(name, service));
-  for (std::size_t i = 0; i < current->apps.size(); ++i) clusters.push_back(describe_cluster(app_key(i), current->apps[i]));
+  for (const auto& [name, service] : current->services)
+    clusters.push_back(describe_cluster(name, service));
+  for (std::size_t i = 0; i < current->apps.size(); ++i)
+    clusters.push_back(describe_cluster(app_key(i), current->apps[i]));
   for (const auto& thread : shared_.threads) {
-    const auto stats = thread->ask<ClusterStats>([](Worker& worker) { return worker.cluster_stats(); });
+    const auto stats =
+        thread->ask<ClusterStats>([](Worker& worker) { return worker.cluster_stats(); });
     for (admin::ClusterInfo& cluster : clusters) {
       const auto found = stats.find(cluster.name);
       if (found != stats.end()) add_stats(cluster, found->second);
@@ -142,13 +162,16 @@ std::vector<admin::ListenerInfo> AdminFacts::listeners() {
   const auto current = snapshot();
   const config::Config& config = *current->config;
   std::vector<admin::ListenerInfo> listeners;
-  const auto add = [this, &listeners](const std::string& name, const config::Address& address, telemetry::Direction direction) -> admin::ListenerInfo& {
+  const auto add = [this, &listeners](const std::string& name, const config::Address& address,
+                                      telemetry::Direction direction) -> admin::ListenerInfo& {
     admin::ListenerInfo info;
     info.name = name;
     info.address = address.to_string();
     info.direction = telemetry::to_string(direction);
-    const auto series = shared_.metrics.connection_series(telemetry::Side::downstream, direction, name);
-    for (int i = 0; i < shared_.workers; ++i) info.connections += series->connections(i).active.value();
+    const auto series =
+        shared_.metrics.connection_series(telemetry::Side::downstream, direction, name);
+    for (int i = 0; i < shared_.workers; ++i)
+      info.connections += series->connections(i).active.value();
     listeners.push_back(std::move(info));
     return listeners.back();
   };
@@ -203,7 +226,8 @@ admin::MemoryInfo AdminFacts::memory() {
   std::ifstream statm("/proc/self/statm");
   std::uint64_t size = 0;
   std::uint64_t resident = 0;
-  if (statm >> size >> resident) memory.resident = resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  if (statm >> size >> resident)
+    memory.resident = resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
   const struct mallinfo2 heap = mallinfo2();
   memory.heap = heap.arena + heap.hblkhd;
   memory.allocated = heap.uordblks + heap.hblkhd;
@@ -213,6 +237,8 @@ admin::MemoryInfo AdminFacts::memory() {
   return memory;
 }
 
-std::string AdminFacts::config_json() { return snapshot()->config->json; }
+std::string AdminFacts::config_json() {
+  return snapshot()->config->json;
+}
 
 }  // namespace outrigger::server

@@ -1,7 +1,7 @@
 #pragma once
 
-// What the admin pages learn of the daemon and may tell it. Called on the back thread; what belongs to
-// workers is asked of them, what belongs to the main thread is posted there.
+// What the admin pages learn of the daemon and may tell it. Called on the back thread; what belongs
+// to workers is asked of them, what belongs to the main thread is posted there.
 
 #include <functional>
 #include <memory>
@@ -18,7 +18,7 @@ namespace outrigger::server {
 class AdminFacts final : public admin::AdminBackend {
  public:
   struct Actions {
-    std::function<void()> quit;             // as SIGTERM; any thread
+    std::function<void()> quit;  // as SIGTERM; any thread
     std::function<void()> drain_listeners;
   };
   AdminFacts(Shared& shared, Life& life, Actions actions, WallTime started, std::string version);

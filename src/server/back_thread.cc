@@ -9,7 +9,9 @@ namespace outrigger::server {
 BackThread::BackThread(std::vector<Page> pages) {
   std::promise<void> started;
   std::future<void> waiting = started.get_future();
-  thread_ = std::thread([this, pages = std::move(pages), started = std::move(started)]() mutable { run(std::move(pages), started); });
+  thread_ = std::thread([this, pages = std::move(pages), started = std::move(started)]() mutable {
+    run(std::move(pages), started);
+  });
   pthread_setname_np(thread_.native_handle(), "back");
   waiting.wait();
 }

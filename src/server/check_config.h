@@ -1,7 +1,7 @@
 #pragma once
 
-// What only the rooms that use it can tell of a configuration, found before anything runs: patterns that
-// do not compile, a key that does not belong to its certificate. Part of `outrigger validate`.
+// What only the rooms that use it can tell of a configuration, found before anything runs: patterns
+// that do not compile, a key that does not belong to its certificate. Part of `outrigger validate`.
 
 #include <memory>
 #include <string>
@@ -14,10 +14,11 @@
 
 namespace outrigger::server {
 
-// Errors as other rooms write them, a line each: "FILE:LINE:COLUMN: error: MESSAGE", with the line of the
-// file that they point to. One without a place stands for `file` as a whole.
+// Errors as other rooms write them, a line each: "FILE:LINE:COLUMN: error: MESSAGE", with the line
+// of the file that they point to. One without a place stands for `file` as a whole.
 std::vector<config::Diagnostic> diagnostics_of(std::string_view text, const std::string& file);
 
-std::vector<config::Diagnostic> check_config(const std::shared_ptr<const config::Config>& config, WallTime now);
+std::vector<config::Diagnostic> check_config(const std::shared_ptr<const config::Config>& config,
+                                             WallTime now);
 
 }  // namespace outrigger::server

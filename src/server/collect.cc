@@ -19,8 +19,10 @@ void collect_cluster(telemetry::Scrape& scrape, const admin::ClusterInfo& cluste
     scrape.gauge(Family::endpoints, {cluster.name, show(endpoint.locality), endpoint.state}, 1);
   }
   for (const admin::BreakerInfo& breaker : cluster.breakers) {
-    scrape.gauge(Family::breaker_used, {cluster.name, breaker.resource}, static_cast<double>(breaker.used));
-    scrape.gauge(Family::breaker_limit, {cluster.name, breaker.resource}, static_cast<double>(breaker.limit));
+    scrape.gauge(Family::breaker_used, {cluster.name, breaker.resource},
+                 static_cast<double>(breaker.used));
+    scrape.gauge(Family::breaker_limit, {cluster.name, breaker.resource},
+                 static_cast<double>(breaker.limit));
     scrape.gauge(Family::breaker_open, {cluster.name, breaker.resource}, breaker.open ? 1 : 0);
   }
 }
@@ -36,7 +38,8 @@ void collect_facts(telemetry::Scrape& scrape, AdminFacts& facts, Shared& shared,
   scrape.gauge(Family::config_info, {facts.server_info().config_version}, 1);
   scrape.gauge(Family::ready, {}, facts.readiness().ready ? 1 : 0);
   for (std::size_t i = 0; i < shared.threads.size(); ++i) {
-    scrape.gauge(Family::worker_connections, {std::to_string(i)}, shared.threads[i]->open_connections());
+    scrape.gauge(Family::worker_connections, {std::to_string(i)},
+                 shared.threads[i]->open_connections());
   }
   shared.access_log.collect(scrape);
 }

@@ -61,7 +61,8 @@ EndpointBook::EndpointBook(net::Loop& loop, Publish publish)
 EndpointBook::~EndpointBook() = default;
 
 void EndpointBook::add(const std::string& service, const std::vector<config::Endpoint>& endpoints,
-                       const std::vector<Registry*>& registries, const config::Locality& registry_locality) {
+                       const std::vector<Registry*>& registries,
+                       const config::Locality& registry_locality) {
   auto& entry = entries_[service];
   entry = std::make_unique<Entry>();
   entry->service = service;
@@ -80,7 +81,8 @@ void EndpointBook::add(const std::string& service, const std::vector<config::End
 }
 
 void EndpointBook::look_up(Name& name) {
-  name.query = resolver_.resolve(name.given.address.host, [this, &name](const net::Resolved& r) { answered(name, r); });
+  name.query = resolver_.resolve(name.given.address.host,
+                                 [this, &name](const net::Resolved& r) { answered(name, r); });
 }
 
 void EndpointBook::answered(Name& name, const net::Resolved& resolved) {
@@ -88,7 +90,9 @@ void EndpointBook::answered(Name& name, const net::Resolved& resolved) {
   if (!resolved.error.empty()) {
     if (resolved.error != name.error) {
       log::warn("server", "cannot resolve an endpoint's name; its last addresses stay in force",
-                {{"service", name.entry.service}, {"name", name.given.address.host}, {"why", resolved.error}});
+                {{"service", name.entry.service},
+                 {"name", name.given.address.host},
+                 {"why", resolved.error}});
     }
     name.error = resolved.error;
     loop_.timers().arm(name.timer, retry_after);
@@ -118,7 +122,8 @@ void EndpointBook::Source::on_endpoints(std::span<const RegisteredEndpoint> endp
     endpoint.labels = told.labels;
     endpoint.id = told.id;
     endpoint.locality.cloud = told.locality.cloud.empty() ? locality.cloud : told.locality.cloud;
-    endpoint.locality.region = told.locality.region.empty() ? locality.region : told.locality.region;
+    endpoint.locality.region =
+        told.locality.region.empty() ? locality.region : told.locality.region;
     endpoint.locality.zone = told.locality.zone.empty() ? locality.zone : told.locality.zone;
     if (is_name(endpoint.address)) {
       names.push_back(std::make_unique<Name>(book, entry, endpoint));
@@ -132,7 +137,8 @@ void EndpointBook::Source::on_endpoints(std::span<const RegisteredEndpoint> endp
 
 bool EndpointBook::settled() const {
   const auto answered = [](const auto& things) {
-    return std::all_of(things.begin(), things.end(), [](const auto& thing) { return thing->answered; });
+    return std::all_of(things.begin(), things.end(),
+                       [](const auto& thing) { return thing->answered; });
   };
   return std::all_of(entries_.begin(), entries_.end(), [&answered](const auto& item) {
     const Entry& entry = *item.second;
@@ -171,6 +177,8 @@ EndpointLists EndpointBook::lists() const {
   return lists;
 }
 
-void EndpointBook::changed(Entry& entry) { publish_(entry.service, lists()[entry.service]); }
+void EndpointBook::changed(Entry& entry) {
+  publish_(entry.service, lists()[entry.service]);
+}
 
 }  // namespace outrigger::server

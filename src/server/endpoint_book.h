@@ -1,8 +1,8 @@
 #pragma once
 
-// Where endpoint lists come from, on the main thread: those in the configuration, their names resolved
-// and looked up again as their records expire, and those that registries tell. Whenever a list changes it
-// is published whole. A name that cannot be resolved keeps its last addresses.
+// Where endpoint lists come from, on the main thread: those in the configuration, their names
+// resolved and looked up again as their records expire, and those that registries tell. Whenever a
+// list changes it is published whole. A name that cannot be resolved keeps its last addresses.
 
 #include <functional>
 #include <map>
@@ -19,7 +19,8 @@ namespace outrigger::server {
 
 class EndpointBook {
  public:
-  using Publish = std::function<void(const std::string& service, const std::vector<config::Endpoint>& endpoints)>;
+  using Publish = std::function<void(const std::string& service,
+                                     const std::vector<config::Endpoint>& endpoints)>;
 
   EndpointBook(net::Loop& loop, Publish publish);
   ~EndpointBook();

@@ -1,6 +1,7 @@
 #pragma once
 
-// Where the process is in its life; told by the main thread, read by probes and admin pages on another.
+// Where the process is in its life; told by the main thread, read by probes and admin pages on
+// another.
 
 #include <atomic>
 #include <cstdint>
@@ -8,8 +9,8 @@
 namespace outrigger::server {
 
 enum class Phase : std::uint8_t {
-  starting,    // nothing listens yet
-  waiting,     // listeners are bound, names and registries have not all answered
+  starting,  // nothing listens yet
+  waiting,   // listeners are bound, names and registries have not all answered
   live,
   draining,
 };

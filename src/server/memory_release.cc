@@ -5,7 +5,9 @@
 namespace outrigger::server {
 
 MemoryRelease::MemoryRelease(net::Loop& loop, std::function<void()> release)
-    : loop_(loop), release_(std::move(release)), timer_(net::Timer::to<&MemoryRelease::look>(*this)) {}
+    : loop_(loop),
+      release_(std::move(release)),
+      timer_(net::Timer::to<&MemoryRelease::look>(*this)) {}
 
 void MemoryRelease::begin() {
   began_ = loop_.now();

@@ -1,10 +1,11 @@
 #pragma once
 
-// Decides when a worker gives its free memory back: pools are kept while there is traffic to use them, so
-// that requests allocate nothing, and given up once many connections have closed or come to rest and it has
-// become quiet. One for each worker; its thread.
+// Decides when a worker gives its free memory back: pools are kept while there is traffic to use
+// them, so that requests allocate nothing, and given up once many connections have closed or come
+// to rest and it has become quiet. One for each worker; its thread.
 //
-//   release.freed(1) for each connection that has closed … -> release(), once, a moment after the last
+//   release.freed(1) for each connection that has closed … -> release(), once, a moment after the
+//   last
 
 #include <cstddef>
 #include <functional>

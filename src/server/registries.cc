@@ -7,9 +7,12 @@ namespace outrigger::server {
 struct Registries::Entry final : RegistryEvents {
   explicit Entry(std::string n) : name(std::move(n)) {}
   void on_registry_error(const RegistryError& error) override {
-    log::error("discovery", "a registry has trouble; its last lists stay in force", {{"registry", name}, {"why", error.message}});
+    log::error("discovery", "a registry has trouble; its last lists stay in force",
+               {{"registry", name}, {"why", error.message}});
   }
-  void on_registry_current() override { log::info("discovery", "a registry answers", {{"registry", name}}); }
+  void on_registry_current() override {
+    log::info("discovery", "a registry answers", {{"registry", name}});
+  }
 
   std::string name;
   std::unique_ptr<Registry> registry;
@@ -18,7 +21,8 @@ struct Registries::Entry final : RegistryEvents {
 Registries::Registries(net::Loop& loop, const std::map<std::string, config::Registry>& configured,
                        const discovery::FileRegistry::Background& background) {
   for (const auto& [name, registry] : configured) {
-    if (registry.type != config::Registry::Type::file) continue;  // others do not get through validation
+    if (registry.type != config::Registry::Type::file)
+      continue;  // others do not get through validation
     auto entry = std::make_unique<Entry>(name);
     entry->registry = std::make_unique<discovery::FileRegistry>(loop, registry.path, background);
     entries_.emplace(name, std::move(entry));

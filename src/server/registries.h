@@ -1,6 +1,7 @@
 #pragma once
 
-// The registries of the configuration, made by type, started together, their troubles logged. Main thread.
+// The registries of the configuration, made by type, started together, their troubles logged. Main
+// thread.
 
 #include <map>
 #include <memory>

@@ -42,7 +42,8 @@ int connections_allowed(const config::Runtime& runtime) {
   getrlimit(RLIMIT_NOFILE, &limit);
   constexpr rlim_t most = 1U << 20;
   const rlim_t files = std::min(limit.rlim_cur, most);
-  const rlim_t allowed = files > 2 * descriptors_reserved ? files - descriptors_reserved : files / 2;
+  const rlim_t allowed =
+      files > 2 * descriptors_reserved ? files - descriptors_reserved : files / 2;
   return runtime.connections.value_or(static_cast<int>(allowed));
 }
 
@@ -58,8 +59,8 @@ std::string where(const config::Position& at) {
   return at.file + ":" + std::to_string(at.line) + ":" + std::to_string(at.column) + ": ";
 }
 
-// One socket for each worker. With SO_REUSEPORT another process of ours could share the port unnoticed,
-// so it is tried without it first.
+// One socket for each worker. With SO_REUSEPORT another process of ours could share the port
+// unnoticed, so it is tried without it first.
 Result<std::vector<net::Fd>> listen_all(const config::Address& address, int workers) {
   auto resolved = listen_address(address);
   if (!resolved) return resolved.error();
@@ -107,7 +108,9 @@ Server::Server(std::shared_ptr<const config::Config> config)
       second_timer_(net::Timer::to<&Server::every_second>(*this)),
       drain_timer_(net::Timer::to<&Server::wait_for_idle>(*this)) {}
 
-Server::~Server() { stop(); }
+Server::~Server() {
+  stop();
+}
 
 Result<std::unique_ptr<Server>> Server::prepare(std::shared_ptr<const config::Config> config) {
   Signals::block();
@@ -115,7 +118,8 @@ Result<std::unique_ptr<Server>> Server::prepare(std::shared_ptr<const config::Co
   log::configure(level_of(log.level), log.format == "json" ? log::Format::json : log::Format::text);
   for (const auto& [room, level] : log.levels) log::set_level(room, level_of(level));
   std::unique_ptr<Server> server(new Server(std::move(config)));
-  for (const auto step : {&Server::load_identity, &Server::compile_first, &Server::open_logs, &Server::open_sockets}) {
+  for (const auto step : {&Server::load_identity, &Server::compile_first, &Server::open_logs,
+                          &Server::open_sockets}) {
     if (auto done = (*server.*step)(); !done) return done.error();
   }
   return server;
@@ -124,8 +128,8 @@ Result<std::unique_ptr<Server>> Server::prepare(std::shared_ptr<const config::Co
 Result<void> Server::load_identity() {
   if (!config_->identity) return {};
   const config::Identity& identity = *config_->identity;
-  identity_ = std::make_unique<tls::CertStore>(
-      tls::IdentityFiles{identity.cert, identity.key, identity.ca, identity.crl, identity.trust_domain});
+  identity_ = std::make_unique<tls::CertStore>(tls::IdentityFiles{
+      identity.cert, identity.key, identity.ca, identity.crl, identity.trust_domain});
   auto loaded = identity_->reload(loop_.wall_now());
   if (!loaded) return Error{where(identity.at) + "error: " + loaded.error().message};
   for (const std::string& warning : identity_->current()->warnings()) log::warn("tls", warning);
@@ -140,8 +144,10 @@ Result<void> Server::compile_first() {
 }
 
 Result<void> Server::open_logs() {
-  auto opened = telemetry::AccessLog::open(config_->telemetry.access_log, workers_, loop_.random().next());
-  if (!opened) return Error{where(config_->telemetry.access_log.at) + "error: " + opened.error().message};
+  auto opened =
+      telemetry::AccessLog::open(config_->telemetry.access_log, workers_, loop_.random().next());
+  if (!opened)
+    return Error{where(config_->telemetry.access_log.at) + "error: " + opened.error().message};
   access_log_ = std::move(*opened);
   return {};
 }
@@ -152,25 +158,31 @@ Result<void> Server::open_sockets() {
                            const config::Position& at) -> Result<void> {
     auto sockets = listen_all(address, workers_);
     if (!sockets) return Error{where(at) + "error: " + sockets.error().message};
-    // Each worker has every listener, at the same place, though a Unix socket is one worker's to accept on: a
-    // connection that is handed over finds its door by that place.
+    // Each worker has every listener, at the same place, though a Unix socket is one worker's to
+    // accept on: a connection that is handed over finds its door by that place.
     for (std::size_t i = 0; i < sockets_.size(); ++i) {
-      sockets_[i].push_back({inbound, index, i < sockets->size() ? std::move((*sockets)[i]) : net::Fd()});
+      sockets_[i].push_back(
+          {inbound, index, i < sockets->size() ? std::move((*sockets)[i]) : net::Fd()});
     }
     return {};
   };
   for (std::size_t i = 0; i < config_->inbound.size(); ++i) {
-    if (auto done = open(config_->inbound[i].listen, true, i, config_->inbound[i].at); !done) return done;
+    if (auto done = open(config_->inbound[i].listen, true, i, config_->inbound[i].at); !done)
+      return done;
   }
   for (std::size_t i = 0; i < config_->outbound.size(); ++i) {
-    if (auto done = open(config_->outbound[i].listen, false, i, config_->outbound[i].at); !done) return done;
+    if (auto done = open(config_->outbound[i].listen, false, i, config_->outbound[i].at); !done)
+      return done;
   }
   auto admin = listen_all(config_->admin.listen, 1);
-  if (!admin) return Error{where(config_->admin.at) + "error: admin port: " + admin.error().message};
+  if (!admin)
+    return Error{where(config_->admin.at) + "error: admin port: " + admin.error().message};
   admin_socket_ = std::move(admin->front());
   if (config_->telemetry.prometheus.listen) {
     auto metrics = listen_all(*config_->telemetry.prometheus.listen, 1);
-    if (!metrics) return Error{where(config_->telemetry.prometheus.at) + "error: metrics port: " + metrics.error().message};
+    if (!metrics)
+      return Error{where(config_->telemetry.prometheus.at) +
+                   "error: metrics port: " + metrics.error().message};
     metrics_socket_ = std::move(metrics->front());
   }
   return {};
@@ -180,7 +192,7 @@ int Server::run() {
   SignalHandler& handler = *this;
   signals_ = std::make_unique<Signals>(loop_, handler);
   shared_ = std::make_unique<Shared>(balancers_, metrics_, *access_log_, identity_.get(), workers_,
-                                            connections_allowed(config_->runtime));
+                                     connections_allowed(config_->runtime));
   shared_->release_heap = [this] { loop_.post(release_free_heap); };
   start_workers();
   AdminFacts::Actions actions;
@@ -193,7 +205,8 @@ int Server::run() {
       });
     }
   };
-  facts_ = std::make_unique<AdminFacts>(*shared_, life_, std::move(actions), started_, OUTRIGGER_VERSION);
+  facts_ = std::make_unique<AdminFacts>(*shared_, life_, std::move(actions), started_,
+                                        OUTRIGGER_VERSION);
   facts_->set_snapshot(snapshot_);
   collection_ = metrics_.collect([this](telemetry::Scrape& scrape) {
     collect_facts(scrape, *facts_, *shared_, loop_.wall_now());
@@ -201,18 +214,21 @@ int Server::run() {
   std::vector<BackThread::Page> pages;
   admin::Access access;
   access.hosts.push_back(config_->admin.listen.host);
-  pages.push_back({std::move(admin_socket_), std::make_unique<admin::AdminHandler>(*facts_, metrics_, access)});
+  pages.push_back(
+      {std::move(admin_socket_), std::make_unique<admin::AdminHandler>(*facts_, metrics_, access)});
   if (metrics_socket_.valid()) {
-    pages.push_back({std::move(metrics_socket_),
-                     std::make_unique<admin::MetricsHandler>(metrics_, config_->telemetry.prometheus.path)});
+    pages.push_back(
+        {std::move(metrics_socket_),
+         std::make_unique<admin::MetricsHandler>(metrics_, config_->telemetry.prometheus.path)});
   }
   back_ = std::make_unique<BackThread>(std::move(pages));
   fill_book();
   life_.phase = Phase::waiting;
   every_second();
-  log::info("server", "running", {{"service", config_->node.service},
-                                  {"workers", std::to_string(workers_)},
-                                  {"admin", config_->admin.listen.to_string()}});
+  log::info("server", "running",
+            {{"service", config_->node.service},
+             {"workers", std::to_string(workers_)},
+             {"admin", config_->admin.listen.to_string()}});
   loop_.run();
   stop();
   return exit_code_;
@@ -220,17 +236,21 @@ int Server::run() {
 
 void Server::start_workers() {
   // All handles first: workers look at one another when a connection comes.
-  for (int i = 0; i < workers_; ++i) shared_->threads.push_back(std::make_unique<WorkerThread>(i, *shared_));
+  for (int i = 0; i < workers_; ++i)
+    shared_->threads.push_back(std::make_unique<WorkerThread>(i, *shared_));
   for (std::size_t i = 0; i < shared_->threads.size(); ++i) {
     shared_->threads[i]->start(snapshot_, std::move(sockets_[i]));
   }
 }
 
 void Server::fill_book() {
-  registries_ = std::make_unique<Registries>(loop_, config_->registries,
-                                             [this](std::function<void()> task) { back_->post(std::move(task)); });
+  registries_ = std::make_unique<Registries>(
+      loop_, config_->registries,
+      [this](std::function<void()> task) { back_->post(std::move(task)); });
   book_ = std::make_unique<EndpointBook>(
-      loop_, [this](const std::string& key, const std::vector<config::Endpoint>& endpoints) { endpoints_changed(key, endpoints); });
+      loop_, [this](const std::string& key, const std::vector<config::Endpoint>& endpoints) {
+        endpoints_changed(key, endpoints);
+      });
   for (const auto& [name, service] : config_->services) {
     std::vector<Registry*> sources;
     for (const std::string& registry : service.registries) {
@@ -238,13 +258,15 @@ void Server::fill_book() {
     }
     book_->add(name, service.endpoints, sources, {});
   }
-  for (std::size_t i = 0; i < snapshot_->apps.size(); ++i) book_->add(app_key(i), snapshot_->apps[i].service->endpoints, {}, {});
+  for (std::size_t i = 0; i < snapshot_->apps.size(); ++i)
+    book_->add(app_key(i), snapshot_->apps[i].service->endpoints, {}, {});
   registries_->start();
   // What needs no look-up holds already; names were left out of the first snapshot.
   for (const auto& [key, endpoints] : book_->lists()) endpoints_changed(key, endpoints);
 }
 
-void Server::endpoints_changed(const std::string& key, const std::vector<config::Endpoint>& endpoints) {
+void Server::endpoints_changed(const std::string& key,
+                               const std::vector<config::Endpoint>& endpoints) {
   snapshot_ = with_endpoints(*snapshot_, key, endpoints, states_, workers_);
   if (facts_) facts_->set_snapshot(snapshot_);
   for (const auto& thread : shared_->threads) {
@@ -261,7 +283,8 @@ void Server::every_second() {
     log::info("tls", "certificates reloaded");
     for (const std::string& warning : identity_->current()->warnings()) log::warn("tls", warning);
   } else {
-    log::error("tls", "the new certificates are broken; the old ones stay in force", {{"why", reloaded.error().message}});
+    log::error("tls", "the new certificates are broken; the old ones stay in force",
+               {{"why", reloaded.error().message}});
   }
 }
 
@@ -278,7 +301,8 @@ void Server::on_signal(int signal) {
       log::reopen();
       return access_log_->reopen();
     default:
-      log::warn("server", "this signal has no meaning in this version", {{"signal", std::to_string(signal)}});
+      log::warn("server", "this signal has no meaning in this version",
+                {{"signal", std::to_string(signal)}});
   }
 }
 
@@ -292,8 +316,8 @@ void Server::drain() {
   loop_.timers().arm(drain_timer_, drain_step);
 }
 
-// Ports are closed before the end is near: whoever connected in the last moment is served too. A worker that
-// is never quiet closes them halfway.
+// Ports are closed before the end is near: whoever connected in the last moment is served too. A
+// worker that is never quiet closes them halfway.
 void Server::wait_for_idle() {
   bool idle = true;
   for (const auto& thread : shared_->threads) {
@@ -304,7 +328,8 @@ void Server::wait_for_idle() {
   if ((idle && !listening_) || now >= drain_until_) return loop_.stop();
   if (listening_ && (idle || now >= listen_until_)) {
     listening_ = false;
-    for (const auto& thread : shared_->threads) thread->post([](Worker& worker) { worker.stop_listening(); });
+    for (const auto& thread : shared_->threads)
+      thread->post([](Worker& worker) { worker.stop_listening(); });
   }
   loop_.timers().arm(drain_timer_, drain_step);
 }

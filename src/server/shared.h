@@ -19,9 +19,14 @@ namespace outrigger::server {
 class WorkerThread;
 
 struct Shared {
-  Shared(const upstream::Balancers& b, telemetry::Metrics& m, telemetry::AccessLog& a, const tls::CertStore* i,
-         int worker_count, int connections)
-      : balancers(b), metrics(m), access_log(a), identity(i), workers(worker_count), connections_max(connections) {}
+  Shared(const upstream::Balancers& b, telemetry::Metrics& m, telemetry::AccessLog& a,
+         const tls::CertStore* i, int worker_count, int connections)
+      : balancers(b),
+        metrics(m),
+        access_log(a),
+        identity(i),
+        workers(worker_count),
+        connections_max(connections) {}
 
   const upstream::Balancers& balancers;
   telemetry::Metrics& metrics;
@@ -41,8 +46,8 @@ struct Shared {
   WorkerThread* less_loaded_than(int index) const;
 };
 
-// One configured listener, as one worker has it. `fd` is its bound socket, or none when another worker accepts
-// for all.
+// One configured listener, as one worker has it. `fd` is its bound socket, or none when another
+// worker accepts for all.
 struct ListenSocket {
   bool inbound = false;
   std::size_t index = 0;  // in Config::inbound or Config::outbound

@@ -1,7 +1,7 @@
 #pragma once
 
-// Signals as events of the main loop, by signalfd(2). block() comes before any thread is started, so that
-// all threads leave them alone.
+// Signals as events of the main loop, by signalfd(2). block() comes before any thread is started,
+// so that all threads leave them alone.
 
 #include <memory>
 #include <vector>

@@ -1,8 +1,8 @@
 #pragma once
 
-// What workers read: the configuration compiled into route tables and endpoint sets. Immutable; compiled
-// off the workers, adopted by each between two events. A registry's change makes a new snapshot that
-// shares everything else with the old one.
+// What workers read: the configuration compiled into route tables and endpoint sets. Immutable;
+// compiled off the workers, adopted by each between two events. A registry's change makes a new
+// snapshot that shares everything else with the old one.
 
 #include <map>
 #include <memory>
@@ -19,7 +19,8 @@ namespace outrigger::server {
 struct ServiceSnapshot {
   std::shared_ptr<const config::Service> service;
   std::shared_ptr<const upstream::EndpointSet> endpoints;
-  std::shared_ptr<upstream::ServiceLimits> limits;  // breaker and retry floor, across workers and snapshots
+  std::shared_ptr<upstream::ServiceLimits>
+      limits;  // breaker and retry floor, across workers and snapshots
 };
 
 struct Snapshot {
@@ -36,7 +37,8 @@ using EndpointLists = std::map<std::string, std::vector<config::Endpoint>, std::
 
 // The error names the route or service and its place in the file.
 Result<std::shared_ptr<const Snapshot>> compile(std::shared_ptr<const config::Config> config,
-                                                const EndpointLists& lists, upstream::EndpointStates& states, int workers);
+                                                const EndpointLists& lists,
+                                                upstream::EndpointStates& states, int workers);
 
 // The name in EndpointLists of the app behind inbound listener `index`.
 std::string app_key(std::size_t index);

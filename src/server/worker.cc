@@ -12,25 +12,32 @@ namespace {
 using telemetry::Direction;
 
 constexpr Duration untrusted_idle = seconds(60);
-// What may wait for the socket of somebody who does not read. The kernel holds megabytes besides, so that nobody
-// who does read is slowed; with a frame more it fits into a block of 128 KiB.
+// What may wait for the socket of somebody who does not read. The kernel holds megabytes besides,
+// so that nobody who does read is slowed; with a frame more it fits into a block of 128 KiB.
 constexpr std::size_t untrusted_output = std::size_t{96} * 1024;
 constexpr Duration lag_interval = seconds(1);
 
 tls::AlpnList alpn_for(config::Protocol protocol) {
   switch (protocol) {
-    case config::Protocol::tcp: return {"outrigger-tcp"};
-    case config::Protocol::auto_: return {"h2", "http/1.1", "outrigger-tcp"};
-    default: return {"h2", "http/1.1"};
+    case config::Protocol::tcp:
+      return {"outrigger-tcp"};
+    case config::Protocol::auto_:
+      return {"h2", "http/1.1", "outrigger-tcp"};
+    default:
+      return {"h2", "http/1.1"};
   }
 }
 
 tls::AlpnList alpn_for(upstream::Offer offer) {
   switch (offer) {
-    case upstream::Offer::http1: return {"http/1.1"};
-    case upstream::Offer::http2: return {"h2"};
-    case upstream::Offer::tcp: return {"outrigger-tcp"};
-    case upstream::Offer::http: break;
+    case upstream::Offer::http1:
+      return {"http/1.1"};
+    case upstream::Offer::http2:
+      return {"h2"};
+    case upstream::Offer::tcp:
+      return {"outrigger-tcp"};
+    case upstream::Offer::http:
+      break;
   }
   return {"h2", "http/1.1"};
 }
@@ -38,8 +45,8 @@ tls::AlpnList alpn_for(upstream::Offer offer) {
 }  // namespace
 
 Worker::Context::Context(Worker& w)
-    : WorkerContext(w.loop_, w.h2_memory_, w.shared_.metrics.worker(w.index_).downstream_codec, w.shared_.metrics,
-                    w.shared_.access_log.lane(w.index_), w.index_),
+    : WorkerContext(w.loop_, w.h2_memory_, w.shared_.metrics.worker(w.index_).downstream_codec,
+                    w.shared_.metrics, w.shared_.access_log.lane(w.index_), w.index_),
       worker_(w) {}
 
 proxy::Destination* Worker::Context::find(std::string_view name) {
@@ -50,7 +57,9 @@ proxy::Destination* Worker::Context::find(std::string_view name) {
 Worker::Worker(int index, Shared& shared)
     : index_(index),
       shared_(shared),
-      identity_(shared.identity != nullptr ? std::make_unique<tls::CertStoreReader>(*shared.identity) : nullptr),
+      identity_(shared.identity != nullptr
+                    ? std::make_unique<tls::CertStoreReader>(*shared.identity)
+                    : nullptr),
       client_context_{loop_, h2_memory_, shared.metrics.worker(index).upstream_codec, {}},
       context_(*this),
       lag_timer_(net::Timer::to<&Worker::measure>(*this)),
@@ -59,7 +68,8 @@ Worker::Worker(int index, Shared& shared)
 }
 
 Worker::~Worker() {
-  // The doors themselves stay: what they know is asked for until the last of their connections is gone.
+  // The doors themselves stay: what they know is asked for until the last of their connections is
+  // gone.
   stop_listening();
   // What is still open ends now; its objects retire themselves while the loop is still there.
   for (auto& incoming : incoming_) incoming.close();
@@ -77,9 +87,11 @@ Worker::~Worker() {
   doors_.clear();
 }
 
-void Worker::build(const std::shared_ptr<const Snapshot>& snapshot, std::vector<ListenSocket> sockets) {
+void Worker::build(const std::shared_ptr<const Snapshot>& snapshot,
+                   std::vector<ListenSocket> sockets) {
   // Clusters first: listeners point to them.
-  for (const ServiceSnapshot& app : snapshot->apps) apps_.push_back(make_destination(Direction::inbound, app));
+  for (const ServiceSnapshot& app : snapshot->apps)
+    apps_.push_back(make_destination(Direction::inbound, app));
   adopt(snapshot);
   for (ListenSocket& socket : sockets) add_door(*snapshot, std::move(socket));
   loop_.timers().arm(lag_timer_, lag_interval);
@@ -96,17 +108,21 @@ void Worker::adopt(std::shared_ptr<const Snapshot> snapshot) {
     }
   }
   for (std::size_t i = 0; i < apps_.size(); ++i) {
-    if (apps_[i]->cluster->endpoint_set() != snapshot->apps[i].endpoints) apps_[i]->cluster->update(snapshot->apps[i].endpoints);
+    if (apps_[i]->cluster->endpoint_set() != snapshot->apps[i].endpoints)
+      apps_[i]->cluster->update(snapshot->apps[i].endpoints);
   }
 }
 
-std::unique_ptr<proxy::Destination> Worker::make_destination(Direction direction, const ServiceSnapshot& from) {
+std::unique_ptr<proxy::Destination> Worker::make_destination(Direction direction,
+                                                             const ServiceSnapshot& from) {
   auto destination = std::make_unique<proxy::Destination>();
   destination->service = from.service->name;
   destination->direction = direction;
-  destination->connections = shared_.metrics.connection_series(telemetry::Side::upstream, direction, from.service->name);
+  destination->connections =
+      shared_.metrics.connection_series(telemetry::Side::upstream, direction, from.service->name);
   const upstream::PoolCounters counters{destination->connections->connections(index_),
-                                        shared_.metrics.worker(index_).upstream_tls, destination->connections->pool(index_)};
+                                        shared_.metrics.worker(index_).upstream_tls,
+                                        destination->connections->pool(index_)};
   BalancerOptions options;
   options.seed = loop_.random().next();
   options.hash = from.service->load_balancer.hash;
@@ -124,7 +140,8 @@ upstream::Connector Worker::connector_for(const config::Service& service) {
   if (service.mtls == config::Mtls::disabled) return connector;
   const std::string base = service.name.substr(0, service.name.find('/'));
   auto expected = std::make_shared<const tls::IdMatcher>(
-      service.expect_ids.empty() ? tls::IdMatcher::for_service(base) : *tls::IdMatcher::any_of(service.expect_ids));
+      service.expect_ids.empty() ? tls::IdMatcher::for_service(base)
+                                 : *tls::IdMatcher::any_of(service.expect_ids));
   connector.transport = [this, name = base + ".mesh", expected](upstream::Offer offer) {
     tls::ClientOptions options;
     options.server_name = name;
@@ -143,10 +160,12 @@ void Worker::add_door(const Snapshot& snapshot, ListenSocket socket) {
   } else {
     set_outbound(*door, snapshot, socket.index);
   }
-  door->series = shared_.metrics.connection_series(telemetry::Side::downstream, s.direction, s.name);
+  door->series =
+      shared_.metrics.connection_series(telemetry::Side::downstream, s.direction, s.name);
   s.connections = &door->series->connections(index_);
   s.tls = &shared_.metrics.worker(index_).downstream_tls;
-  if (socket.fd.valid()) door->listener = std::make_unique<net::Listener>(loop_, std::move(socket.fd), *door);
+  if (socket.fd.valid())
+    door->listener = std::make_unique<net::Listener>(loop_, std::move(socket.fd), *door);
   doors_.push_back(std::move(door));
 }
 
@@ -199,20 +218,25 @@ void Worker::Door::on_accept(net::Fd fd, const net::SocketAddress& peer) {
 }
 
 void Worker::take(std::size_t index, net::Fd fd, const net::SocketAddress& peer) {
-  if (index >= doors_.size()) return shared_.threads[static_cast<std::size_t>(index_)]->count_connection(-1);
+  if (index >= doors_.size())
+    return shared_.threads[static_cast<std::size_t>(index_)]->count_connection(-1);
   Door& door = *doors_[index];
   proxy::Scope& scope = door.scope;
   scope.connections->on_opened();
   auto connection = std::make_unique<net::Connection>(
-      loop_, std::make_unique<net::SocketChannel>(loop_, std::move(fd), peer), server_transport(door), scope.connection);
+      loop_, std::make_unique<net::SocketChannel>(loop_, std::move(fd), peer),
+      server_transport(door), scope.connection);
   switch (scope.protocol) {
-    case config::Protocol::tcp: return on_incoming_tcp(scope, std::move(connection));
+    case config::Protocol::tcp:
+      return on_incoming_tcp(scope, std::move(connection));
     case config::Protocol::auto_: {
-      auto incoming = std::make_unique<proxy::Incoming>(scope, std::move(connection), incoming_owner());
+      auto incoming =
+          std::make_unique<proxy::Incoming>(scope, std::move(connection), incoming_owner());
       incoming_.push_back(*incoming);
       return incoming.release()->start();
     }
-    default: return on_incoming_http(scope, std::move(connection));
+    default:
+      return on_incoming_http(scope, std::move(connection));
   }
 }
 
@@ -236,12 +260,15 @@ void Worker::on_incoming_tcp(proxy::Scope& scope, std::unique_ptr<net::Connectio
     connection->abort(true);
     return loop_.retire(std::move(connection));
   }
-  auto session = std::make_unique<tcp::Session>(loop_, *scope.destination->cluster, std::move(connection), scope.destination->cluster->service().idle(), session_owner(), &scope);
+  auto session = std::make_unique<tcp::Session>(
+      loop_, *scope.destination->cluster, std::move(connection),
+      scope.destination->cluster->service().idle(), session_owner(), &scope);
   sessions_.push_back(*session);
   session.release()->start();
 }
 
-void Worker::on_incoming_closed(proxy::Scope& scope, const net::Connection& connection, net::CloseReason reason) {
+void Worker::on_incoming_closed(proxy::Scope& scope, const net::Connection& connection,
+                                net::CloseReason reason) {
   gone(scope, connection, reason);
 }
 
@@ -286,7 +313,10 @@ void Worker::gone(proxy::Scope& scope, const net::Connection& connection, net::C
     scope.tls->on_ended(TlsCells::timeout, "");
   } else if (reason == net::CloseReason::handshake_failed) {
     scope.tls->on_ended(transport->failure(), "");
-    log::debug("tls", "handshake failed", {{"listener", scope.name}, {"peer", connection.peer_address()}, {"why", transport->failure_text()}});
+    log::debug("tls", "handshake failed",
+               {{"listener", scope.name},
+                {"peer", connection.peer_address()},
+                {"why", transport->failure_text()}});
   } else if (connection.was_open()) {
     scope.tls->on_ended(net::TlsFailure::none, transport->info().version);
   }

@@ -1,7 +1,8 @@
 #pragma once
 
-// One worker: its loop, listening sockets, connections, clusters and pools. Made, run and destroyed on
-// its own thread by a WorkerThread, which is what other threads hold. build() composes it in one place.
+// One worker: its loop, listening sockets, connections, clusters and pools. Made, run and destroyed
+// on its own thread by a WorkerThread, which is what other threads hold. build() composes it in one
+// place.
 
 #include <map>
 #include <memory>
@@ -31,7 +32,9 @@ struct HostStats {
 };
 using ClusterStats = std::map<std::string, std::vector<HostStats>>;
 
-class Worker final : private proxy::HttpConnectionOwner, private tcp::SessionOwner, private proxy::IncomingOwner {
+class Worker final : private proxy::HttpConnectionOwner,
+                     private tcp::SessionOwner,
+                     private proxy::IncomingOwner {
  public:
   Worker(int index, Shared& shared);
   ~Worker();
@@ -42,8 +45,8 @@ class Worker final : private proxy::HttpConnectionOwner, private tcp::SessionOwn
   // Composes everything; before the loop runs.
   void build(const std::shared_ptr<const Snapshot>& snapshot, std::vector<ListenSocket> sockets);
   void adopt(std::shared_ptr<const Snapshot> snapshot);
-  // Open connections take no new requests and close when they are done; new ones are still accepted,
-  // served once and closed, since others may not know yet.
+  // Open connections take no new requests and close when they are done; new ones are still
+  // accepted, served once and closed, since others may not know yet.
   void drain();
   // Takes who has connected already, then refuses: a refused connection is safe to make elsewhere.
   void stop_listening();
@@ -79,7 +82,8 @@ class Worker final : private proxy::HttpConnectionOwner, private tcp::SessionOwn
   void add_door(const Snapshot& snapshot, ListenSocket socket);
   void set_inbound(Door& door, const Snapshot& snapshot, std::size_t index);
   void set_outbound(Door& door, const Snapshot& snapshot, std::size_t index);
-  std::unique_ptr<proxy::Destination> make_destination(telemetry::Direction direction, const ServiceSnapshot& from);
+  std::unique_ptr<proxy::Destination> make_destination(telemetry::Direction direction,
+                                                       const ServiceSnapshot& from);
   upstream::Connector connector_for(const config::Service& service);
   std::unique_ptr<net::Transport> server_transport(const Door& door);
   void gone(proxy::Scope& scope, const net::Connection& connection, net::CloseReason reason);
@@ -90,7 +94,8 @@ class Worker final : private proxy::HttpConnectionOwner, private tcp::SessionOwn
   void on_session_done(tcp::Session& session, const tcp::SessionReport& report) override;
   void on_incoming_http(proxy::Scope& scope, std::unique_ptr<net::Connection> connection) override;
   void on_incoming_tcp(proxy::Scope& scope, std::unique_ptr<net::Connection> connection) override;
-  void on_incoming_closed(proxy::Scope& scope, const net::Connection& connection, net::CloseReason reason) override;
+  void on_incoming_closed(proxy::Scope& scope, const net::Connection& connection,
+                          net::CloseReason reason) override;
 
   const int index_;
   Shared& shared_;

@@ -35,18 +35,19 @@ WorkerThread::~WorkerThread() {
   join();
 }
 
-void WorkerThread::start(std::shared_ptr<const Snapshot> snapshot, std::vector<ListenSocket> sockets) {
+void WorkerThread::start(std::shared_ptr<const Snapshot> snapshot,
+                         std::vector<ListenSocket> sockets) {
   std::promise<void> ready;
   std::future<void> waiting = ready.get_future();
-  thread_ = std::thread([this, snapshot = std::move(snapshot), sockets = std::move(sockets), ready = std::move(ready)]() mutable {
-    run(snapshot, std::move(sockets), ready);
-  });
+  thread_ = std::thread(
+      [this, snapshot = std::move(snapshot), sockets = std::move(sockets),
+       ready = std::move(ready)]() mutable { run(snapshot, std::move(sockets), ready); });
   pthread_setname_np(thread_.native_handle(), ("worker-" + std::to_string(index_)).c_str());
   waiting.wait();
 }
 
-void WorkerThread::run(const std::shared_ptr<const Snapshot>& snapshot, std::vector<ListenSocket> sockets,
-                       std::promise<void>& ready) {
+void WorkerThread::run(const std::shared_ptr<const Snapshot>& snapshot,
+                       std::vector<ListenSocket> sockets, std::promise<void>& ready) {
   Worker worker(index_, shared_);
   worker.build(snapshot, std::move(sockets));
   {

@@ -1,7 +1,7 @@
 #pragma once
 
-// A worker's thread as others hold it. Every method is for any thread unless it says otherwise; what is
-// asked of the worker runs on its loop.
+// A worker's thread as others hold it. Every method is for any thread unless it says otherwise;
+// what is asked of the worker runs on its loop.
 
 #include <atomic>
 #include <functional>
@@ -28,16 +28,20 @@ class WorkerThread {
   void start(std::shared_ptr<const Snapshot> snapshot, std::vector<ListenSocket> sockets);
   // False when the worker has not begun or has ended; then the function is dropped.
   bool post(std::function<void(Worker&)> function);
-  // Runs it and waits for what it returns; the default value when the worker does not answer in a second.
+  // Runs it and waits for what it returns; the default value when the worker does not answer in a
+  // second.
   template <typename T>
   T ask(std::function<T(Worker&)> function) {
     auto answer = std::make_shared<std::promise<T>>();
     std::future<T> future = answer->get_future();
-    post([answer, function = std::move(function)](Worker& worker) { answer->set_value(function(worker)); });
-    return future.wait_for(std::chrono::seconds(1)) == std::future_status::ready ? future.get() : T{};
+    post([answer, function = std::move(function)](Worker& worker) {
+      answer->set_value(function(worker));
+    });
+    return future.wait_for(std::chrono::seconds(1)) == std::future_status::ready ? future.get()
+                                                                                 : T{};
   }
-  // A connection that another worker accepted. False when the worker has not begun or has ended; then
-  // `fd` stays the caller's.
+  // A connection that another worker accepted. False when the worker has not begun or has ended;
+  // then `fd` stays the caller's.
   bool take(std::size_t door, net::Fd& fd, const net::SocketAddress& peer);
   void stop();
   void join();

@@ -5,7 +5,8 @@
 namespace outrigger::tcp {
 
 Session::Session(net::Loop& loop, upstream::Cluster& cluster,
-                 std::unique_ptr<net::Connection> downstream, Duration idle_timeout, SessionOwner& owner, void* context)
+                 std::unique_ptr<net::Connection> downstream, Duration idle_timeout,
+                 SessionOwner& owner, void* context)
     : loop_(loop),
       cluster_(cluster),
       owner_(owner),

@@ -11,9 +11,12 @@ constexpr char handshake_record = 22;
 
 net::Transport::State PermissiveTransport::state() const {
   switch (kind_) {
-    case Kind::unknown: return State::handshaking;
-    case Kind::clear: return State::established;
-    case Kind::tls: break;
+    case Kind::unknown:
+      return State::handshaking;
+    case Kind::clear:
+      return State::established;
+    case Kind::tls:
+      break;
   }
   return tls_->state();
 }
@@ -26,7 +29,8 @@ void PermissiveTransport::handshake(std::string_view& in, net::Buffer& out) {
   if (kind_ == Kind::tls) tls_->handshake(in, out);
 }
 
-std::size_t PermissiveTransport::open(std::string_view& in, std::span<char> plain, net::Buffer& out) {
+std::size_t PermissiveTransport::open(std::string_view& in, std::span<char> plain,
+                                      net::Buffer& out) {
   if (!clear()) return tls_->open(in, plain, out);
   const std::size_t n = std::min(in.size(), plain.size());
   std::copy_n(in.data(), n, plain.data());  // nothing to read may be a null view

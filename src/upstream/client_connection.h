@@ -39,7 +39,8 @@ class ClientConnection final : public net::Retirable,
     closed,
   };
 
-  ClientConnection(Pool& pool, ClientContext& context, std::unique_ptr<net::Connection> connection, Offer offer, policy::Permit permit);
+  ClientConnection(Pool& pool, ClientContext& context, std::unique_ptr<net::Connection> connection,
+                   Offer offer, policy::Permit permit);
   ~ClientConnection() override;
 
   void start(Duration connect_timeout);

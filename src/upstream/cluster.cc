@@ -14,13 +14,16 @@ net::SocketAddress address_of(const config::Address& address) {
   return local ? *local : net::SocketAddress();
 }
 
-Duration since_epoch(TimePoint t) { return t.time_since_epoch(); }
+Duration since_epoch(TimePoint t) {
+  return t.time_since_epoch();
+}
 
 }  // namespace
 
 Cluster::Cluster(ClientContext& context, std::shared_ptr<const config::Service> service,
-                 std::unique_ptr<LoadBalancer> balancer, Connector connector, std::shared_ptr<ServiceLimits> limits,
-                 const PoolCounters& counters, std::uint32_t worker)
+                 std::unique_ptr<LoadBalancer> balancer, Connector connector,
+                 std::shared_ptr<ServiceLimits> limits, const PoolCounters& counters,
+                 std::uint32_t worker)
     : context_(context),
       service_(std::move(service)),
       connector_(std::move(connector)),
@@ -66,7 +69,8 @@ Host* Cluster::host_of(std::uint32_t index) {
   return hosts_[index];
 }
 
-Cluster::Chosen Cluster::choose(std::span<const std::uint64_t> tried, std::optional<std::uint64_t> hash) {
+Cluster::Chosen Cluster::choose(std::span<const std::uint64_t> tried,
+                                std::optional<std::uint64_t> hash) {
   if (!endpoints_ || endpoints_->empty()) return {};
   // Attempts remember identities, since indexes change with the set.
   std::array<std::uint32_t, 8> tried_indexes{};
@@ -107,7 +111,8 @@ void Cluster::drop_departed() {
 }
 
 Duration Cluster::expected_latency(std::size_t index) const {
-  return balancer_->expected_latency(static_cast<std::uint32_t>(index), since_epoch(context_.loop.now()));
+  return balancer_->expected_latency(static_cast<std::uint32_t>(index),
+                                     since_epoch(context_.loop.now()));
 }
 
 void Cluster::drain() {

@@ -36,7 +36,8 @@ struct ServiceLimits {
 class Cluster final : private net::TurnHook {
  public:
   Cluster(ClientContext& context, std::shared_ptr<const config::Service> service,
-          std::unique_ptr<LoadBalancer> balancer, Connector connector, std::shared_ptr<ServiceLimits> limits, const PoolCounters& counters,
+          std::unique_ptr<LoadBalancer> balancer, Connector connector,
+          std::shared_ptr<ServiceLimits> limits, const PoolCounters& counters,
           std::uint32_t worker);
   ~Cluster();
   Cluster(const Cluster&) = delete;
@@ -68,8 +69,7 @@ class Cluster final : private net::TurnHook {
     explicit operator bool() const { return host != nullptr; }
   };
   // An endpoint, other than those tried while others are eligible; none when there is none.
-  Chosen choose(std::span<const std::uint64_t> tried,
-                               std::optional<std::uint64_t> hash = {});
+  Chosen choose(std::span<const std::uint64_t> tried, std::optional<std::uint64_t> hash = {});
   // `now - started` is the latency that counts.
   void finished(const Chosen& chosen, const Outcome& outcome);
   Pool& pool(Host& host, Offer offer) {
@@ -92,7 +92,7 @@ class Cluster final : private net::TurnHook {
   std::unique_ptr<LoadBalancer> balancer_;
   std::shared_ptr<const EndpointSet> endpoints_;
   std::unordered_map<std::uint64_t, std::unique_ptr<Host>> by_identity_;
-  std::vector<Host*> hosts_;                     // by index in the set
+  std::vector<Host*> hosts_;  // by index in the set
   Eligibility eligible_;
   std::vector<std::unique_ptr<Host>> departed_;  // withdrawn, streams still open
 };

@@ -27,10 +27,11 @@ class Host {
   // Weight, locality and labels may change; the identity may not.
   void update(const config::Endpoint& endpoint) { endpoint_ = endpoint; }
 
-  Pool& pool(Offer offer, ClientContext& context, const Connector& connector, policy::Breaker& breaker,
-             const PoolCounters& counters) {
+  Pool& pool(Offer offer, ClientContext& context, const Connector& connector,
+             policy::Breaker& breaker, const PoolCounters& counters) {
     auto& pool = pools_[static_cast<std::size_t>(offer)];
-    if (!pool) pool = std::make_unique<Pool>(context, connector, breaker, counters, address_, offer);
+    if (!pool)
+      pool = std::make_unique<Pool>(context, connector, breaker, counters, address_, offer);
     return *pool;
   }
   void drain() {

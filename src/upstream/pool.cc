@@ -40,7 +40,8 @@ void PoolTicket::leave() {
   if (pool_ != nullptr) pool_->ticket_left(*this);
 }
 
-Pool::Pool(ClientContext& context, const Connector& connector, policy::Breaker& breaker, const PoolCounters& counters, const net::SocketAddress& address, Offer offer)
+Pool::Pool(ClientContext& context, const Connector& connector, policy::Breaker& breaker,
+           const PoolCounters& counters, const net::SocketAddress& address, Offer offer)
     : context_(context),
       connector_(connector),
       breaker_(breaker),
@@ -77,8 +78,8 @@ Pool::Grant Pool::acquire(PoolTicket& ticket) {
   waiting_.push_back(ticket);
   ++waiting_count_;
   open_for_waiting();
-  // A request for which a connection is on its way is bounded by the connections; what waits beyond those is
-  // pending.
+  // A request for which a connection is on its way is bounded by the connections; what waits beyond
+  // those is pending.
   if (waiting_count_ > connecting_count_ && connect_error_ == 0) {
     ticket.permit_ = breaker_.pending.try_take();
     if (!ticket.permit_ || connection_count_ == 0) {
@@ -136,7 +137,8 @@ void Pool::open_connection() {
     context_.loop.at_turn_end(*this);
     return;
   }
-  auto client = std::make_unique<ClientConnection>(*this, context_, std::move(connection), offer_, std::move(permit));
+  auto client = std::make_unique<ClientConnection>(*this, context_, std::move(connection), offer_,
+                                                   std::move(permit));
   ++connecting_count_;
   ++connection_count_;
   counters_.connections.on_opened();
@@ -153,7 +155,8 @@ void Pool::tell_failure(const ClientConnection& connection) {
   if (now < tell_again_at_) return;
   tell_again_at_ = now + tell_interval;
   log::warn("upstream", "cannot connect to an endpoint",
-            {{"endpoint", address_.to_string()}, {"why", describe(connection.connection(), connection.close_reason())}});
+            {{"endpoint", address_.to_string()},
+             {"why", describe(connection.connection(), connection.close_reason())}});
 }
 
 void Pool::count_handshake(const net::Connection& connection, net::CloseReason reason) {
@@ -200,8 +203,8 @@ void Pool::connection_retiring(ClientConnection& connection) {
   if (!waiting_.empty()) context_.loop.at_turn_end(*this);
 }
 
-// It opened and ended before it carried a request, as a connect that failed a little later. Who waits has to
-// hear of it: an endpoint that closes whatever it accepts would be dialled for ever.
+// It opened and ended before it carried a request, as a connect that failed a little later. Who
+// waits has to hear of it: an endpoint that closes whatever it accepts would be dialled for ever.
 void Pool::connection_was_no_use(const ClientConnection& connection, std::size_t itself) {
   const bool alive = connection_count_ > connecting_count_ + itself;
   fail_waiting(alive ? 1 : waiting_count_, ConnectFailure::refused,

@@ -50,7 +50,8 @@ class Pool final : private net::TurnHook {
   static constexpr std::size_t http2_connections_max = 4;
   static constexpr Duration idle_timeout = seconds(60);
 
-  Pool(ClientContext& context, const Connector& connector, policy::Breaker& breaker, const PoolCounters& counters, const net::SocketAddress& address, Offer offer);
+  Pool(ClientContext& context, const Connector& connector, policy::Breaker& breaker,
+       const PoolCounters& counters, const net::SocketAddress& address, Offer offer);
   ~Pool();
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;

@@ -22,7 +22,9 @@ void edit(benchmark::State& state) {
   Arena arena(blocks);
   http::Head head(arena);
   for (auto _ : state) {
-    for (const char* name : {"accept", "user-agent", "cookie", "x-request-id", "x-secret-0", "x-version-0"}) head.fields.add(name, "value");
+    for (const char* name :
+         {"accept", "user-agent", "cookie", "x-request-id", "x-secret-0", "x-version-0"})
+      head.fields.add(name, "value");
     edits.apply(head.fields);
     head.clear();
     arena.reset();

@@ -23,7 +23,10 @@ void count(benchmark::State& state) {
   for (auto _ : state) {
     cells.started();
     cells.attempted();
-    cells.finished({.status = statuses[i], .duration = std::chrono::microseconds(100 + i), .bytes_in = 10, .bytes_out = 1024});
+    cells.finished({.status = statuses[i],
+                    .duration = std::chrono::microseconds(100 + i),
+                    .bytes_in = 10,
+                    .bytes_out = 1024});
     i = i + 1 == kinds ? 0 : i + 1;
   }
 }

@@ -1,5 +1,5 @@
-// A configuration of 10 to 1,000 services of 10 endpoints compiled into a snapshot; and one service's
-// endpoints changed in it.
+// A configuration of 10 to 1,000 services of 10 endpoints compiled into a snapshot; and one
+// service's endpoints changed in it.
 
 #include <benchmark/benchmark.h>
 
@@ -18,7 +18,8 @@ std::vector<config::Endpoint> endpoints_of(std::int64_t service) {
   std::vector<config::Endpoint> endpoints(endpoints_each);
   for (int i = 0; i < endpoints_each; ++i) {
     auto& endpoint = endpoints[static_cast<std::size_t>(i)];
-    endpoint.address.host = "10." + std::to_string(service / 250) + "." + std::to_string(service % 250) + "." + std::to_string(i + 1);
+    endpoint.address.host = "10." + std::to_string(service / 250) + "." +
+                            std::to_string(service % 250) + "." + std::to_string(i + 1);
     endpoint.address.port = 15006;
   }
   return endpoints;
@@ -47,9 +48,14 @@ void change_one(benchmark::State& state) {
   upstream::EndpointStates states(workers);
   const auto snapshot = *compile(config_of(state.range(0)), {}, states, workers);
   const auto other = endpoints_of(state.range(0));
-  for (auto _ : state) benchmark::DoNotOptimize(with_endpoints(*snapshot, "service-7", other, states, workers));
+  for (auto _ : state)
+    benchmark::DoNotOptimize(with_endpoints(*snapshot, "service-7", other, states, workers));
 }
-BENCHMARK(change_one)->Name("snapshot/change_one")->Arg(10)->Arg(1000)->Unit(benchmark::kMicrosecond);
+BENCHMARK(change_one)
+    ->Name("snapshot/change_one")
+    ->Arg(10)
+    ->Arg(1000)
+    ->Unit(benchmark::kMicrosecond);
 
 }  // namespace
 }  // namespace outrigger::server

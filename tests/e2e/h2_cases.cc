@@ -1,6 +1,7 @@
-// Writes the HTTP/2 tables of tests/support/h2_cases.h as JSON, for test_h2_conformance.py: bytes in
-// hexadecimal, what is expected, the points of the conformance suite that a case covers, and what
-// the codec in memory had answered after each step, which tells how long to wait over a socket.
+// Writes the HTTP/2 tables of tests/support/h2_cases.h as JSON, for test_h2_conformance.py: bytes
+// in hexadecimal, what is expected, the points of the conformance suite that a case covers, and
+// what the codec in memory had answered after each step, which tells how long to wait over a
+// socket.
 
 #include <cstdio>
 #include <map>
@@ -28,12 +29,18 @@ std::string hex(std::string_view bytes) {
 
 const char* to_string(h2::Expect::What what) {
   switch (what) {
-    case h2::Expect::What::quiet: return "quiet";
-    case h2::Expect::What::alive: return "alive";
-    case h2::Expect::What::answer: return "answer";
-    case h2::Expect::What::reset: return "reset";
-    case h2::Expect::What::goaway: return "goaway";
-    case h2::Expect::What::reset_or_goaway: return "reset_or_goaway";
+    case h2::Expect::What::quiet:
+      return "quiet";
+    case h2::Expect::What::alive:
+      return "alive";
+    case h2::Expect::What::answer:
+      return "answer";
+    case h2::Expect::What::reset:
+      return "reset";
+    case h2::Expect::What::goaway:
+      return "goaway";
+    case h2::Expect::What::reset_or_goaway:
+      return "reset_or_goaway";
   }
   return "";
 }

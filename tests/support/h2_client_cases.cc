@@ -42,7 +42,8 @@ struct Adder {
   // Its steps are answered by this frame; then comes the answer.
   void answers(std::string id, std::vector<std::string> steps, std::string frame) const {
     steps.push_back(answer());
-    to.push_back({std::move(id), std::move(steps), {.what = What::answer, .contains = std::move(frame)}});
+    to.push_back(
+        {std::move(id), std::move(steps), {.what = What::answer, .contains = std::move(frame)}});
   }
   void ends(std::string id, std::vector<std::string> steps, StreamEnd end) const {
     to.push_back({std::move(id), std::move(steps), alive(), end});
@@ -117,10 +118,10 @@ void add_frames(const Adder& add) {
   add.dies("4.3 HEADERS of another stream inside a block",
            {headers(1, response_block(), end_stream) + headers(3, response_block(), whole)},
            {protocol_error});
-  add.dies("5.5 unknown frame inside a block",
-           {headers(1, response_block(), end_stream) + frame(0xfa, 0, 1, "x") +
-            continuation(1, "")},
-           {protocol_error});
+  add.dies(
+      "5.5 unknown frame inside a block",
+      {headers(1, response_block(), end_stream) + frame(0xfa, 0, 1, "x") + continuation(1, "")},
+      {protocol_error});
   add.dies("5.4.1 nothing follows GOAWAY", {frame(type_ping, 0, 0, "1234567"), answer()},
            {frame_size_error});
   add.dies("5.4.1 a second error behind the first, in one write",
@@ -251,8 +252,8 @@ void add_streams(const Adder& add) {
   kind("6.9.1 a stream's window beyond the maximum", reset(flow_control_error),
        StreamEnd::protocol_error,
        ok() + window_update(1, 0x7fffffff) + window_update(1, 0x7fffffff));
-  for (const auto& [id, bytes] : {std::pair{"PRIORITY", priority(1, 0)},
-                                  std::pair{"WINDOW_UPDATE", window_update(1, 100)}}) {
+  for (const auto& [id, bytes] :
+       {std::pair{"PRIORITY", priority(1, 0)}, std::pair{"WINDOW_UPDATE", window_update(1, 100)}}) {
     add.to.push_back({.id = std::string("5.1 half-closed: ") + id,
                       .steps = {answer() + bytes},
                       .expect = whole_answer(),
@@ -312,7 +313,8 @@ void add_windows(const Adder& add) {
                       .body = first + 10,
                       .sent = std::move(sent)});
   };
-  flows("6.9.1 a window of one byte", {window_update(1, 1), window_update(1, 1), window_update(1, 8)},
+  flows("6.9.1 a window of one byte",
+        {window_update(1, 1), window_update(1, 1), window_update(1, 8)},
         {first + 1, first + 2, first + 10});
   flows("6.9.1 the connection's window", {window_update(1, 1000)}, {first + 10});
   flows("6.9.2 a window that changes while open",
@@ -352,9 +354,8 @@ void add_messages(const Adder& add) {
   for (int i = 0; i < 65; ++i) interims += headers(1, response_block(103));
   add.malformed("8.1 interim answers without end", {interims});
   add.malformed("8.1.1 length, too much", {answer({{"content-length", "4"}})});
-  add.malformed("8.1.1 length, several DATA",
-                {ok(end_headers, {{"content-length", "1"}}) + data(1, "he") +
-                 data(1, "llo", end_stream)});
+  add.malformed("8.1.1 length, several DATA", {ok(end_headers, {{"content-length", "1"}}) +
+                                               data(1, "he") + data(1, "llo", end_stream)});
   add.malformed("8.1.1 length, too little", {answer({{"content-length", "6"}})});
   add.malformed("8.1.1 length, nothing", {ok(whole, {{"content-length", "6"}})});
   add.malformed("8.1.1 length, ended by trailers",

@@ -71,7 +71,8 @@ class ManualLoop::ReadWatch final : public net::FdWatch, public ListLink<ReadWat
 
 std::unique_ptr<net::FdWatch> ManualLoop::watch(int fd, net::Interest interest,
                                                 net::FdHandler& handler) {
-  if (interest != net::Interest::read && interest != net::Interest::accept) return std::make_unique<net::FdWatch>();
+  if (interest != net::Interest::read && interest != net::Interest::accept)
+    return std::make_unique<net::FdWatch>();
   auto watch = std::make_unique<ReadWatch>(fd, handler);
   read_watches_.push_back(*watch);
   return watch;

@@ -84,22 +84,24 @@ Peer::~Peer() {
   if (codec_ && !closed) codec_->connection_lost(true);
 }
 
-void Peer::start() { connection_->start(*this); }
+void Peer::start() {
+  connection_->start(*this);
+}
 
 void Peer::on_open() {
   BlockPool& blocks = context_.loop.blocks();
   net::BufferPool& buffers = context_.loop.buffers();
   http::ClientEvents& events = *this;
   switch (speaks_) {
-    case Speaks::bytes: return;
+    case Speaks::bytes:
+      return;
     case Speaks::h1_server:
       codec_ = std::make_unique<http::H1ServerCodec>(wire_, server, context_.limits,
                                                      context_.counters, blocks, "http");
       break;
     case Speaks::h2_server:
-      codec_ = std::make_unique<http::H2ServerCodec>(wire_, server, context_.limits,
-                                                     context_.counters, blocks, buffers,
-                                                     context_.memory);
+      codec_ = std::make_unique<http::H2ServerCodec>(
+          wire_, server, context_.limits, context_.counters, blocks, buffers, context_.memory);
       break;
     case Speaks::h1_client: {
       auto codec = std::make_unique<http::H1ClientCodec>(wire_, events, context_.limits,
@@ -109,9 +111,8 @@ void Peer::on_open() {
       break;
     }
     case Speaks::h2_client: {
-      auto codec = std::make_unique<http::H2ClientCodec>(wire_, events, context_.limits,
-                                                         context_.counters, blocks, buffers,
-                                                         context_.memory);
+      auto codec = std::make_unique<http::H2ClientCodec>(
+          wire_, events, context_.limits, context_.counters, blocks, buffers, context_.memory);
       client_ = codec.get();
       codec_ = std::move(codec);
       break;
@@ -127,8 +128,8 @@ std::size_t Peer::on_bytes(std::string_view bytes) {
     if (keep) received += bytes;
     return bytes.size();
   }
-  return codec_->feed(bytes, static_cast<std::uint64_t>(
-                                 context_.loop.now().time_since_epoch() / milliseconds(1)));
+  return codec_->feed(
+      bytes, static_cast<std::uint64_t>(context_.loop.now().time_since_epoch() / milliseconds(1)));
 }
 
 void Peer::on_end_of_input() {
@@ -347,9 +348,14 @@ std::unique_ptr<net::Channel> ProxyWorld::dial(const net::SocketAddress& address
   }
   auto [ours, theirs] = MemoryChannel::make(loop, to.pipe);
   switch (to.accepts) {
-    case FakeEndpoint::Accepts::refuses: ours->connect_error = ECONNREFUSED; break;
-    case FakeEndpoint::Accepts::never: ours->connect_error = EINPROGRESS; break;
-    default: break;
+    case FakeEndpoint::Accepts::refuses:
+      ours->connect_error = ECONNREFUSED;
+      break;
+    case FakeEndpoint::Accepts::never:
+      ours->connect_error = EINPROGRESS;
+      break;
+    default:
+      break;
   }
   if (to.accepts == FakeEndpoint::Accepts::yes) {
     std::unique_ptr<net::Channel> end = std::move(theirs);
@@ -391,8 +397,12 @@ Peer& ProxyWorld::connect(Access access) {
                                                       scope->connection);
   scope->connections->on_opened();
   switch (access.as) {
-    case Access::As::http: on_incoming_http(*scope, std::move(connection)); break;
-    case Access::As::tcp: on_incoming_tcp(*scope, std::move(connection)); break;
+    case Access::As::http:
+      on_incoming_http(*scope, std::move(connection));
+      break;
+    case Access::As::tcp:
+      on_incoming_tcp(*scope, std::move(connection));
+      break;
     case Access::As::detected: {
       proxy::IncomingOwner& owner = *this;
       auto incoming = std::make_unique<proxy::Incoming>(*scope, std::move(connection), owner);

@@ -97,8 +97,8 @@ struct Request {
   std::string authority = "orders";
 };
 
-// One end of a connection in the test's hands: raw bytes, or one of our codecs with sinks that write
-// down what they hear.
+// One end of a connection in the test's hands: raw bytes, or one of our codecs with sinks that
+// write down what they hear.
 class Peer final : private net::ConnectionHandler, private http::ClientEvents {
  public:
   enum class Speaks { bytes, h1_server, h2_server, h1_client, h2_client };
@@ -207,7 +207,9 @@ class ProxyWorld final : private proxy::HttpConnectionOwner,
   void set_endpoints(const std::string& service, const std::vector<std::string>& addresses);
 
   FakeEndpoint& endpoint(const std::string& address);
-  FakeEndpoint& endpoint(int number) { return endpoint("10.0.0." + std::to_string(number) + ":80"); }
+  FakeEndpoint& endpoint(int number) {
+    return endpoint("10.0.0." + std::to_string(number) + ":80");
+  }
   upstream::Cluster& cluster(const std::string& service = "orders");
 
   struct Access {

@@ -19,9 +19,13 @@ struct ArenaTest : testing::Test {
   Arena arena{pool};
 };
 
-TEST_F(ArenaTest, an_unused_one_holds_nothing) { EXPECT_EQ(pool.in_use(), 0U); }
+TEST_F(ArenaTest, an_unused_one_holds_nothing) {
+  EXPECT_EQ(pool.in_use(), 0U);
+}
 
-TEST_F(ArenaTest, no_bytes_have_a_place_too) { EXPECT_NE(arena.allocate(0), nullptr); }
+TEST_F(ArenaTest, no_bytes_have_a_place_too) {
+  EXPECT_NE(arena.allocate(0), nullptr);
+}
 
 TEST_F(ArenaTest, what_it_gives_is_aligned_and_nobody_elses) {
   std::vector<std::pair<unsigned char*, std::size_t>> pieces;

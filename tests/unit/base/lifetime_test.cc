@@ -20,10 +20,11 @@ namespace {
 
 struct PinTest : testing::Test {
   Pin<std::string> make(const std::string& text) {
-    return Pin<std::string>(std::make_shared<const std::string>(text), [this](std::shared_ptr<const std::string> value) {
-      released.push_back(*value);
-      EXPECT_EQ(value.use_count(), 1);
-    });
+    return Pin<std::string>(std::make_shared<const std::string>(text),
+                            [this](std::shared_ptr<const std::string> value) {
+                              released.push_back(*value);
+                              EXPECT_EQ(value.use_count(), 1);
+                            });
   }
   std::vector<std::string> released;
 };
@@ -113,7 +114,8 @@ TEST(RecycledTest, no_two_live_things_share_memory_and_only_so_much_is_kept) {
   std::vector<std::unique_ptr<Thing>> things;
   std::set<const void*> places;
   for (std::size_t round = 0; round < 2; ++round) {
-    for (std::size_t i = 0; i < Thing::kept_max + 100; ++i) things.push_back(std::make_unique<Thing>(1));
+    for (std::size_t i = 0; i < Thing::kept_max + 100; ++i)
+      things.push_back(std::make_unique<Thing>(1));
     for (const auto& thing : things) places.insert(thing.get());
     EXPECT_GE(places.size(), things.size());
     things.clear();

@@ -1,12 +1,13 @@
-// Heads as HTTP/2 frames: what a peer's decoder makes of them, whatever the table's size, and in how many frames.
+// Heads as HTTP/2 frames: what a peer's decoder makes of them, whatever the table's size, and in
+// how many frames.
 
 #include "http/h2_head_writer.h"
 
 #include <gtest/gtest.h>
 
 #include "base/random.h"
-#include "support/h2_world.h"
 #include "support/h2_frames.h"
+#include "support/h2_world.h"
 
 namespace outrigger::http {
 namespace {
@@ -21,7 +22,8 @@ class HpackTest : public testing::Test {
   }
   std::string encode(const h2::FieldList& fields, Indexing indexing = Indexing::add) {
     std::size_t most = HpackEncoder::begin_max;
-    for (const auto& [name, value] : fields) most += HpackEncoder::field_max + name.size() + value.size();
+    for (const auto& [name, value] : fields)
+      most += HpackEncoder::field_max + name.size() + value.size();
     std::string block(most, '\0');
     char* to = encoder.begin(block.data());
     for (const auto& [name, value] : fields) to = encoder.field(to, name, value, indexing);
@@ -35,7 +37,8 @@ class HpackTest : public testing::Test {
 };
 
 TEST_F(HpackTest, WhatRepeatsIsOneByteAField) {
-  const h2::FieldList fields = {{"server", "nginx"}, {"x-a", ""}, {"content-type", "text/plain"}, {"x-b", "1"}};
+  const h2::FieldList fields = {
+      {"server", "nginx"}, {"x-a", ""}, {"content-type", "text/plain"}, {"x-b", "1"}};
   EXPECT_EQ(round_trip(fields), fields);
   EXPECT_EQ(encoder.entries(), 4U);
   const std::string again = encode(fields);
@@ -49,7 +52,8 @@ TEST_F(HpackTest, WhatRepeatsIsOneByteAField) {
 }
 
 TEST_F(HpackTest, WhatDiffersLeavesItsNameOnly) {
-  EXPECT_EQ(round_trip({{"x-request-id", "first"}}, Indexing::none), (h2::FieldList{{"x-request-id", "first"}}));
+  EXPECT_EQ(round_trip({{"x-request-id", "first"}}, Indexing::none),
+            (h2::FieldList{{"x-request-id", "first"}}));
   EXPECT_EQ(encoder.entries(), 1U);
   for (int i = 0; i < 100; ++i) {
     const h2::FieldList fields = {{"x-request-id", std::to_string(i)}};
@@ -94,9 +98,18 @@ TEST_F(HpackTest, ATableThatShrankAndGrewIsSaidToHave) {
 
 TEST_F(HpackTest, AnythingIsDecodedAsItWas) {
   Random random(7);
-  const std::array<std::string, 12> names = {":path", "age", "server", "x-one", "x-two", "x-three", "cookie",
-                                             "etag", "x-request-id", "strict-transport-security",
-                                             "access-control-allow-origin", "x-a-name-that-is-longer-than-others"};
+  const std::array<std::string, 12> names = {":path",
+                                             "age",
+                                             "server",
+                                             "x-one",
+                                             "x-two",
+                                             "x-three",
+                                             "cookie",
+                                             "etag",
+                                             "x-request-id",
+                                             "strict-transport-security",
+                                             "access-control-allow-origin",
+                                             "x-a-name-that-is-longer-than-others"};
   for (int block = 0; block < 20'000; ++block) {
     if (random.below(50) == 0) {
       for (std::uint32_t changes = 1 + random.below(3); changes > 0; --changes) {
@@ -141,7 +154,11 @@ class H2Writer : public testing::Test {
 
 TEST_F(H2Writer, Request) {
   fakes::TestHead head(blocks);
-  head.request().add("X-Request-Id", "1").add("X-Other", "2").add("traceparent", "3").add("Keep-Alive", "5");
+  head.request()
+      .add("X-Request-Id", "1")
+      .add("X-Other", "2")
+      .add("traceparent", "3")
+      .add("Keep-Alive", "5");
   for (int i = 0; i < 2; ++i) {
     H2HeadWriter(encoder, out, 7, true).request(head);
     h2::FieldList fields = decode();

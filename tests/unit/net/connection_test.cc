@@ -1,5 +1,4 @@
 #include "net/connection.h"
-#include "net/socket.h"
 
 #include <gtest/gtest.h>
 
@@ -8,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "net/socket.h"
 #include "support/manual_loop.h"
 
 namespace outrigger::net {
@@ -277,7 +277,8 @@ TEST(ConnectionBulk, every_fragment_size_gives_the_same_bytes) {
   }
 }
 
-// What a peer said before it went is heard even if the first sign of its going is a write that fails.
+// What a peer said before it went is heard even if the first sign of its going is a write that
+// fails.
 TEST_F(ConnectionTest, last_words_are_read_before_a_failed_write_is_told) {
   struct Hook final : TurnHook {
     explicit Hook(std::function<void()> f) : act(std::move(f)) {}

@@ -34,7 +34,8 @@ TEST_F(ResolverTest, localhost_is_known_without_asking_anybody) {
   ASSERT_EQ(calls, 1);
   EXPECT_EQ(got->error, "");
   ASSERT_FALSE(got->addresses.empty());
-  for (const std::string& address : got->addresses) EXPECT_TRUE(address == "127.0.0.1" || address == "::1") << address;
+  for (const std::string& address : got->addresses)
+    EXPECT_TRUE(address == "127.0.0.1" || address == "::1") << address;
   EXPECT_TRUE(std::is_sorted(got->addresses.begin(), got->addresses.end()));
   EXPECT_EQ(std::adjacent_find(got->addresses.begin(), got->addresses.end()), got->addresses.end());
   EXPECT_GT(got->ttl, Duration(0));

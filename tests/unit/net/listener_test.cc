@@ -33,7 +33,8 @@ struct Accepting final : ListenerHandler {
 
 struct ListenerTest : testing::Test {
   ListenerTest() {
-    Result<Fd> made = listen_on(SocketAddress::ip("127.0.0.1", 0), {.reuse_port = false, .backlog = 128});
+    Result<Fd> made =
+        listen_on(SocketAddress::ip("127.0.0.1", 0), {.reuse_port = false, .backlog = 128});
     EXPECT_TRUE(made.ok());
     Fd fd = std::move(*made);
     sockaddr_storage storage{};
@@ -119,9 +120,11 @@ TEST_F(ListenerTest, destroying_it_refuses_who_comes) {
   EXPECT_EQ(::connect(fd.get(), address.get(), address.length()), -1);
 }
 
-// At the descriptor limit a client is turned away at once, and accepting pauses instead of spinning.
+// At the descriptor limit a client is turned away at once, and accepting pauses instead of
+// spinning.
 TEST_F(ListenerTest, out_of_descriptors_it_refuses_politely_and_comes_back) {
-  // A sanitizer needs a descriptor when it meets a type for the first time: let it meet all of them now.
+  // A sanitizer needs a descriptor when it meets a type for the first time: let it meet all of them
+  // now.
   log::warn("net", "this test is about to use up all descriptors");
   const Fd before_the_limit = connect();
   loop.turn();

@@ -1,7 +1,8 @@
-// What goes in comes out: a seeded world of clients, endpoints and faults, in memory and in simulated time.
-// Whatever happens, each request has exactly one outcome, a message that was cut never looks whole, a POST
-// that an endpoint may have worked on is not sent again, and nothing is left of anybody: no permits,
-// connections, streams or bytes. A failure names its seed; OUTRIGGER_SEED=N runs that one alone.
+// What goes in comes out: a seeded world of clients, endpoints and faults, in memory and in
+// simulated time. Whatever happens, each request has exactly one outcome, a message that was cut
+// never looks whole, a POST that an endpoint may have worked on is not sent again, and nothing is
+// left of anybody: no permits, connections, streams or bytes. A failure names its seed;
+// OUTRIGGER_SEED=N runs that one alone.
 
 #include <gtest/gtest.h>
 
@@ -65,7 +66,9 @@ class Chaos {
     if (fine_) return {one_of<std::size_t>({17, 200}), one_of<std::size_t>({1, 3, 50})};
     return {one_of<std::size_t>({3'000, 64 * 1024}), one_of<std::size_t>({1'000, 64 * 1024})};
   }
-  FakeEndpoint& some_endpoint() { return world_.endpoint(static_cast<int>(random_.below(endpoints_)) + 1); }
+  FakeEndpoint& some_endpoint() {
+    return world_.endpoint(static_cast<int>(random_.below(endpoints_)) + 1);
+  }
 
   void configure();
   void step();
@@ -88,9 +91,9 @@ class Chaos {
 
   Random random_;
   ProxyWorld world_;
-  bool fine_ = false;   // small bodies, cut into single bytes
-  bool calm_ = false;   // no more faults
-  bool bold_ = false;   // a POST may be sent again after an error status: configured so
+  bool fine_ = false;  // small bodies, cut into single bytes
+  bool calm_ = false;  // no more faults
+  bool bold_ = false;  // a POST may be sent again after an error status: configured so
   std::uint32_t endpoints_ = 1;
   std::list<Call> calls_;
   std::list<Job> jobs_;
@@ -125,7 +128,8 @@ void Chaos::configure() {
   if (chance(20)) world_.scope->body_max = 50'000;
   for (std::uint32_t i = 1; i <= endpoints_; ++i) {
     FakeEndpoint& endpoint = world_.endpoint(static_cast<int>(i));
-    endpoint.speaks = service.wire == config::Wire::http2 ? Peer::Speaks::h2_server : Peer::Speaks::h1_server;
+    endpoint.speaks =
+        service.wire == config::Wire::http2 ? Peer::Speaks::h2_server : Peer::Speaks::h1_server;
     endpoint.pipe = some_pipe();
     endpoint.on_head = [this](Peer& peer, Peer::Sink& sink) { request_seen(peer, sink); };
     endpoint.on_request = [](Peer&, Peer::Sink&) {};
@@ -143,7 +147,8 @@ Peer& Chaos::some_client() {
   ProxyWorld::Access access;
   access.speaks = chance(50) ? Peer::Speaks::h2_client : Peer::Speaks::h1_client;
   access.pipe = some_pipe();
-  if (!calm_ && chance(10)) access.cut = {.read_max = 20 + some_size(), .write_max = 20 + some_size(), .reset = chance(50)};
+  if (!calm_ && chance(10))
+    access.cut = {.read_max = 20 + some_size(), .write_max = 20 + some_size(), .reset = chance(50)};
   return world_.connect(access);
 }
 
@@ -190,10 +195,14 @@ void Chaos::trouble_a_client() {
   Peer& client = *world_.clients[random_.below(static_cast<std::uint32_t>(world_.clients.size()))];
   if (!client.open()) return;
   switch (random_.below(5)) {
-    case 0: return client.reset();
-    case 1: return client.finish();
-    case 2: return client.stall(chance(50));
-    case 3: return client.drain();
+    case 0:
+      return client.reset();
+    case 1:
+      return client.finish();
+    case 2:
+      return client.stall(chance(50));
+    case 3:
+      return client.drain();
     default:
       for (Call& call : calls_) {
         if (call.client != &client || call.sink->over() || call.sink->stream == nullptr) continue;
@@ -251,7 +260,8 @@ void Chaos::work_on(Job& job) {
   if (job.sink->was_reset || job.endpoint->closed) return;
   if (!calm_ && chance(10)) {
     job.sink->was_reset = true;
-    return job.sink->stream->reset(one_of<http::StreamEnd>({http::StreamEnd::cancelled, http::StreamEnd::local}));
+    return job.sink->stream->reset(
+        one_of<http::StreamEnd>({http::StreamEnd::cancelled, http::StreamEnd::local}));
   }
   job.begun ? answer_continues(job) : answer_begins(job);
 }
@@ -260,19 +270,27 @@ void Chaos::trouble_an_endpoint() {
   FakeEndpoint& endpoint = some_endpoint();
   using Accepts = FakeEndpoint::Accepts;
   if (chance(40)) {
-    endpoint.accepts = one_of<Accepts>({Accepts::yes, Accepts::yes, Accepts::refuses, Accepts::refuses_at_once, Accepts::never});
+    endpoint.accepts = one_of<Accepts>(
+        {Accepts::yes, Accepts::yes, Accepts::refuses, Accepts::refuses_at_once, Accepts::never});
     endpoint.cut.reset();
-    if (chance(20)) endpoint.cut = {.read_max = 20 + some_size(), .write_max = 20 + some_size(), .reset = chance(50)};
+    if (chance(20))
+      endpoint.cut = {
+          .read_max = 20 + some_size(), .write_max = 20 + some_size(), .reset = chance(50)};
     return;
   }
   if (endpoint.connections.empty()) return;
-  Peer& peer = *endpoint.connections[random_.below(static_cast<std::uint32_t>(endpoint.connections.size()))];
+  Peer& peer =
+      *endpoint.connections[random_.below(static_cast<std::uint32_t>(endpoint.connections.size()))];
   if (!peer.open()) return;
   switch (random_.below(4)) {
-    case 0: return peer.reset();
-    case 1: return peer.finish();
-    case 2: return peer.stall(chance(50));
-    default: return peer.drain();
+    case 0:
+      return peer.reset();
+    case 1:
+      return peer.finish();
+    case 2:
+      return peer.stall(chance(50));
+    default:
+      return peer.drain();
   }
 }
 
@@ -280,16 +298,24 @@ void Chaos::step() {
   switch (random_.below(10)) {
     case 0:
     case 1:
-    case 2: call(); break;
+    case 2:
+      call();
+      break;
     case 3:
     case 4:
       for (Call& c : calls_) {
         if (chance(50)) continue_call(c);
       }
       break;
-    case 5: trouble_a_client(); break;
-    case 6: trouble_an_endpoint(); break;
-    case 7: world_.advance(milliseconds(random_.below(one_of<std::uint32_t>({5, 300, 3'000})))); break;
+    case 5:
+      trouble_a_client();
+      break;
+    case 6:
+      trouble_an_endpoint();
+      break;
+    case 7:
+      world_.advance(milliseconds(random_.below(one_of<std::uint32_t>({5, 300, 3'000}))));
+      break;
     default:
       for (Job& job : jobs_) {
         if (chance(60)) work_on(job);
@@ -297,12 +323,14 @@ void Chaos::step() {
   }
   // Sometimes several things happen in one turn.
   if (chance(60)) world_.settle();
-  jobs_.remove_if([](const Job& job) { return job.sink->was_reset || (job.begun && job.left == 0); });
+  jobs_.remove_if(
+      [](const Job& job) { return job.sink->was_reset || (job.begun && job.left == 0); });
 }
 
 // --- The end -------------------------------------------------------------------------------------
 
-// From here on endpoints do what they should and clients read; uploads that were left lying stay so.
+// From here on endpoints do what they should and clients read; uploads that were left lying stay
+// so.
 void Chaos::calm_down() {
   calm_ = true;
   for (auto& client : world_.clients) {
@@ -329,7 +357,9 @@ void Chaos::calm_down() {
 }
 
 std::string Chaos::describe(const Call& call) {
-  std::string text = call.method + (call.client->codec()->version() == http::Version::http2 ? " over HTTP/2" : " over HTTP/1");
+  std::string text =
+      call.method +
+      (call.client->codec()->version() == http::Version::http2 ? " over HTTP/2" : " over HTTP/1");
   text += call.client->open() ? ", connection open" : ", connection closed";
   if (call.client->input_ended) text += " by the proxy";
   text += ", unsent " + std::to_string(call.unsent) + (call.sending ? " and more to come" : "");
@@ -347,17 +377,20 @@ void Chaos::judge() {
     answered += sink.heads > 0 ? 1 : 0;
     const std::string size = field_of(sink.head, "x-size");
     if (sink.ended && !size.empty()) {
-      EXPECT_EQ(std::to_string(sink.body.size()), size) << "a cut answer looks whole: " << sink.story().substr(0, 300);
+      EXPECT_EQ(std::to_string(sink.body.size()), size)
+          << "a cut answer looks whole: " << sink.story().substr(0, 300);
     }
   }
   for (const Peer::Sink* sink : at_endpoints_) {
     EXPECT_EQ(sink->misuse, "");
     if (sink->ended && !sink->was_reset) {
-      EXPECT_EQ(std::to_string(sink->body.size()), field_of(sink->head, "x-size")) << "a cut request looks whole";
+      EXPECT_EQ(std::to_string(sink->body.size()), field_of(sink->head, "x-size"))
+          << "a cut request looks whole";
     }
   }
   for (const auto& [number, post] : posts_)
-    EXPECT_TRUE(bold_ || post.seen - post.refused <= 1) << "POST number " << number << " was sent twice";
+    EXPECT_TRUE(bold_ || post.seen - post.refused <= 1)
+        << "POST number " << number << " was sent twice";
   const auto outcomes = static_cast<std::size_t>(world_.metric(Family::requests));
   EXPECT_GE(outcomes, answered);
   EXPECT_LE(outcomes, calls_.size());

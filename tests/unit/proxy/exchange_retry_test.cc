@@ -1,4 +1,5 @@
-// What follows an attempt that ended badly: another one, or an answer that says why not. And the deadlines.
+// What follows an attempt that ended badly: another one, or an answer that says why not. And the
+// deadlines.
 
 #include <gtest/gtest.h>
 
@@ -18,7 +19,8 @@ using test::ProxyWorld;
 using Accepts = FakeEndpoint::Accepts;
 
 constexpr std::string_view get = "GET /a HTTP/1.1\r\nhost: orders\r\n\r\n";
-constexpr std::string_view post = "POST /a HTTP/1.1\r\nhost: orders\r\ncontent-length: 5\r\n\r\nhello";
+constexpr std::string_view post =
+    "POST /a HTTP/1.1\r\nhost: orders\r\ncontent-length: 5\r\n\r\nhello";
 
 bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
@@ -35,9 +37,13 @@ struct RetryTest : testing::Test {
     return client.take();
   }
   // Endpoint `number` treats each request like this.
-  void does(int number, std::function<void(Peer&, Peer::Sink&)> what) { world.endpoint(number).on_request = std::move(what); }
+  void does(int number, std::function<void(Peer&, Peer::Sink&)> what) {
+    world.endpoint(number).on_request = std::move(what);
+  }
   void says(int number, int status, test::FieldList fields = {}) {
-    does(number, [status, fields = std::move(fields)](Peer& peer, Peer::Sink& sink) { peer.answer(sink, status, "said", fields); });
+    does(number, [status, fields = std::move(fields)](Peer& peer, Peer::Sink& sink) {
+      peer.answer(sink, status, "said", fields);
+    });
   }
   static void reset(Peer& peer, Peer::Sink&) { peer.reset(); }
   static void nothing(Peer&, Peer::Sink&) {}
@@ -106,7 +112,8 @@ TEST_F(RetryTest, a_stream_beyond_the_last_one_of_a_goaway_is_safe_to_send_again
   }
   // SETTINGS; GOAWAY, last stream 0, no error; and the connection ends without another word.
   using namespace std::string_literals;
-  world.endpoint(1).last().send("\0\0\0\4\0\0\0\0\0"s + "\0\0\x08\7\0\0\0\0\0"s + "\0\0\0\0\0\0\0\0"s);
+  world.endpoint(1).last().send("\0\0\0\4\0\0\0\0\0"s + "\0\0\x08\7\0\0\0\0\0"s +
+                                "\0\0\0\0\0\0\0\0"s);
   world.endpoint(1).last().finish();
   world.advance(seconds(1));
   EXPECT_TRUE(client.take().starts_with("HTTP/1.1 200"));
@@ -128,11 +135,13 @@ TEST_F(RetryTest, the_mark_leaves_the_sidecars_in_no_case) {
     w.add_service("orders", 1);
     w.start();
     w.endpoint(1).on_request = [](Peer& peer, Peer::Sink& sink) {
-      peer.answer(sink, sink.head.find("/ok") != std::string::npos ? 200 : 503, "said", {{std::string(not_processed_name), "1"}});
+      peer.answer(sink, sink.head.find("/ok") != std::string::npos ? 200 : 503, "said",
+                  {{std::string(not_processed_name), "1"}});
     };
     for (const char* path : {"/ok", "/unavailable"}) {
       Peer& client = w.connect();
-      client.send("POST " + std::string(path) + " HTTP/1.1\r\nhost: orders\r\ncontent-length: 0\r\n\r\n");
+      client.send("POST " + std::string(path) +
+                  " HTTP/1.1\r\nhost: orders\r\ncontent-length: 0\r\n\r\n");
       w.advance(seconds(1));
       const std::string answer = client.take();
       EXPECT_TRUE(contains(answer, "said")) << answer;
@@ -176,12 +185,16 @@ TEST_F(RetryTest, a_marked_grpc_answer_is_safe_to_send_again_too) {
   world.start();
   for (int i = 1; i <= 2; ++i) world.endpoint(i).speaks = Peer::Speaks::h2_server;
   does(1, [](Peer& peer, Peer::Sink& sink) {
-    peer.answer(sink, 200, {}, {{"content-type", "application/grpc"}, {"grpc-status", "14"}, {std::string(not_processed_name), "1"}});
+    peer.answer(sink, 200, {},
+                {{"content-type", "application/grpc"},
+                 {"grpc-status", "14"},
+                 {std::string(not_processed_name), "1"}});
   });
   says(2, 200, {{"content-type", "application/grpc"}});
   Peer& client = world.connect(Peer::Speaks::h2_client);
   for (int i = 0; i < 4; ++i) {
-    auto& answer = client.call({.method = "POST", .fields = {{"content-type", "application/grpc"}}, .body = "x"});
+    auto& answer = client.call(
+        {.method = "POST", .fields = {{"content-type", "application/grpc"}}, .body = "x"});
     world.advance(seconds(1));
     EXPECT_EQ(answer.body, "said") << i << answer.head;
   }
@@ -328,7 +341,10 @@ TEST_F(RetryTest, a_body_is_sent_again_whole_with_its_trailers) {
   does(1, reset);
   Peer& client = world.connect(Peer::Speaks::h1_client);
   for (int i = 0; i < 2; ++i) {
-    auto& answer = client.call({.method = "PUT", .fields = {{"te", "trailers"}}, .body = std::string(50'000, 'b'), .trailers = {{"x-sum", "9"}}});
+    auto& answer = client.call({.method = "PUT",
+                                .fields = {{"te", "trailers"}},
+                                .body = std::string(50'000, 'b'),
+                                .trailers = {{"x-sum", "9"}}});
     world.advance(seconds(1));
     EXPECT_EQ(answer.status, 200);
   }
@@ -346,7 +362,8 @@ TEST_F(RetryTest, a_body_larger_than_what_is_kept_is_not_sent_again) {
   world.start();
   for (int i = 1; i <= 2; ++i) does(i, reset);
   const auto put = [](std::size_t size) {
-    return "PUT / HTTP/1.1\r\nhost: orders\r\ncontent-length: " + std::to_string(size) + "\r\n\r\n" + std::string(size, 'b');
+    return "PUT / HTTP/1.1\r\nhost: orders\r\ncontent-length: " + std::to_string(size) +
+           "\r\n\r\n" + std::string(size, 'b');
   };
   ask(put(100));
   EXPECT_EQ(seen(), 2U);
@@ -377,7 +394,8 @@ TEST_F(RetryTest, an_answer_that_has_begun_is_not_tried_again) {
   Peer& client = world.connect();
   client.send(get);
   world.settle();
-  Peer& endpoint = world.endpoint(1).connections.empty() ? world.endpoint(2).last() : world.endpoint(1).last();
+  Peer& endpoint =
+      world.endpoint(1).connections.empty() ? world.endpoint(2).last() : world.endpoint(1).last();
   endpoint.send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf");
   world.settle();
   endpoint.reset();
@@ -436,7 +454,8 @@ TEST_F(RetryTest, one_try_may_have_a_time_of_its_own) {
   does(2, nothing);
   const std::string answer = ask(get);
   EXPECT_TRUE(answer.starts_with("HTTP/1.1 504")) << answer;
-  EXPECT_TRUE(contains(answer, "x-outrigger-flag: URX") || contains(answer, "x-outrigger-flag: UT")) << answer;
+  EXPECT_TRUE(contains(answer, "x-outrigger-flag: URX") || contains(answer, "x-outrigger-flag: UT"))
+      << answer;
 }
 
 TEST_F(RetryTest, a_slow_upload_is_not_the_endpoints_fault) {
@@ -488,9 +507,13 @@ TEST_F(RetryTest, a_grpc_deadline_is_kept_and_passed_on) {
   world.endpoint(1).speaks = Peer::Speaks::h2_server;
   does(1, nothing);
   Peer& client = world.connect(Peer::Speaks::h2_client);
-  auto& answer = client.call({.method = "POST", .fields = {{"content-type", "application/grpc"}, {"grpc-timeout", "700m"}}, .body = "x"});
+  auto& answer =
+      client.call({.method = "POST",
+                   .fields = {{"content-type", "application/grpc"}, {"grpc-timeout", "700m"}},
+                   .body = "x"});
   world.settle();
-  EXPECT_TRUE(contains(world.endpoint(1).last().server.last().head, "grpc-timeout: ")) << world.endpoint(1).last().server.last().head;
+  EXPECT_TRUE(contains(world.endpoint(1).last().server.last().head, "grpc-timeout: "))
+      << world.endpoint(1).last().server.last().head;
   world.advance(milliseconds(750));
   EXPECT_EQ(answer.status, 200);
   EXPECT_TRUE(contains(answer.head, "grpc-status: 4\n")) << answer.head;
@@ -506,12 +529,15 @@ TEST_F(RetryTest, a_slow_caller_slows_the_endpoint_down) {
     const bool http2 = wire == config::Wire::http2;
     w.endpoint(1).speaks = http2 ? Peer::Speaks::h2_server : Peer::Speaks::h1_server;
     const std::string much(4'000'000, 'm');
-    w.endpoint(1).on_request = [&much](Peer& peer, Peer::Sink& sink) { peer.answer(sink, 200, much); };
+    w.endpoint(1).on_request = [&much](Peer& peer, Peer::Sink& sink) {
+      peer.answer(sink, 200, much);
+    };
     Peer& client = w.connect({.pipe = {.capacity = 20'000}});
     client.stall(true);
     client.send(get);
     w.settle();
-    EXPECT_TRUE(w.endpoint(1).last().server.last().stream->above_high()) << "most of it is still there";
+    EXPECT_TRUE(w.endpoint(1).last().server.last().stream->above_high())
+        << "most of it is still there";
     client.stall(false);
     w.settle();
     EXPECT_GT(client.received.size(), much.size());
@@ -524,7 +550,8 @@ TEST_F(RetryTest, a_slow_endpoint_slows_the_caller_down) {
     ProxyWorld w;
     w.add_service("orders", 1).wire = wire;
     w.start();
-    w.endpoint(1).speaks = wire == config::Wire::http2 ? Peer::Speaks::h2_server : Peer::Speaks::h1_server;
+    w.endpoint(1).speaks =
+        wire == config::Wire::http2 ? Peer::Speaks::h2_server : Peer::Speaks::h1_server;
     w.endpoint(1).pipe = {.capacity = 20'000};
     Peer& client = w.connect({.pipe = {.capacity = 20'000}});
     client.send("PUT / HTTP/1.1\r\nhost: orders\r\ncontent-length: 4000000\r\n\r\n");

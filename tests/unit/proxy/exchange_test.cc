@@ -72,8 +72,8 @@ TEST_F(ExchangeTest, bodies_of_a_known_length_and_chunked_ones_pass) {
     peer.answer(sink, 201, std::string(100'000, 'y') + sink.body);
   };
   Peer& client = world.connect();
-  std::string answer = world.talk(
-      client, "POST / HTTP/1.1\r\nhost: orders\r\ncontent-length: 5\r\n\r\nhello");
+  std::string answer =
+      world.talk(client, "POST / HTTP/1.1\r\nhost: orders\r\ncontent-length: 5\r\n\r\nhello");
   EXPECT_TRUE(contains(answer, "201"));
   EXPECT_TRUE(answer.ends_with("yyhello"));
   answer = world.talk(client,
@@ -124,7 +124,8 @@ TEST_F(ExchangeTest, many_streams_share_one_connection_upstream) {
   world.settle();
   EXPECT_EQ(world.endpoint(1).requests(), 30U);
   EXPECT_EQ(world.endpoint(1).tries, 1);
-  for (auto& sink : world.endpoint(1).last().server.sinks) world.endpoint(1).last().answer(*sink, 204);
+  for (auto& sink : world.endpoint(1).last().server.sinks)
+    world.endpoint(1).last().answer(*sink, 204);
   world.settle();
   for (auto& call : client.calls) EXPECT_EQ(call->status, 204);
 }
@@ -217,8 +218,9 @@ TEST_F(ExchangeTest, a_body_beyond_the_listeners_limit_is_a_413) {
   start();
   world.scope->body_max = 4;
   Peer& client = world.connect();
-  EXPECT_TRUE(world.talk(client, "POST / HTTP/1.1\r\nhost: orders\r\ncontent-length: 5\r\n\r\nhello")
-                  .starts_with("HTTP/1.1 413"));
+  EXPECT_TRUE(
+      world.talk(client, "POST / HTTP/1.1\r\nhost: orders\r\ncontent-length: 5\r\n\r\nhello")
+          .starts_with("HTTP/1.1 413"));
   EXPECT_EQ(world.endpoint(1).requests(), 0U);
   Peer& chunked = world.connect();
   const std::string answer = world.talk(chunked,
@@ -233,7 +235,8 @@ TEST_F(ExchangeTest, a_host_that_names_no_service_is_a_404) {
   world.start("");
   Peer& client = world.connect();
   EXPECT_TRUE(contains(world.talk(client, get), "200"));
-  EXPECT_TRUE(contains(world.talk(client, "GET / HTTP/1.1\r\nhost: Orders.mesh:80\r\n\r\n"), "200"));
+  EXPECT_TRUE(
+      contains(world.talk(client, "GET / HTTP/1.1\r\nhost: Orders.mesh:80\r\n\r\n"), "200"));
   const std::string answer = world.talk(client, "GET / HTTP/1.1\r\nhost: nobody\r\n\r\n");
   EXPECT_TRUE(answer.starts_with("HTTP/1.1 404")) << answer;
   EXPECT_TRUE(contains(answer, "x-outrigger-flag: NR"));
@@ -244,9 +247,8 @@ TEST_F(ExchangeTest, local_replies_speak_grpc_to_grpc_callers) {
   world.add_service("orders", 0).wire = config::Wire::http2;
   world.start();
   Peer& client = world.connect(Peer::Speaks::h2_client);
-  auto& answer = client.call({.method = "POST",
-                              .fields = {{"content-type", "application/grpc"}},
-                              .body = "x"});
+  auto& answer = client.call(
+      {.method = "POST", .fields = {{"content-type", "application/grpc"}}, .body = "x"});
   world.settle();
   EXPECT_EQ(answer.status, 200);
   EXPECT_TRUE(contains(answer.head, "grpc-status: 14\n")) << answer.head;
@@ -273,9 +275,8 @@ TEST_F(ExchangeTest, a_websocket_is_a_tunnel_between_any_protocols) {
       endpoint.on_request = [](Peer&, Peer::Sink& sink) { sink.stream->send_data({}, true); };
       Peer& client = w.connect(down2 ? Peer::Speaks::h2_client : Peer::Speaks::h1_client);
       w.settle();
-      auto& call = client.call({.fields = {{"sec-websocket-version", "13"}},
-                                .end = false,
-                                .protocol = "websocket"});
+      auto& call = client.call(
+          {.fields = {{"sec-websocket-version", "13"}}, .end = false, .protocol = "websocket"});
       w.settle();
       ASSERT_EQ(call.status, 101) << down2 << up2 << call.story();
       call.stream->send_data("ping", false);

@@ -44,12 +44,14 @@ TEST(Detect, ByTheFirstBytes) {
   EXPECT_EQ(detect(preface), Detected::http2);
   EXPECT_EQ(detect(preface + "more"), Detected::http2);
   EXPECT_EQ(detect("PRI * HTTP/1.1\r\n"), Detected::http1);
-  for (const char* text : {"GET / HTTP/1.1", "OPTIONS * HTTP/1.1", "GET http://x/ HTTP/1.1", "GET HTTP://x/",
-                           "CONNECT x:443 HTTP/1.1", "M-SEARCH * HTTP/1.1", "X_Y /"})
+  for (const char* text :
+       {"GET / HTTP/1.1", "OPTIONS * HTTP/1.1", "GET http://x/ HTTP/1.1", "GET HTTP://x/",
+        "CONNECT x:443 HTTP/1.1", "M-SEARCH * HTTP/1.1", "X_Y /"})
     EXPECT_EQ(detect(text), Detected::http1) << text;
-  for (const char* text : {"G", "GET", "GET ", "M-SEARCH"}) EXPECT_EQ(detect(text), Detected::more) << text;
-  for (const char* text : {"\x16\x03\x01", "get / HTTP/1.1", "GET x", " GET /", "*1\r\n", "GET\t/", "SSH-2.0-x",
-                           "ABCDEFGHIJKLMNOPQRSTUVWXYZ"})
+  for (const char* text : {"G", "GET", "GET ", "M-SEARCH"})
+    EXPECT_EQ(detect(text), Detected::more) << text;
+  for (const char* text : {"\x16\x03\x01", "get / HTTP/1.1", "GET x", " GET /", "*1\r\n", "GET\t/",
+                           "SSH-2.0-x", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"})
     EXPECT_EQ(detect(text), Detected::opaque) << text;
 }
 
@@ -254,7 +256,8 @@ TEST_F(HttpConnectionTest, a_draining_connection_does_not_wait_for_ever) {
   }
 }
 
-TEST_F(HttpConnectionTest, streams_of_a_draining_http2_connection_end_and_it_takes_what_was_sent_before) {
+TEST_F(HttpConnectionTest,
+       streams_of_a_draining_http2_connection_end_and_it_takes_what_was_sent_before) {
   world.endpoint(1).on_request = [](Peer&, Peer::Sink&) {};
   Peer& client = world.connect(Peer::Speaks::h2_client);
   auto& before = client.call({});

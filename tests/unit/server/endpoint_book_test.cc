@@ -18,7 +18,8 @@ namespace {
 class FakeRegistry final : public Registry {
  public:
   void start(RegistryEvents&) override {}
-  std::unique_ptr<Subscription> subscribe(std::string_view service, EndpointObserver& observer) override {
+  std::unique_ptr<Subscription> subscribe(std::string_view service,
+                                          EndpointObserver& observer) override {
     observers[std::string(service)] = &observer;
     struct Left final : Subscription {
       Left(FakeRegistry& r, std::string s) : registry(r), name(std::move(s)) {}
@@ -39,9 +40,10 @@ class FakeRegistry final : public Registry {
 
 struct EndpointBookTest : testing::Test {
   EndpointBookTest()
-      : book(loop, [this](const std::string& service, const std::vector<config::Endpoint>& endpoints) {
-          published.emplace_back(service, hosts(endpoints));
-        }) {}
+      : book(loop,
+             [this](const std::string& service, const std::vector<config::Endpoint>& endpoints) {
+               published.emplace_back(service, hosts(endpoints));
+             }) {}
   using Names = std::vector<std::string>;
   static Names hosts(const std::vector<config::Endpoint>& endpoints) {
     Names names;
@@ -86,9 +88,10 @@ TEST_F(EndpointBookTest, a_registry_is_waited_for_and_its_list_follows_the_fixed
 TEST_F(EndpointBookTest, two_registries_are_merged) {
   FakeRegistry other;
   {
-    EndpointBook two(loop, [this](const std::string& service, const std::vector<config::Endpoint>& endpoints) {
-      published.emplace_back(service, hosts(endpoints));
-    });
+    EndpointBook two(
+        loop, [this](const std::string& service, const std::vector<config::Endpoint>& endpoints) {
+          published.emplace_back(service, hosts(endpoints));
+        });
     two.add("orders", {}, {&registry, &other}, {});
     registry.tell("orders", {"10.0.0.1:80"});
     EXPECT_FALSE(two.settled());
@@ -159,7 +162,8 @@ TEST_F(EndpointBookTest, names_that_a_registry_tells_are_looked_up_too) {
 
 TEST_F(EndpointBookTest, a_look_up_under_way_may_be_forgotten) {
   {
-    EndpointBook other(loop, [](const std::string&, const std::vector<config::Endpoint>&) { ADD_FAILURE(); });
+    EndpointBook other(
+        loop, [](const std::string&, const std::vector<config::Endpoint>&) { ADD_FAILURE(); });
     other.add("orders", {at("localhost")}, {}, {});
   }
   settle();

@@ -79,7 +79,8 @@ TEST_F(SnapshotTest, lists_take_the_place_of_the_configurations) {
 
 TEST_F(SnapshotTest, another_list_for_one_service_shares_all_the_rest) {
   const auto old = make();
-  const auto now = with_endpoints(*old, "orders", {at("10.0.0.2", {{"version", "v2"}}), at("10.0.0.3")}, states, workers);
+  const auto now = with_endpoints(
+      *old, "orders", {at("10.0.0.2", {{"version", "v2"}}), at("10.0.0.3")}, states, workers);
   EXPECT_EQ(hosts(now->services.at("orders")), (Names{"10.0.0.2", "10.0.0.3"}));
   EXPECT_EQ(hosts(now->services.at("orders/canary")), (Names{"10.0.0.2"}));
   EXPECT_EQ(now->config, old->config);
@@ -96,7 +97,8 @@ TEST_F(SnapshotTest, another_list_for_one_service_shares_all_the_rest) {
 TEST_F(SnapshotTest, an_endpoint_in_both_lists_keeps_what_is_known_of_it) {
   const auto old = make();
   const auto now = with_endpoints(*old, "orders", {at("10.0.0.2")}, states, workers);
-  EXPECT_EQ((*now->services.at("orders").endpoints)[0].state, (*old->services.at("orders").endpoints)[1].state);
+  EXPECT_EQ((*now->services.at("orders").endpoints)[0].state,
+            (*old->services.at("orders").endpoints)[1].state);
 }
 
 TEST_F(SnapshotTest, another_list_for_an_app_changes_only_it) {

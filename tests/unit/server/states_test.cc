@@ -54,7 +54,9 @@ std::vector<std::string> names_of() {
   return spellings<Enum>(std::make_index_sequence<32>());
 }
 
-std::string code(std::string_view text) { return "`" + std::string(text) + "`"; }
+std::string code(std::string_view text) {
+  return "`" + std::string(text) + "`";
+}
 
 struct Page {
   std::string text;
@@ -91,20 +93,25 @@ Page render() {
   Page page;
   page.text =
       "# States\n\n"
-      "Every machine that events drive and whose states carry no data of their own keeps to a table\n"
-      "(`src/base/state_table.h`). Rows are states, columns events, and a cell is the state that follows. An\n"
+      "Every machine that events drive and whose states carry no data of their own keeps to a "
+      "table\n"
+      "(`src/base/state_table.h`). Rows are states, columns events, and a cell is the state that "
+      "follows. An\n"
       "empty cell cannot happen: it would be a bug, and ends the process.\n\n"
-      "This page is made from the tables by a test; see [development.md](development.md) for how to refresh it.\n";
+      "This page is made from the tables by a test; see [development.md](development.md) for how "
+      "to refresh it.\n";
   page.add("An exchange", "exchange_table", "src/proxy/exchange.h", proxy::exchange_table,
            proxy::ExchangeState::begun,
            "One request and its answer in the proxy, whatever protocols its two sides speak.");
-  page.add("An HTTP/1 server connection, reading", "h1_server_reading", "src/http/h1_server_codec.h",
-           http::h1_server_reading, http::H1Reading::head, "What comes from the client.");
+  page.add("An HTTP/1 server connection, reading", "h1_server_reading",
+           "src/http/h1_server_codec.h", http::h1_server_reading, http::H1Reading::head,
+           "What comes from the client.");
   page.add("An HTTP/1 server connection, answering", "h1_server_answering",
            "src/http/h1_server_codec.h", http::h1_server_answering, http::H1Answering::idle,
            "What goes to the client, beside the machine above.");
-  page.add("An HTTP/1 client connection, reading", "h1_client_reading", "src/http/h1_client_codec.h",
-           http::h1_client_reading, http::H1ClientReading::idle, "What comes from the endpoint.");
+  page.add("An HTTP/1 client connection, reading", "h1_client_reading",
+           "src/http/h1_client_codec.h", http::h1_client_reading, http::H1ClientReading::idle,
+           "What comes from the endpoint.");
   page.add("An HTTP/1 client connection, asking", "h1_client_asking", "src/http/h1_client_codec.h",
            http::h1_client_asking, http::H1Asking::idle,
            "What goes to the endpoint, beside the machine above.");
@@ -131,7 +138,9 @@ std::set<std::string> tables_in(const std::string& file, const std::string& text
   return found;
 }
 
-TEST(States, ThePageIsCurrent) { test::expect_golden("docs/states.md", render().text); }
+TEST(States, ThePageIsCurrent) {
+  test::expect_golden("docs/states.md", render().text);
+}
 
 TEST(States, EveryTableIsOnThePage) {
   const std::filesystem::path root(OUTRIGGER_SOURCE_DIR);
@@ -149,8 +158,9 @@ TEST(States, EveryTableIsOnThePage) {
 
 TEST(States, TheScanSeesHoweverATableIsWritten) {
   const std::set<std::string> expected{"f: a", "f: b"};
-  EXPECT_EQ(tables_in("f", "constexpr StateTable<A, B, 1> a{{{x}}};\n"
-                           "StateTable<net::X::State,\n  B, 2> b = {};\nuse(StateTable<A, B, 1>& c);"),
+  EXPECT_EQ(tables_in("f",
+                      "constexpr StateTable<A, B, 1> a{{{x}}};\n"
+                      "StateTable<net::X::State,\n  B, 2> b = {};\nuse(StateTable<A, B, 1>& c);"),
             expected);
 }
 

@@ -182,13 +182,15 @@ TEST_F(SessionTest, a_refused_connect_goes_to_another_endpoint) {
   endpoint(3).finish();
   client.finish();
   world.settle();
-  EXPECT_EQ(report().attempts, world.endpoint(1).tries + world.endpoint(2).tries + world.endpoint(3).tries);
+  EXPECT_EQ(report().attempts,
+            world.endpoint(1).tries + world.endpoint(2).tries + world.endpoint(3).tries);
   EXPECT_EQ(report().endpoint, "10.0.0.3:80");
 }
 
 TEST_F(SessionTest, each_endpoint_is_tried_once_and_no_more_than_four) {
   start(6);
-  for (int i = 1; i <= 6; ++i) world.endpoint(i).accepts = i % 2 == 0 ? Accepts::refuses : Accepts::refuses_at_once;
+  for (int i = 1; i <= 6; ++i)
+    world.endpoint(i).accepts = i % 2 == 0 ? Accepts::refuses : Accepts::refuses_at_once;
   Peer& client = connect();
   world.settle();
   EXPECT_TRUE(client.closed.has_value());

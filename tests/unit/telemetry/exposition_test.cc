@@ -122,7 +122,8 @@ TEST(Exposition, negotiation) {
 // Prometheus' own linter, where it is installed or where ./dev unpacked it.
 TEST(Exposition, promtool_has_nothing_to_say) {
   std::string tool = "promtool";
-  if (const char* tools = std::getenv("OUTRIGGER_TOOLS")) tool = std::string(tools) + "/bin/promtool";
+  if (const char* tools = std::getenv("OUTRIGGER_TOOLS"))
+    tool = std::string(tools) + "/bin/promtool";
   if (std::system((tool + " --version >/dev/null 2>&1").c_str()) != 0) {
     GTEST_SKIP() << "no promtool";
   }

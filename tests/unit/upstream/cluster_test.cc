@@ -61,9 +61,11 @@ TEST_F(ClusterTest, every_endpoint_is_chosen_and_the_load_is_counted) {
 TEST_F(ClusterTest, failures_are_counted_as_such) {
   start(1);
   for (const Outcome& outcome :
-       {Outcome{.kind = Outcome::Kind::answered, .status = 200}, Outcome{.kind = Outcome::Kind::answered, .status = 404},
+       {Outcome{.kind = Outcome::Kind::answered, .status = 200},
+        Outcome{.kind = Outcome::Kind::answered, .status = 404},
         Outcome{.kind = Outcome::Kind::cancelled}, Outcome{.kind = Outcome::Kind::failed},
-        Outcome{.kind = Outcome::Kind::timed_out}, Outcome{.kind = Outcome::Kind::answered, .status = 503}}) {
+        Outcome{.kind = Outcome::Kind::timed_out},
+        Outcome{.kind = Outcome::Kind::answered, .status = 503}}) {
     choose();
     finish(0, outcome);
   }

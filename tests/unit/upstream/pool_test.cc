@@ -6,8 +6,8 @@
 
 #include <cerrno>
 #include <deque>
-#include <memory>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -72,7 +72,9 @@ struct PoolTest : testing::Test {
   void make(Offer offer, config::Breaker limits = {}) {
     shared.emplace(limits, 1U);
     breaker.emplace(*shared);
-    connector.channel = [this](net::Loop&, const net::SocketAddress&, int& error) { return dial(error); };
+    connector.channel = [this](net::Loop&, const net::SocketAddress&, int& error) {
+      return dial(error);
+    };
     pool = std::make_unique<Pool>(context, connector, *breaker, counters,
                                   net::SocketAddress::ip("10.0.0.1", 80), offer);
   }
@@ -178,7 +180,8 @@ TEST_F(PoolTest, a_first_request_waits_for_a_connection_and_gets_it) {
   answer_all();
   EXPECT_EQ(caller.sink.status, 204);
   EXPECT_EQ(pool_cells.misses.value(), 1U);
-  EXPECT_EQ(breaker->pending.used(), 0U) << "a request whose connection is on its way is not pending";
+  EXPECT_EQ(breaker->pending.used(), 0U)
+      << "a request whose connection is on its way is not pending";
 }
 
 TEST_F(PoolTest, the_connection_used_last_is_used_next) {
@@ -418,7 +421,9 @@ TEST_F(PoolTest, who_asks_again_when_told_of_a_failure_is_not_told_twice) {
 // Without this who waits would be connected, and disconnected, for ever.
 struct PoolUseless : PoolTest, testing::WithParamInterface<std::tuple<Peer::Speaks, bool>> {};
 INSTANTIATE_TEST_SUITE_P(, PoolUseless,
-                         testing::Combine(testing::Values(Peer::Speaks::h1_server, Peer::Speaks::h2_server), testing::Bool()));
+                         testing::Combine(testing::Values(Peer::Speaks::h1_server,
+                                                          Peer::Speaks::h2_server),
+                                          testing::Bool()));
 
 TEST_P(PoolUseless, an_endpoint_that_closes_whatever_it_accepts_is_told_of) {
   const auto [kind, reset] = GetParam();
