@@ -36,6 +36,8 @@ class Wire {
   virtual void redeliver() = 0;
   // The protocol is over: send what is left, then FIN, then linger. No feed() follows.
   virtual void finish() = 0;
+  // The same without lingering: the peer has said that it sends nothing more, and it has not.
+  virtual void finish_at_once() = 0;
   // FIN after what is left; input goes on (tunnels).
   virtual void end_output() = 0;
   // Close at once; with RST where the peer must not take what it got for complete. Nothing follows.

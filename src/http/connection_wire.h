@@ -22,14 +22,16 @@ class ConnectionWire final : public Wire, private net::TurnHook {
   bool above_high() const override { return connection_.above_high(); }
   void pause_reading(bool paused) override { connection_.pause_reading(paused); }
   void redeliver() override { connection_.redeliver(); }
-  void finish() override {
-    if (codec_ != nullptr) codec_->produce();
-    connection_.finish();
-  }
+  void finish() override { finish(net::Linger::yes); }
+  void finish_at_once() override { finish(net::Linger::no); }
   void end_output() override { connection_.end_output(); }
   void abort(bool reset) override { connection_.kill(reset); }
 
  private:
+  void finish(net::Linger linger) {
+    if (codec_ != nullptr) codec_->produce();
+    connection_.finish(linger);
+  }
   void on_turn_end() override {
     if (!connection_.open() || codec_ == nullptr) return;
     codec_->produce();

@@ -377,11 +377,13 @@ void H1ServerCodec::answer_ended() {
   const bool failed = answering_.is(H1Answering::refused) || answering_.is(H1Answering::cut);
   if (failed) return give_up(StreamEnd::local, false);
   const bool last = closing_ || draining_ || answering_.is(H1Answering::tunnel);
+  const bool asked_for = !request_->framing.keep_alive && reading_.is(H1Reading::whole) &&
+                         left_over_ == 0 && !feeding_;
   detach();
   if (last) {
     stop();
     release();
-    wire_.finish();
+    asked_for ? wire_.finish_at_once() : wire_.finish();
   } else if (reading_.is(H1Reading::body)) {
     reading_.on(H1ReadEvent::answered);
     drained_ = 0;

@@ -61,6 +61,7 @@ struct H2FrameHeader {
   static constexpr std::uint8_t ack = 0x1;
   static constexpr std::uint8_t end_headers = 0x4;
   static constexpr std::uint8_t padded = 0x8;
+  static constexpr std::uint8_t priority = 0x20;
 
   std::uint32_t length = 0;
   H2FrameType type = H2FrameType::data;

@@ -21,13 +21,6 @@ int on_begin_headers(nghttp2_session*, const nghttp2_frame* frame, void* user) {
   return 0;
 }
 
-int on_header(nghttp2_session*, const nghttp2_frame*, const std::uint8_t* name,
-              std::size_t name_size, const std::uint8_t* value, std::size_t value_size,
-              std::uint8_t, void* user) {
-  session_of(user).on_header(text_of(name, name_size), text_of(value, value_size));
-  return 0;
-}
-
 int on_data_chunk(nghttp2_session*, std::uint8_t, std::int32_t id, const std::uint8_t* data,
                   std::size_t size, void* user) {
   session_of(user).on_data_chunk(id, text_of(data, size));
@@ -72,7 +65,6 @@ struct Setup {
     check(nghttp2_session_callbacks_new(&callbacks) == 0 && nghttp2_option_new(&options) == 0,
           "no memory for nghttp2");
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
-    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame_recv);
@@ -90,7 +82,7 @@ struct Setup {
     nghttp2_option_set_max_settings(options, 16384 / 6);
     nghttp2_option_set_stream_reset_rate_limit(options, 1U << 30, 1U << 30);
     nghttp2_option_set_max_continuations(options, 1000);
-    // It encodes nothing but empty lists: HpackEncoder does the rest.
+    // It sees nothing but empty lists: HpackEncoder and HpackDecoder do the rest.
     nghttp2_option_set_max_deflate_dynamic_table_size(options, 0);
   }
   Setup(const Setup&) = delete;

@@ -1,6 +1,7 @@
 #include "http/h2_session.h"
 
 #include <algorithm>
+#include <array>
 #include <new>
 #include <utility>
 
@@ -21,6 +22,13 @@ StreamEnd reason_of(std::uint32_t code) {
   }
 }
 
+// The stream that a priority names.
+std::uint32_t depends_on(std::string_view priority) {
+  std::uint32_t id = 0;
+  for (const char c : priority) id = id << 8 | static_cast<unsigned char>(c);
+  return id & 0x7fffffff;
+}
+
 }  // namespace
 
 H2Session::H2Session(bool server, const Parts& parts)
@@ -39,6 +47,8 @@ H2Session::H2Session(bool server, const Parts& parts)
       own_resets_(limits_.own_reset_burst, limits_.own_reset_rate),
       glitches_(limits_.glitch_burst, limits_.glitch_rate),
       encoder_(parts.memory),
+      decoder_(parts.memory),
+      block_(parts.buffers),
       library_(make_h2_session(server, *this, parts.memory, stream_table_)) {}
 
 H2Session::~H2Session() {
@@ -86,7 +96,9 @@ bool H2Session::step(std::string_view& rest) {
     }
     if (!accept(verdict)) return false;
     data_in_frame_ = false;
+    if (scanner_.header().type == H2FrameType::headers) block_headers_ = scanner_.header();
   }
+  const H2FrameType type = scanner_.header().type;
   const bool pass = !scanner_.dropping();
   const std::size_t size = std::min(rest.size(), scanner_.payload_left());
   if (size > 0) {
@@ -95,6 +107,10 @@ bool H2Session::step(std::string_view& rest) {
     if (!accept(scanner_.take_payload(payload))) return false;
   }
   if (!pass) return true;
+  if (type == H2FrameType::headers || type == H2FrameType::continuation) {
+    take_block({rest.data() - size, size});
+    return true;
+  }
   if (header > 0 && header < H2FrameHeader::size) {
     // The header came in pieces: its first part is in the scanner's memory only.
     receive(scanner_.header_bytes());
@@ -123,10 +139,97 @@ bool H2Session::accept(const H2FrameScanner::Verdict& verdict) {
 
 void H2Session::receive(std::string_view bytes) {
   event_ = {};
+  feed_library(bytes);
+  dispatch();
+}
+
+void H2Session::feed_library(std::string_view bytes) {
   const ssize_t taken = nghttp2_session_mem_recv(
       library(), reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
   if (taken < 0) doom(H2Error::internal_error, StreamEnd::protocol_error);
+}
+
+// What has come of a HEADERS or CONTINUATION frame's payload. A block that is here at once is not
+// copied.
+void H2Session::take_block(std::string_view payload) {
+  if (scanner_.in_payload()) return block_.append(payload);
+  if (!block_.empty()) {
+    block_.append(payload);
+    payload = block_.view();
+  }
+  const H2FrameHeader& frame = scanner_.header();
+  if (frame.type == H2FrameType::headers && !unpad(payload)) return;
+  if (!frame.has(H2FrameHeader::end_headers)) {
+    if (block_.empty()) block_.append(payload);
+    return;
+  }
+  block_whole(payload);
+  block_.clear();
+}
+
+// Takes off what a HEADERS frame may have around its part of the block: padding, and a priority
+// (RFC 9113 section 6.2) that nobody heeds any more. False: the connection ends.
+bool H2Session::unpad(std::string_view& payload) {
+  const bool padded = block_headers_.has(H2FrameHeader::padded);
+  const bool priority = block_headers_.has(H2FrameHeader::priority);
+  const std::size_t front = (padded ? 1U : 0U) + (priority ? 5U : 0U);
+  if (payload.size() < front) {
+    doom(H2Error::frame_size_error, StreamEnd::protocol_error);
+    return false;
+  }
+  const std::size_t back = padded ? static_cast<unsigned char>(payload[0]) : 0;
+  const bool too_long = back > payload.size() - front;
+  if (too_long || (priority && depends_on(payload.substr(front - 5, 4)) == block_headers_.stream)) {
+    doom(H2Error::protocol_error, StreamEnd::protocol_error);
+    return false;
+  }
+  payload = payload.substr(front, payload.size() - front - back);
+  if (!block_.empty()) {
+    block_.consume(front);
+    block_.drop_back(back);
+  }
+  return true;
+}
+
+// nghttp2 follows the stream's state and opens it, which tells whose fields these are.
+void H2Session::block_whole(std::string_view block) {
+  event_ = {};
+  block_stream_ = nullptr;
+  reader_.begin_discarding();
+  const std::uint32_t id = block_headers_.stream;
+  const std::array<std::uint8_t, H2FrameHeader::size> frame{
+      0,
+      0,
+      0,
+      static_cast<std::uint8_t>(H2FrameType::headers),
+      static_cast<std::uint8_t>(H2FrameHeader::end_headers |
+                                (block_headers_.flags & H2FrameHeader::end_stream)),
+      static_cast<std::uint8_t>(id >> 24),
+      static_cast<std::uint8_t>(id >> 16),
+      static_cast<std::uint8_t>(id >> 8),
+      static_cast<std::uint8_t>(id)};
+  feed_library({reinterpret_cast<const char*>(frame.data()), frame.size()});
+  if (!decode(block)) event_ = {};
   dispatch();
+}
+
+bool H2Session::decode(std::string_view block) {
+  decoder_.begin(block);
+  HpackField field;
+  for (;;) {
+    switch (decoder_.next(field)) {
+      case HpackDecoder::Step::field:
+        reader_.field(field.name, field.value);
+        if (reader_.verdict() != H2HeadReader::Verdict::flood) break;
+        doom(H2Error::enhance_your_calm, StreamEnd::flood);
+        return false;
+      case HpackDecoder::Step::end:
+        return true;
+      case HpackDecoder::Step::malformed:
+        doom(H2Error::compression_error, StreamEnd::protocol_error);
+        return false;
+    }
+  }
 }
 
 // Tells what nghttp2 has made of one piece of input.
@@ -168,13 +271,6 @@ void H2Session::on_begin_headers(const nghttp2_frame& frame) {
     reader_.begin_request(*block_stream_->head);
   } else {
     reader_.begin_response(block_head_);
-  }
-}
-
-void H2Session::on_header(std::string_view name, std::string_view value) {
-  reader_.field(name, value);
-  if (reader_.verdict() == H2HeadReader::Verdict::flood) {
-    doom(H2Error::enhance_your_calm, StreamEnd::flood);
   }
 }
 

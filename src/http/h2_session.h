@@ -6,7 +6,8 @@
 // In: feed() cuts the bytes into frames. The scanner judges each header, nghttp2 gets the frame,
 // and its callbacks do nothing but note what happened; when it has returned, dispatch() tells the
 // sinks. So sinks may use any stream from inside their callbacks, and nothing of nghttp2 is ever on
-// the stack when they do.
+// the stack when they do. A field block is collected until it is whole and decoded here; nghttp2,
+// which follows the states of streams, is told of an empty one in its place.
 //
 // Out: streams queue what they send and ask the wire for a produce() at the turn's end. pump() lets
 // nghttp2 make frames until it has none or the wire is full; DATA goes from the stream's queue into
@@ -29,6 +30,8 @@
 #include "http/h2_head_writer.h"
 #include "http/h2_library.h"
 #include "http/h2_stream.h"
+#include "http/hpack_decoder.h"
+#include "http/hpack_encoder.h"
 
 namespace outrigger::http {
 
@@ -79,7 +82,6 @@ class H2Session {
 
   // For nghttp2's callbacks.
   void on_begin_headers(const nghttp2_frame& frame);
-  void on_header(std::string_view name, std::string_view value);
   void on_data_chunk(std::int32_t id, std::string_view bytes);
   void on_frame_received(const nghttp2_frame& frame);
   void on_invalid_frame(const nghttp2_frame& frame);
@@ -171,6 +173,11 @@ class H2Session {
 
   bool step(std::string_view& rest);
   void receive(std::string_view bytes);
+  void feed_library(std::string_view bytes);
+  void take_block(std::string_view payload);
+  bool unpad(std::string_view& payload);
+  void block_whole(std::string_view block);
+  bool decode(std::string_view block);
   H2FrameScanner::StreamView view(std::uint32_t id) const;
   bool accept(const H2FrameScanner::Verdict& verdict);
   void dispatch();
@@ -202,6 +209,9 @@ class H2Session {
   TokenBucket glitches_;
   void* stream_table_ = nullptr;  // nghttp2's, see H2Memory
   HpackEncoder encoder_;
+  HpackDecoder decoder_;
+  net::Buffer block_;            // a field block that comes in pieces
+  H2FrameHeader block_headers_;  // of the HEADERS frame that began it
   H2SessionPtr library_;
   IntrusiveList<H2Stream> streams_;
   IntrusiveList<H2Stream, H2ClosedTag> closed_;

@@ -1,90 +1,13 @@
 #include "http/hpack_encoder.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 
 namespace outrigger::http {
 namespace {
 
-// RFC 7541 appendix A: where the static table has a name for the first time. Sorted by length.
-struct StaticName {
-  std::string_view name;
-  std::uint8_t index;
-};
-constexpr std::array<StaticName, 52> static_names{{
-    {"age", 21},
-    {"via", 60},
-    {"date", 33},
-    {"etag", 34},
-    {"from", 37},
-    {"host", 38},
-    {"link", 45},
-    {"vary", 59},
-    {":path", 4},
-    {"allow", 22},
-    {"range", 50},
-    {"accept", 19},
-    {"cookie", 32},
-    {"expect", 35},
-    {"server", 54},
-    {":method", 2},
-    {":scheme", 6},
-    {":status", 8},
-    {"expires", 36},
-    {"referer", 51},
-    {"refresh", 52},
-    {"if-match", 39},
-    {"if-range", 42},
-    {"location", 46},
-    {":authority", 1},
-    {"set-cookie", 55},
-    {"user-agent", 58},
-    {"retry-after", 53},
-    {"content-type", 31},
-    {"max-forwards", 47},
-    {"accept-ranges", 18},
-    {"authorization", 23},
-    {"cache-control", 24},
-    {"content-range", 30},
-    {"if-none-match", 41},
-    {"last-modified", 44},
-    {"accept-charset", 15},
-    {"content-length", 28},
-    {"accept-encoding", 16},
-    {"accept-language", 17},
-    {"content-encoding", 26},
-    {"content-language", 27},
-    {"content-location", 29},
-    {"www-authenticate", 61},
-    {"if-modified-since", 40},
-    {"transfer-encoding", 57},
-    {"proxy-authenticate", 48},
-    {"content-disposition", 25},
-    {"if-unmodified-since", 43},
-    {"proxy-authorization", 49},
-    {"strict-transport-security", 56},
-    {"access-control-allow-origin", 20},
-}};
-constexpr unsigned static_count = 61;
-
-// The first place in static_names whose name has at least so many bytes.
-constexpr auto first_of_length = [] {
-  std::array<std::uint8_t, 29> first{};
-  std::size_t at = 0;
-  for (std::size_t size = 0; size < first.size(); ++size) {
-    while (at < static_names.size() && static_names[at].name.size() < size) ++at;
-    first[size] = static_cast<std::uint8_t>(at);
-  }
-  return first;
-}();
-
-unsigned static_index(std::string_view name) {
-  if (name.size() + 1 >= first_of_length.size()) return 0;
-  for (std::size_t i = first_of_length[name.size()]; i < first_of_length[name.size() + 1]; ++i) {
-    if (static_names[i].name == name) return static_names[i].index;
-  }
-  return 0;
+bool is(const HpackTable::Entry& entry, std::string_view name, std::string_view value) {
+  return entry.value() == value && entry.name() == name;
 }
 
 // The last bytes differ the most; what collides is told apart by comparing.
@@ -131,22 +54,8 @@ char* put_text(char* to, std::string_view text) {
 
 }  // namespace
 
-bool HpackEncoder::Entry::has_name(std::string_view name) const {
-  return name_size == name.size() && std::memcmp(text(), name.data(), name.size()) == 0;
-}
-
-bool HpackEncoder::Entry::is(std::string_view name, std::string_view value) const {
-  return value_size == value.size() && has_name(name) &&
-         (value.empty() || std::memcmp(text() + name_size, value.data(), value.size()) == 0);
-}
-
-HpackEncoder::~HpackEncoder() {
-  evict(0);
-  memory_.release(ring_);
-}
-
 void HpackEncoder::peer_allows(std::uint32_t table_size) {
-  allowed_ = std::min(table_size, table_default);
+  allowed_ = std::min(table_size, HpackTable::size_default);
   lowest_ = std::min(lowest_, allowed_);
   resized_ = true;
 }
@@ -155,7 +64,7 @@ void HpackEncoder::peer_allows(std::uint32_t table_size) {
 char* HpackEncoder::begin(char* to) {
   if (!resized_) return to;
   resized_ = false;
-  evict(lowest_);
+  table_.evict(lowest_);
   if (lowest_ < allowed_) to = put_integer(to, 0x20, 5, lowest_);
   lowest_ = allowed_;
   return put_integer(to, 0x20, 5, allowed_);
@@ -171,7 +80,8 @@ char* HpackEncoder::field(char* to, std::string_view name, std::string_view valu
   std::uint32_t name_hash = 0;
   std::uint32_t whole_hash = 0;
   if (indexing == Indexing::add) {
-    if (expected_ >= oldest() && expected_ < inserted_ && slot(expected_).entry->is(name, value)) {
+    if (expected_ >= table_.oldest() && expected_ < table_.end() &&
+        is(*table_.slot(expected_).entry, name, value)) {
       return put_integer(to, 0x80, 7, index_of(expected_++));
     }
     name_hash = hash(name);
@@ -181,7 +91,7 @@ char* HpackEncoder::field(char* to, std::string_view name, std::string_view valu
       return put_integer(to, 0x80, 7, index_of(number));
     }
   }
-  unsigned index = static_index(name);
+  unsigned index = HpackTable::fixed_name(name);
   if (index == 0) {
     if (indexing != Indexing::add) name_hash = hash(name);
     index = find_name(name, name_hash);
@@ -192,7 +102,7 @@ char* HpackEncoder::field(char* to, std::string_view name, std::string_view valu
     }
   }
   // One entry must not push all others out.
-  const bool fits = name.size() + value.size() + entry_overhead <= allowed_ / 4 * 3;
+  const bool fits = name.size() + value.size() + HpackTable::entry_overhead <= allowed_ / 4 * 3;
   if (indexing == Indexing::add && !fits) indexing = Indexing::none;
   switch (indexing) {
     case Indexing::add:
@@ -212,59 +122,36 @@ char* HpackEncoder::field(char* to, std::string_view name, std::string_view valu
 }
 
 unsigned HpackEncoder::index_of(std::uint64_t number) const {
-  return static_cast<unsigned>(static_count + (inserted_ - number));
+  return static_cast<unsigned>(HpackTable::static_count + (table_.end() - number));
 }
 
 std::uint64_t HpackEncoder::find(std::string_view name, std::string_view value,
                                  std::uint32_t hash) {
-  for (std::uint64_t number = inserted_; number > oldest();) {
-    const Slot& s = slot(--number);
-    if (s.hash == hash && s.entry->is(name, value)) return number;
+  for (std::uint64_t number = table_.end(); number > table_.oldest();) {
+    const HpackTable::Slot& s = table_.slot(--number);
+    if (s.hash == hash && is(*s.entry, name, value)) return number;
   }
   return nowhere;
 }
 
 unsigned HpackEncoder::find_name(std::string_view name, std::uint32_t name_hash) {
-  for (std::uint64_t number = inserted_; number > oldest();) {
-    const Slot& s = slot(--number);
-    if (s.name_hash == name_hash && s.entry->has_name(name)) return index_of(number);
+  for (std::uint64_t number = table_.end(); number > table_.oldest();) {
+    const HpackTable::Slot& s = table_.slot(--number);
+    if (s.name_hash == name_hash && s.entry->name() == name) return index_of(number);
   }
   return 0;
 }
 
 void HpackEncoder::insert(std::string_view name, std::string_view value, std::uint32_t hash,
                           std::uint32_t name_hash) {
-  const std::size_t text = name.size() + value.size();
-  evict(allowed_ - static_cast<std::uint32_t>(text + entry_overhead));
-  if (count_ == capacity_) grow();
-  auto* entry = static_cast<Entry*>(memory_.allocate(sizeof(Entry) + text));
+  HpackTable::Entry* entry = table_.make(name.size() + value.size());
   entry->name_size = static_cast<std::uint32_t>(name.size());
   entry->value_size = static_cast<std::uint32_t>(value.size());
-  char* to = reinterpret_cast<char*>(entry + 1);
-  std::memcpy(to, name.data(), name.size());
-  if (!value.empty()) std::memcpy(to + name.size(), value.data(), value.size());
-  used_ += entry->charged();
-  ++count_;
-  slot(inserted_++) = {hash, name_hash, entry};
-}
-
-void HpackEncoder::evict(std::uint32_t down_to) {
-  while (used_ > down_to) {
-    Entry* entry = slot(oldest()).entry;
-    used_ -= entry->charged();
-    --count_;
-    memory_.release(entry);
-  }
-}
-
-void HpackEncoder::grow() {
-  const std::uint32_t larger = std::max(8U, capacity_ * 2);
-  auto* ring = static_cast<Slot*>(memory_.allocate(larger * sizeof(Slot)));
-  for (std::uint64_t number = oldest(); number < inserted_; ++number)
-    ring[number & (larger - 1)] = slot(number);
-  memory_.release(ring_);
-  ring_ = ring;
-  capacity_ = larger;
+  std::memcpy(entry->text(), name.data(), name.size());
+  if (!value.empty()) std::memcpy(entry->text() + name.size(), value.data(), value.size());
+  HpackTable::Slot& slot = table_.insert(entry, allowed_);
+  slot.hash = hash;
+  slot.name_hash = name_hash;
 }
 
 }  // namespace outrigger::http

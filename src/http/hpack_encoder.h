@@ -16,15 +16,12 @@
 #include <cstdint>
 #include <string_view>
 
-#include "http/h2_allocator.h"
+#include "http/hpack_table.h"
 
 namespace outrigger::http {
 
 class HpackEncoder {
  public:
-  // RFC 7541 section 4.1, and the size that peers have until their SETTINGS say otherwise.
-  static constexpr std::uint32_t entry_overhead = 32;
-  static constexpr std::uint32_t table_default = 4096;
   // What begin() and a field write at the most, beside the field's text.
   static constexpr std::size_t begin_max = 12;
   static constexpr std::size_t field_max = 18;
@@ -35,13 +32,12 @@ class HpackEncoder {
     never,  // a secret: no table on the way may hold it (section 7.1.3)
   };
 
-  explicit HpackEncoder(H2Memory& memory) : memory_(memory) {}
+  explicit HpackEncoder(H2Memory& memory) : table_(memory) {}
   HpackEncoder(const HpackEncoder&) = delete;
   HpackEncoder& operator=(const HpackEncoder&) = delete;
-  ~HpackEncoder();
 
-  // The peer's SETTINGS_HEADER_TABLE_SIZE; no more than table_default is used. The next block says
-  // so.
+  // The peer's SETTINGS_HEADER_TABLE_SIZE; no more than the default is used. The next block
+  // says so.
   void peer_allows(std::uint32_t table_size);
 
   char* begin(char* to);
@@ -49,48 +45,22 @@ class HpackEncoder {
   char* field(char* to, std::string_view name, std::string_view value, Indexing indexing);
 
   // For tests.
-  std::size_t entries() const { return count_; }
-  std::uint32_t table_size() const { return used_; }
+  std::size_t entries() const { return table_.count(); }
+  std::uint32_t table_size() const { return table_.used(); }
 
  private:
-  struct Entry {
-    std::uint32_t name_size;
-    std::uint32_t value_size;
-    // name and value follow
-    const char* text() const { return reinterpret_cast<const char*>(this + 1); }
-    bool is(std::string_view name, std::string_view value) const;
-    bool has_name(std::string_view name) const;
-    std::uint32_t charged() const { return name_size + value_size + entry_overhead; }
-  };
-  struct Slot {
-    std::uint32_t hash;
-    std::uint32_t name_hash;
-    Entry* entry;
-  };
-
   static constexpr std::uint64_t nowhere = ~0ULL;
 
-  // Entries are counted from the connection's first one on; the newest has the number inserted_
-  // - 1.
-  Slot& slot(std::uint64_t number) { return ring_[number & (capacity_ - 1)]; }
-  std::uint64_t oldest() const { return inserted_ - count_; }
   unsigned index_of(std::uint64_t number) const;
   std::uint64_t find(std::string_view name, std::string_view value, std::uint32_t hash);
   unsigned find_name(std::string_view name, std::uint32_t name_hash);
   void insert(std::string_view name, std::string_view value, std::uint32_t hash,
               std::uint32_t name_hash);
-  void evict(std::uint32_t down_to);
-  void grow();
 
-  H2Memory& memory_;
-  Slot* ring_ = nullptr;  // a power of two of them, or none
-  std::uint32_t capacity_ = 0;
-  std::uint32_t count_ = 0;
-  std::uint64_t inserted_ = 0;
+  HpackTable table_;
   std::uint64_t expected_ = 0;  // blocks repeat: what follows the last match is tried first
-  std::uint32_t used_ = 0;      // bytes, as section 4.1 counts
-  std::uint32_t allowed_ = table_default;
-  std::uint32_t lowest_ = table_default;  // since the last block
+  std::uint32_t allowed_ = HpackTable::size_default;
+  std::uint32_t lowest_ = HpackTable::size_default;  // since the last block
   bool resized_ = false;
 };
 

@@ -1,5 +1,6 @@
 #include "net/buffer.h"
 
+#include <algorithm>
 #include <bit>
 #include <new>
 
@@ -57,7 +58,12 @@ void BufferPool::trim() {
 }
 
 void Buffer::clear() {
-  if (block_.data != nullptr) pool_->give(block_);
+  if (block_.data != nullptr) {
+    // Half as large is enough when no more than that was used.
+    begins_with_ =
+        end_ > block_.size / 2 ? std::min(block_.size, BufferPool::largest) : block_.size / 2;
+    pool_->give(block_);
+  }
   block_ = {nullptr, 0};
   begin_ = end_ = 0;
 }
@@ -78,7 +84,8 @@ void Buffer::make_room(std::size_t size) {
   if (block_.data != nullptr && used + size <= block_.size && begin_ >= block_.size / 2) {
     std::memmove(block_.data, block_.data + begin_, used);
   } else {
-    const BufferPool::Block grown = pool_->take(used + size);
+    const BufferPool::Block grown =
+        pool_->take(std::max(used + size, block_.data == nullptr ? begins_with_ : 0));
     if (used > 0) std::memcpy(grown.data, block_.data + begin_, used);
     if (block_.data != nullptr) pool_->give(block_);
     block_ = grown;

@@ -47,6 +47,8 @@ class BufferPool {
   std::size_t in_use_ = 0;
 };
 
+// A buffer begins as large as it had to be the last time, so that what comes again and again is not
+// copied while it grows.
 class Buffer {
  public:
   explicit Buffer(BufferPool& pool) : pool_(&pool) {}
@@ -87,6 +89,11 @@ class Buffer {
     begin_ += count;
     if (begin_ == end_) clear();
   }
+  // The same from the end.
+  void drop_back(std::size_t count) {
+    end_ -= count;
+    if (begin_ == end_) clear();
+  }
   void clear();
   // Takes over the other buffer's bytes. REQUIRES: empty(), same pool.
   void take_over(Buffer& other);
@@ -98,6 +105,7 @@ class Buffer {
   BufferPool::Block block_{nullptr, 0};
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
+  std::size_t begins_with_ = 0;  // how large the next block is at the least
 };
 
 }  // namespace outrigger::net

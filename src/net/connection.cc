@@ -335,11 +335,11 @@ void Connection::all_sent() {
     if (unsent() > 0) return;  // comes back with the next write
   }
   fin_sent_ = true;
-  channel_->shutdown_write();
+  if (lingers_) channel_->shutdown_write();
   if (phase_ == Phase::finishing) {
     phase_ = Phase::lingering;
+    if (input_ended_ || !lingers_) return loop_.at_turn_end(*this);
     loop_.timers().arm(timer_, limits_.linger);
-    if (input_ended_) loop_.at_turn_end(*this);
   } else if (input_ended_) {
     loop_.at_turn_end(*this);
   }
@@ -350,7 +350,7 @@ void Connection::on_turn_end() {
   if (phase_ == Phase::closed) return handler_->on_closed(CloseReason::aborted);
   if (unsent() > 0) write_out({});
   if (write_error_ != 0 && phase_ != Phase::connecting) return write_failed();
-  if (fin_sent_ && input_ended_)
+  if (fin_sent_ && (input_ended_ || !lingers_))
     return close_with(phase_ == Phase::open ? CloseReason::peer_closed : CloseReason::finished);
   if (phase_ == Phase::open && was_high_ && unsent() <= limits_.output_low) {
     was_high_ = false;
@@ -390,14 +390,15 @@ void Connection::redeliver() {
   loop_.at_turn_end(*this);
 }
 
-void Connection::finish() {
+void Connection::finish(Linger linger) {
   if (phase_ != Phase::open) {
     if (phase_ != Phase::finishing && phase_ != Phase::lingering) abort();
     return;
   }
   phase_ = Phase::finishing;
   fin_wanted_ = true;
-  readable_ = true;
+  lingers_ = linger == Linger::yes || readable_ || !input_.empty();
+  readable_ = lingers_;
   loop_.timers().arm(timer_, finish_patience);
   write_out({});
   // Errors and what can be read already are looked at when the caller is done.

@@ -65,6 +65,11 @@ class ConnectionHandler {
   ~ConnectionHandler() = default;
 };
 
+// What finish() does when everything is sent. `yes`: FIN, and the peer's close is waited for, so
+// that bytes which are still on their way do not turn into a reset that destroys our last ones.
+// `no`: it is closed at once; for a peer that has said it sends nothing more.
+enum class Linger : std::uint8_t { yes, no };
+
 struct ConnectionLimits {
   std::size_t output_high = 1024 * 1024;  // above it, above_high() and later on_drained()
   std::size_t output_low = 256 * 1024;
@@ -118,8 +123,9 @@ class Connection final : public Retirable, private ChannelHandler, private TurnH
   std::string_view kept_input() const { return input_.view(); }
 
   // Sends what is left, then FIN; ignores further input until the peer closes or `linger` has
-  // passed; then on_closed(finished). No other callback comes any more.
-  void finish();
+  // passed; then on_closed(finished). No other callback comes any more. Input that is here already
+  // makes it linger in any case.
+  void finish(Linger linger = Linger::yes);
   // FIN after what is left, input goes on (half-close).
   void end_output();
   // Closes at once, with RST when `reset`. No callback comes any more.
@@ -219,6 +225,7 @@ class Connection final : public Retirable, private ChannelHandler, private TurnH
   bool write_blocked_ = false;
   bool was_high_ = false;
   bool fin_wanted_ = false;
+  bool lingers_ = true;
   bool fin_sent_ = false;
   bool redeliver_ = false;
 };

@@ -35,6 +35,10 @@ class FakeWire final : public Wire {
     write({});
     finished = true;
   }
+  void finish_at_once() override {
+    finish();
+    at_once = true;
+  }
   void end_output() override {
     write({});
     output_ended = true;
@@ -78,6 +82,7 @@ class FakeWire final : public Wire {
   bool paused = false;
   bool redeliver_wanted = false;
   bool finished = false;
+  bool at_once = false;  // finished without lingering
   bool output_ended = false;
   bool aborted = false;
   bool was_reset = false;

@@ -198,4 +198,34 @@ FieldList Inflater::decode(std::string_view block) {
   return fields;
 }
 
+Deflater::Deflater(std::size_t table_size) {
+  nghttp2_hd_deflater* made = nullptr;
+  nghttp2_hd_deflate_new(&made, table_size);
+  deflater_ = made;
+}
+
+Deflater::~Deflater() {
+  nghttp2_hd_deflate_del(static_cast<nghttp2_hd_deflater*>(deflater_));
+}
+
+void Deflater::resize(std::size_t table_size) {
+  nghttp2_hd_deflate_change_table_size(static_cast<nghttp2_hd_deflater*>(deflater_), table_size);
+}
+
+std::string Deflater::encode(const FieldList& fields) {
+  const auto bytes = [](const std::string& text) {
+    return reinterpret_cast<std::uint8_t*>(const_cast<char*>(text.data()));
+  };
+  std::vector<nghttp2_nv> list;
+  for (const auto& [name, value] : fields) {
+    list.push_back({bytes(name), bytes(value), name.size(), value.size(), NGHTTP2_NV_FLAG_NONE});
+  }
+  auto* deflater = static_cast<nghttp2_hd_deflater*>(deflater_);
+  std::string block(nghttp2_hd_deflate_bound(deflater, list.data(), list.size()), '\0');
+  const ssize_t size =
+      nghttp2_hd_deflate_hd(deflater, bytes(block), block.size(), list.data(), list.size());
+  block.resize(size < 0 ? 0 : static_cast<std::size_t>(size));
+  return block;
+}
+
 }  // namespace outrigger::http::h2

@@ -132,4 +132,18 @@ class Inflater {
   bool failed_ = false;
 };
 
+// Encodes as nghttp2 does: with its table, and Huffman-coded where that is shorter.
+class Deflater {
+ public:
+  explicit Deflater(std::size_t table_size = 4096);
+  Deflater(const Deflater&) = delete;
+  Deflater& operator=(const Deflater&) = delete;
+  ~Deflater();
+  std::string encode(const FieldList& fields);
+  void resize(std::size_t table_size);
+
+ private:
+  void* deflater_ = nullptr;
+};
+
 }  // namespace outrigger::http::h2

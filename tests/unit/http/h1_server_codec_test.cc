@@ -132,6 +132,7 @@ TEST_F(H1ServerCodecTest, Http10) {
   ask("GET / HTTP/1.0\r\n\r\n").stream->send_head(answer(200), true);
   EXPECT_EQ(sent(), "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
   EXPECT_TRUE(rig_.wire.finished);
+  EXPECT_TRUE(rig_.wire.at_once);
 }
 
 TEST_F(H1ServerCodecTest, Http10KeepAlive) {
@@ -146,6 +147,7 @@ TEST_F(H1ServerCodecTest, Http10KeepAlive) {
   sink.stream->send_data("close", true);
   EXPECT_EQ(sent(), "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nuntil close");
   EXPECT_TRUE(rig_.wire.finished);
+  EXPECT_FALSE(rig_.wire.at_once);
 }
 
 TEST_F(H1ServerCodecTest, ConnectionClose) {
@@ -153,7 +155,24 @@ TEST_F(H1ServerCodecTest, ConnectionClose) {
       .stream->send_head(answer(200), true);
   EXPECT_EQ(sent(), "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
   EXPECT_TRUE(rig_.wire.finished);
+  EXPECT_FALSE(rig_.wire.at_once);  // it said it would send nothing more, but it has
   EXPECT_EQ(rig_.server.sinks.size(), 1U);
+}
+
+// Who has asked for the close waits for it: nothing can come that would turn it into a reset.
+TEST_F(H1ServerCodecTest, ConnectionCloseAfterTheWholeRequestDoesNotLinger) {
+  const std::string head =
+      "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 4\r\n\r\n";
+  ask(head + "body").stream->send_head(answer(200), true);
+  EXPECT_TRUE(rig_.wire.at_once);
+}
+
+TEST_F(H1ServerCodecTest, ConnectionCloseBeforeTheWholeRequestLingers) {
+  const std::string head =
+      "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 4\r\n\r\n";
+  ask(head + "bo").stream->send_head(answer(200), true);
+  EXPECT_TRUE(rig_.wire.finished);
+  EXPECT_FALSE(rig_.wire.at_once);
 }
 
 TEST_F(H1ServerCodecTest, InterimAnswers) {

@@ -164,6 +164,31 @@ TEST_F(ConnectionTest, finish_sends_all_then_waits_for_the_peer) {
   EXPECT_EQ(r.closed, CloseReason::finished);
 }
 
+TEST_F(ConnectionTest, finish_without_lingering_closes_when_all_is_sent) {
+  right->pause_reading(true);
+  left->output().append(std::string(300'000, 'y'));
+  left->finish(Linger::no);
+  loop.settle();
+  EXPECT_FALSE(l.closed);
+  right->pause_reading(false);
+  loop.settle();
+  EXPECT_EQ(r.got.size(), 300'000U);
+  EXPECT_EQ(l.closed, CloseReason::finished);
+}
+
+TEST_F(ConnectionTest, finish_lingers_while_input_is_unread) {
+  left->pause_reading(true);
+  send(*right, "unread");
+  left->output().append("last");
+  left->finish(Linger::no);
+  loop.settle();
+  EXPECT_EQ(r.got, "last");
+  EXPECT_FALSE(l.closed);
+  right->finish();
+  loop.settle();
+  EXPECT_EQ(l.closed, CloseReason::finished);
+}
+
 TEST_F(ConnectionTest, finish_does_not_wait_for_ever) {
   left->finish();
   loop.advance(seconds(3));
