@@ -178,8 +178,9 @@ bool H2Session::unpad(std::string_view& payload) {
     return false;
   }
   const std::size_t back = padded ? static_cast<unsigned char>(payload[0]) : 0;
-  const bool too_long = back > payload.size() - front;
-  if (too_long || (priority && depends_on(payload.substr(front - 5, 4)) == block_headers_.stream)) {
+  const bool circular =
+      server_ && priority && depends_on(payload.substr(front - 5, 4)) == block_headers_.stream;
+  if (circular || back > payload.size() - front) {
     doom(H2Error::protocol_error, StreamEnd::protocol_error);
     return false;
   }

@@ -60,12 +60,13 @@ void BufferPool::trim() {
 void Buffer::clear() {
   if (block_.data != nullptr) {
     // Half as large is enough when no more than that was used.
-    begins_with_ =
-        end_ > block_.size / 2 ? std::min(block_.size, BufferPool::largest) : block_.size / 2;
+    const std::size_t enough = end_ > block_.size / 2 ? block_.size : block_.size / 2;
+    begins_with_ = static_cast<std::uint32_t>(std::min(enough, BufferPool::largest));
     pool_->give(block_);
   }
   block_ = {nullptr, 0};
-  begin_ = end_ = 0;
+  begin_ = 0;
+  end_ = 0;
 }
 
 void Buffer::take_over(Buffer& other) {
@@ -75,7 +76,8 @@ void Buffer::take_over(Buffer& other) {
   begin_ = other.begin_;
   end_ = other.end_;
   other.block_ = {nullptr, 0};
-  other.begin_ = other.end_ = 0;
+  other.begin_ = 0;
+  other.end_ = 0;
 }
 
 void Buffer::make_room(std::size_t size) {
@@ -85,7 +87,7 @@ void Buffer::make_room(std::size_t size) {
     std::memmove(block_.data, block_.data + begin_, used);
   } else {
     const BufferPool::Block grown =
-        pool_->take(std::max(used + size, block_.data == nullptr ? begins_with_ : 0));
+        pool_->take(std::max(used + size, block_.data == nullptr ? std::size_t{begins_with_} : 0));
     if (used > 0) std::memcpy(grown.data, block_.data + begin_, used);
     if (block_.data != nullptr) pool_->give(block_);
     block_ = grown;

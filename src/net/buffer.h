@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <span>
 #include <string_view>
@@ -86,7 +87,7 @@ class Buffer {
   // Drops bytes from the front; gives the block back when none are left.
   // REQUIRES: count <= size()
   void consume(std::size_t count) {
-    begin_ += count;
+    begin_ += static_cast<std::uint32_t>(count);
     if (begin_ == end_) clear();
   }
   // The same from the end.
@@ -103,9 +104,9 @@ class Buffer {
 
   BufferPool* pool_;
   BufferPool::Block block_{nullptr, 0};
-  std::size_t begin_ = 0;
   std::size_t end_ = 0;
-  std::size_t begins_with_ = 0;  // how large the next block is at the least
+  std::uint32_t begin_ = 0;
+  std::uint32_t begins_with_ = 0;  // how large the next block is at the least
 };
 
 }  // namespace outrigger::net
