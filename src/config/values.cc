@@ -1,6 +1,7 @@
 #include "config/values.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace outrigger::config {
 namespace {
@@ -229,7 +230,7 @@ Value<double> share() {
         return static_cast<double>(*hundredths) / 10'000.0;
       },
       [](const double& value) {
-        return show_percent(static_cast<std::uint32_t>(value * 10'000.0 + 0.5));
+        return show_percent(static_cast<std::uint32_t>(std::lround(value * 10'000.0)));
       });
 }
 

@@ -169,7 +169,7 @@ Value<std::vector<T>> list(Value<T> item) {
 
 // Entries by name; `key` checks the names.
 template <typename T>
-Value<std::map<std::string, T>> map_of(std::string key_noun, TextCheck key, Value<T> value) {
+Value<std::map<std::string, T>> map_of(std::string key_noun, const TextCheck& key, Value<T> value) {
   Shape shape{.kind = Shape::Kind::map, .noun = "map", .key_noun = std::move(key_noun)};
   shape.element = std::make_shared<const Shape>(value.shape);
   const auto read = [key, value](Reader& reader, const YamlNode& node,

@@ -26,6 +26,7 @@ void Watches::tell(std::string_view service_name, EndpointList endpoints) {
   change(service(service_name), std::move(endpoints));
 }
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): its lists are moved out
 void Watches::tell_all(std::map<std::string, EndpointList, std::less<>> services) {
   all_known_ = true;
   for (auto& [name, known] : by_name_) {

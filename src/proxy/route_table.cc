@@ -107,7 +107,7 @@ const Route* ServiceRoutes::match(const http::Head& request) const {
 }
 
 Result<std::shared_ptr<const RouteTable>> RouteTable::compile(
-    std::shared_ptr<const config::Config> config) {
+    const std::shared_ptr<const config::Config>& config) {
   const std::shared_ptr<RouteTable> table(new RouteTable(config));  // NOLINT: private constructor
   table->only_any_.any_ = &table->any_;
   std::string errors;

@@ -117,7 +117,7 @@ class RouteTable {
  public:
   // All errors in one message, a line each, beginning with file, line and column.
   static Result<std::shared_ptr<const RouteTable>> compile(
-      std::shared_ptr<const config::Config> config);
+      const std::shared_ptr<const config::Config>& config);
   RouteTable(const RouteTable&) = delete;
   RouteTable& operator=(const RouteTable&) = delete;
 
