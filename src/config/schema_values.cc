@@ -242,7 +242,7 @@ Value<Retry> backoff_range() {
           }};
 }
 
-Value<HealthCheck> health_target(HealthCheck::Kind kind, Value<std::string> path) {
+Value<HealthCheck> health_target(HealthCheck::Kind kind, const Value<std::string>& path) {
   return {path.shape,
           [kind, read = path.read](Reader& reader, const YamlNode& node, HealthCheck& out) {
             out.kind = kind;
@@ -292,8 +292,8 @@ Value<TextMatch> presence(bool wanted) {
       nullptr);
 }
 
-Value<std::vector<NamedMatch>> named_matches(std::string noun, TextCheck check,
-                                             Value<TextMatch> match) {
+Value<std::vector<NamedMatch>> named_matches(std::string noun, const TextCheck& check,
+                                             const Value<TextMatch>& match) {
   Shape shape{.kind = Shape::Kind::map, .noun = "map", .key_noun = std::move(noun)};
   shape.element = std::make_shared<const Shape>(match.shape);
   const auto read = [check, match](Reader& reader, const YamlNode& node,

@@ -40,7 +40,7 @@ Value<Retry> retry_conditions();
 // "25ms..250ms"
 Value<Retry> backoff_range();
 
-Value<HealthCheck> health_target(HealthCheck::Kind kind, Value<std::string> path);
+Value<HealthCheck> health_target(HealthCheck::Kind kind, const Value<std::string>& path);
 Value<HealthCheck> health_tcp();
 
 // "orders.example.org" or "*.example.org"
@@ -50,8 +50,8 @@ Value<TextMatch> path_pattern();
 Value<TextMatch> text_match(TextMatch::Kind kind);
 Value<TextMatch> presence(bool wanted);
 // Headers or query parameters by name; headers are lower-cased.
-Value<std::vector<NamedMatch>> named_matches(std::string noun, TextCheck check,
-                                             Value<TextMatch> match);
+Value<std::vector<NamedMatch>> named_matches(std::string noun, const TextCheck& check,
+                                             const Value<TextMatch>& match);
 Value<std::string> http_method();
 
 // "service" or "service/subset"
