@@ -81,7 +81,7 @@ std::string app_key(std::size_t index) {
   return "app/" + std::to_string(index);
 }
 
-Result<std::shared_ptr<const Snapshot>> compile(std::shared_ptr<const config::Config> config,
+Result<std::shared_ptr<const Snapshot>> compile(const std::shared_ptr<const config::Config>& config,
                                                 const EndpointLists& lists,
                                                 upstream::EndpointStates& states, int workers) {
   auto routes = proxy::RouteTable::compile(config);

@@ -36,7 +36,7 @@ struct Snapshot {
 using EndpointLists = std::map<std::string, std::vector<config::Endpoint>, std::less<>>;
 
 // The error names the route or service and its place in the file.
-Result<std::shared_ptr<const Snapshot>> compile(std::shared_ptr<const config::Config> config,
+Result<std::shared_ptr<const Snapshot>> compile(const std::shared_ptr<const config::Config>& config,
                                                 const EndpointLists& lists,
                                                 upstream::EndpointStates& states, int workers);
 

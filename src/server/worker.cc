@@ -97,7 +97,7 @@ void Worker::build(const std::shared_ptr<const Snapshot>& snapshot,
   loop_.timers().arm(lag_timer_, lag_interval);
 }
 
-void Worker::adopt(std::shared_ptr<const Snapshot> snapshot) {
+void Worker::adopt(const std::shared_ptr<const Snapshot>& snapshot) {
   context_.routing = Pin<proxy::Routing>(snapshot->routing, {});
   for (const auto& [name, service] : snapshot->services) {
     auto& destination = destinations_[name];

@@ -44,7 +44,7 @@ class Worker final : private proxy::HttpConnectionOwner,
   net::EventLoop& loop() { return loop_; }
   // Composes everything; before the loop runs.
   void build(const std::shared_ptr<const Snapshot>& snapshot, std::vector<ListenSocket> sockets);
-  void adopt(std::shared_ptr<const Snapshot> snapshot);
+  void adopt(const std::shared_ptr<const Snapshot>& snapshot);
   // Open connections take no new requests and close when they are done; new ones are still
   // accepted, served once and closed, since others may not know yet.
   void drain();

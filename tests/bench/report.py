@@ -209,6 +209,10 @@ def scenarios_section(found):
     return parts
 
 
+def again_section(found):
+    return [cost_table(found), half_table(found)]
+
+
 def idle_section(found):
     return [idle_table(found)]
 
@@ -235,7 +239,7 @@ def micro_section(found):
     return [table(['Benchmark', 'CPU ns', 'spread'], [[f'`{name}`', f'{row["ns"]:.1f}', f'{row["spread"]:.0%}'] for name, row in found['micro'].items()])]
 
 
-SECTIONS = {'scenarios': scenarios_section, 'idle': idle_section, 'strace': strace_section, 'latency': latency_section, 'workers': workers_section,
+SECTIONS = {'scenarios': scenarios_section, 'again': again_section, 'idle': idle_section, 'strace': strace_section, 'latency': latency_section, 'workers': workers_section,
             'micro': micro_section}
 
 
@@ -246,11 +250,13 @@ def provenance(found):
             f'Versions: {", ".join(f"{k} {v}" for k, v in found["versions"].items())}.')
 
 
-def write(path, found):
-    """Each kind of figures has its place on the page, and only what was measured is written."""
+def write(path, found, again=False):
+    """Each kind of figures has its place on the page, and only what was measured is written; scenarios that are run `again` have
+    a place of their own."""
     text = Path(path).read_text()
     for kind, make in SECTIONS.items():
-        if found.get(kind):
+        measured = found['scenarios'] if kind == 'again' else found.get(kind)
+        if measured and (kind not in ('scenarios', 'again') or again == (kind == 'again')):
             begin, end = f'<!-- {kind}: written by ./dev bench --report -->', f'<!-- end of {kind} -->'
             head, opened, rest = text.partition(begin)
             _, closed, tail = rest.partition(end)
