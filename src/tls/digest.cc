@@ -98,7 +98,7 @@ std::optional<std::string> base64_decode(std::string_view text, bool padding_opt
   std::uint32_t bits = 0;
   int held = 0;
   for (std::size_t i = 0; i < digits; ++i) {
-    const int value = base64_values[byte_at(text, i)];
+    const std::int8_t value = base64_values[byte_at(text, i)];
     if (value < 0) return std::nullopt;
     bits = bits << 6 | static_cast<std::uint32_t>(value);
     held += 6;
