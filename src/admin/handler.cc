@@ -56,7 +56,8 @@ bool has_key_material(std::string_view body) {
 
 std::string log_levels() {
   std::string out;
-  for (const auto& [room, level] : log::levels()) out.append(room).append(": ").append(level).append("\n");
+  for (const auto& [room, level] : log::levels())
+    out.append(room).append(": ").append(level).append("\n");
   return out;
 }
 
