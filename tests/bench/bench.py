@@ -3,16 +3,18 @@
 
 Load, proxy, origin, all on loopback: the proxy alone on one CPU, load and origin on the other. The
 figure is proxy CPU microseconds per request by the scheduler's account, over all processes of the
-proxy; it does not depend on which of the three is the bottleneck. Every proxy takes its turn in every
-round, after a warm-up; what counts is the ratio to the best peer round by round, its median and
-quartiles. A round with a wrong answer, a short body or a socket error is void.
+proxy; it does not depend on which of the three is the bottleneck. In every round each proxy is started
+afresh and warmed up, and then takes several short turns between those of the others; what counts is the
+ratio to the best peer round by round, its median and quartiles. A round with a wrong answer, a short body or a socket error is void.
 """
 import argparse
+import dataclasses
 import json
 import os
 import resource
 import shutil
 import signal
+import statistics
 import sys
 import tempfile
 import time
@@ -60,6 +62,40 @@ SCENARIOS = {s.name: s for s in (
 QUICK = ['h1', 'h2c_h1', 'mesh', 'tcp_rr']
 
 
+def apart(hops, index):
+    """The same hops on ports of this proxy's own."""
+    shift = 10 * index
+    return tuple(dataclasses.replace(hop, listen=hop.listen + shift, to=hop.to if hop.to == ORIGIN else hop.to + shift) for hop in hops)
+
+
+def failure(error):
+    return {'error': f'{type(error).__name__}: {error}'[:300]}
+
+
+class Player:
+    """A proxy in a round: its processes, and what its turns have added up to."""
+
+    def __init__(self, running, url):
+        self.running, self.url = running, url
+        self.spent, self.results = 0, []
+
+    def pids(self):
+        return [pid for one in self.running for pid in one.pids()]
+
+    def turn(self, load, seconds, options):
+        pids = self.pids()
+        before = machine.cpu_microseconds(pids)
+        self.results.append(load(self.url, seconds, **options))
+        self.spent += machine.cpu_microseconds(pids) - before
+
+    def figures(self):
+        def mean(key):
+            values = [getattr(r, key) for r in self.results]
+            return None if None in values else statistics.mean(values)
+        return {'us': self.spent / max(sum(r.requests for r in self.results), 1), 'rate': mean('rate'), 'p50': mean('p50'), 'p99': mean('p99'),
+                'bad': sum(r.bad for r in self.results), 'rss_kib': machine.rss_of_all(self.pids())}
+
+
 class Bench:
     def __init__(self, arguments, directory, log):
         self.arguments, self.directory, self.log = arguments, directory, log
@@ -67,28 +103,33 @@ class Bench:
         known = [proxies.Outrigger(binary), proxies.Floor(), proxies.Haproxy(), proxies.Nginx(), proxies.Nghttpx()]
         self.proxies = [p for p in known if p.name in arguments.proxy]
 
-    def round(self, proxy, scenario, options):
-        """One turn of one proxy: a dictionary of figures, or of the reason why there are none."""
+    def round(self, scenario, options):
+        """One round: every proxy started afresh and warmed up, then all of them in turn, several times over, so that a machine
+        whose speed drifts is as slow for one as for the other. Each one's figures, or the reason why there are none."""
+        players, found = {}, {}
         try:
-            running = proxies.start(proxy, self.directory, scenario.hops, self.log)
-            if running is None:
-                return None
-        except RuntimeError as error:
-            return {'error': str(error)}
-        url = f'http://127.0.0.1:{scenario.hops[0].listen}{scenario.path}'
-        try:
-            scenario.load(url, self.arguments.warm_up, **options)
-            pids = [pid for one in running for pid in one.pids()]
-            before = machine.cpu_microseconds(pids)
-            result = scenario.load(url, self.arguments.seconds, **options)
-            spent = machine.cpu_microseconds(pids) - before
-            return {'us': spent / max(result.requests, 1), 'rate': result.rate, 'p50': result.p50, 'p99': result.p99, 'bad': result.bad,
-                    'rss_kib': machine.rss_of_all(pids)}
-        except Exception as error:  # a generator that failed says so in its own words
-            return {'error': f'{type(error).__name__}: {error}'[:300]}
+            for index, proxy in enumerate(self.proxies):
+                try:
+                    hops = apart(scenario.hops, index)
+                    running = proxies.start(proxy, self.directory, hops, self.log)
+                    if running is None:
+                        found[proxy.name] = None
+                        continue
+                    player = players[proxy.name] = Player(running, f'http://127.0.0.1:{hops[0].listen}{scenario.path}')
+                    scenario.load(player.url, self.arguments.warm_up, **options)
+                except Exception as error:  # a generator that failed says so in its own words
+                    found[proxy.name] = failure(error)
+            for _ in range(self.arguments.turns):
+                for name, player in players.items():
+                    if name in found:
+                        continue
+                    try:
+                        player.turn(scenario.load, self.arguments.seconds, options)
+                    except Exception as error:
+                        found[name] = failure(error)
+            return {p.name: found[p.name] if p.name in found else players[p.name].figures() for p in self.proxies}
         finally:
-            for one in running:
-                one.stop()
+            machine.stop_all([one for player in players.values() for one in player.running])
 
     def measure(self, scenario, done):
         options = dict(scenario.options)
@@ -98,8 +139,8 @@ class Bench:
                 options['rate'] = int(slowest / 2)
         rounds = {p.name: [] for p in self.proxies}
         for _ in range(self.arguments.rounds):
-            for proxy in self.proxies:
-                rounds[proxy.name].append(self.round(proxy, scenario, options))
+            for name, figures in self.round(scenario, options).items():
+                rounds[name].append(figures)
         return {'what': scenario.what, 'options': {k: v for k, v in options.items()}, 'rounds': rounds}
 
 
@@ -108,7 +149,8 @@ def parse(arguments):
     parser.add_argument('--quick', action='store_true', help=f'one short round of {", ".join(QUICK)}; about a minute')
     parser.add_argument('--scenario', nargs='*', choices=list(SCENARIOS), metavar='NAME', help=', '.join(SCENARIOS))
     parser.add_argument('--proxy', nargs='*', default=['outrigger', 'floor', 'haproxy', 'nginx', 'nghttpx'], metavar='NAME')
-    parser.add_argument('--seconds', type=int, help='of measuring in a round (4)')
+    parser.add_argument('--seconds', type=int, help='of measuring in a turn (1)')
+    parser.add_argument('--turns', type=int, help='of each proxy in a round (3)')
     parser.add_argument('--rounds', type=int, help='(7)')
     parser.add_argument('--idle', type=int, nargs='?', const=3000, metavar='N', help='memory of N idle connections (3000, at most 8000)')
     parser.add_argument('--strace', action='store_true', help='system calls of 10,000 requests')
@@ -131,7 +173,8 @@ def parse(arguments):
     if chosen.idle and chosen.idle > 8000:
         parser.error('--idle: at most 8000 connections')
     chosen.rounds = chosen.rounds or (1 if chosen.quick else 7)
-    chosen.seconds = chosen.seconds or (1 if chosen.quick else 4)
+    chosen.turns = chosen.turns or (1 if chosen.quick else 3)
+    chosen.seconds = chosen.seconds or 1
     chosen.warm_up = 1
     return chosen
 
@@ -162,7 +205,7 @@ def main():
     directory.chmod(0o755)
     found = {'machine': machine.describe(), 'versions': proxies.versions(arguments.binary), 'commit': machine.commit(),
              'date': time.strftime('%Y-%m-%d'), 'command': './dev bench ' + ' '.join(sys.argv[1:]),
-             'seconds': arguments.seconds, 'rounds': arguments.rounds, 'scenarios': {}}
+             'seconds': arguments.seconds, 'turns': arguments.turns, 'rounds': arguments.rounds, 'scenarios': {}}
     with open(directory / 'log', 'w') as log:
         origin = None
         try:

@@ -46,9 +46,9 @@ def latency(chosen, hops, origin, directory, log, arguments):
     taking_part = [p for p in chosen if p.name not in ('floor', 'nginx')]
     rounds = {'origin alone': [], **{p.name: [] for p in taking_part}}
     for _ in range(arguments.rounds):
-        rounds['origin alone'].append(one_latency(None, hops, origin, directory, log, arguments.seconds, arguments.latency))
+        rounds['origin alone'].append(one_latency(None, hops, origin, directory, log, arguments.turns * arguments.seconds, arguments.latency))
         for proxy in taking_part:
-            rounds[proxy.name].append(one_latency(proxy, hops, origin, directory, log, arguments.seconds, arguments.latency))
+            rounds[proxy.name].append(one_latency(proxy, hops, origin, directory, log, arguments.turns * arguments.seconds, arguments.latency))
     return {'rate': arguments.latency, 'rounds': rounds}
 
 
@@ -66,7 +66,7 @@ def one_cost(binary, workers, load, options, directory, log, arguments, listen, 
     try:
         load(url, arguments.warm_up, connections=64, **options)
         before = machine.cpu_microseconds(running[0].pids())
-        result = load(url, arguments.seconds, connections=64, **options)
+        result = load(url, arguments.turns * arguments.seconds, connections=64, **options)
         spent = machine.cpu_microseconds(running[0].pids()) - before
         return {'us': spent / max(result.requests, 1), 'rate': result.rate, 'p99': result.p99, 'bad': result.bad}
     finally:

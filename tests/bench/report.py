@@ -52,7 +52,7 @@ def heading(found):
     m = found['machine']
     versions = ', '.join(f'{k} {v}' for k, v in found['versions'].items())
     return (f'{m["cpu"]}, {m["cores"]} cores, {m["memory_gib"]} GiB, Linux {m["kernel"]}, {m["system"]}\n{versions}\n'
-            f'commit {found["commit"]}, {found["date"]}: {found["command"]} ({found["rounds"]} rounds of {found["seconds"]} s)')
+            f'commit {found["commit"]}, {found["date"]}: {found["command"]} ({how_long(found)})')
 
 
 def number(value, form):
@@ -153,6 +153,10 @@ def micro_text(found):
 
 # --- docs/benchmarks.md --------------------------------------------------------------------------
 
+def how_long(found):
+    return f'{found["rounds"]} rounds of {found["turns"]} turns of {found["seconds"]} s'
+
+
 def table(head, rows):
     return '\n'.join('| ' + ' | '.join(cells) + ' |' for cells in [head, ['---'] * len(head), *rows])
 
@@ -245,8 +249,8 @@ SECTIONS = {'scenarios': scenarios_section, 'again': again_section, 'idle': idle
 
 def provenance(found):
     m = found['machine']
-    return (f'Measured on {found["date"]} at commit `{found["commit"]}` with `{found["command"].strip()}`: {found["rounds"]} rounds of '
-            f'{found["seconds"]} s. Machine: {m["cpu"]}, {m["cores"]} cores, {m["memory_gib"]} GiB, Linux {m["kernel"]}, {m["system"]}. '
+    return (f'Measured on {found["date"]} at commit `{found["commit"]}` with `{found["command"].strip()}`: {how_long(found)}. '
+            f'Machine: {m["cpu"]}, {m["cores"]} cores, {m["memory_gib"]} GiB, Linux {m["kernel"]}, {m["system"]}. '
             f'Versions: {", ".join(f"{k} {v}" for k, v in found["versions"].items())}.')
 
 
