@@ -19,6 +19,8 @@ constexpr std::size_t largest = 8192;
 constexpr std::size_t frame_buffer_min = 16 * 1024;
 // Of a session's table of streams, as it is made; also the size of a page.
 constexpr std::size_t table_size = 4096;
+// Of the places for a header table's entries: 128 pointers.
+constexpr std::size_t header_table_size = 1024;
 
 }  // namespace
 
@@ -38,6 +40,7 @@ std::size_t H2Memory::size_of(std::size_t size_class) {
 H2Memory::~H2Memory() {
   check(in_use_ == 0, "H2Memory outlives the sessions that use it");
   ::operator delete(frame_buffer_);
+  if (untouchable_ != nullptr) munmap(untouchable_, header_table_size);
   trim();
 }
 
@@ -60,6 +63,14 @@ void* H2Memory::take_table() {
   in_use_ += table_size;
   tables_.insert(table);
   return table;
+}
+
+void* H2Memory::untouchable() {
+  if (untouchable_ == nullptr) {
+    void* page = mmap(nullptr, header_table_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page != MAP_FAILED) untouchable_ = page;
+  }
+  return untouchable_;
 }
 
 bool H2Memory::is_table(void* pointer) const {
@@ -102,6 +113,9 @@ void* H2Memory::allocate(std::size_t size) {
     if (size == table_size && *table_of_new_ == nullptr) {
       if (void* table = take_table()) return *table_of_new_ = table;
     }
+    if (size == header_table_size) {
+      if (void* page = untouchable()) return page;
+    }
   }
   Header* header = take(size);
   in_use_ += header->size;
@@ -109,7 +123,7 @@ void* H2Memory::allocate(std::size_t size) {
 }
 
 void H2Memory::release(void* pointer) {
-  if (pointer == nullptr || pointer == frame_buffer_) return;
+  if (pointer == nullptr || pointer == frame_buffer_ || pointer == untouchable_) return;
   if (is_table(pointer)) {
     tables_.erase(pointer);
     in_use_ -= table_size;
@@ -130,7 +144,7 @@ void H2Memory::release(void* pointer) {
 
 void* H2Memory::reallocate(void* pointer, std::size_t size) {
   if (pointer == nullptr) return allocate(size);
-  check(pointer != frame_buffer_, "the frame buffer grew");
+  check(pointer != frame_buffer_ && pointer != untouchable_, "what sessions share grew");
   const std::size_t old =
       is_table(pointer) ? table_size : (static_cast<Header*>(pointer) - 1)->size;
   if (size <= old) return pointer;

@@ -31,6 +31,8 @@ class H2Memory {
   // While one lives, nghttp2 is creating a session: the 16 KiB frame buffer that it asks for then
   // is one buffer, the same for all sessions. A session uses it only inside nghttp2_session_mem_
   // send(), whose output is copied out before another session's turn comes; see H2Session::pump().
+  // The places of its two header tables, 1 KiB each, are one page for all that can neither be read
+  // nor written: nghttp2 sees no field, so it has no entry to put there.
   class CreatingSession {
    public:
     // `stream_table` becomes the session's table of streams, for rest(); null when it has none of
@@ -68,10 +70,12 @@ class H2Memory {
   static std::size_t size_of(std::size_t size_class);
   Header* take(std::size_t size);
   void* take_table();
+  void* untouchable();
   bool is_table(void* pointer) const;
 
   std::array<Header*, class_count> free_{};
   void* frame_buffer_ = nullptr;      // kept once it exists
+  void* untouchable_ = nullptr;       // the same
   void** table_of_new_ = nullptr;     // while a session is being created
   std::unordered_set<void*> tables_;  // of all sessions: each a page of its own, without a header
   std::size_t kept_max_;

@@ -80,6 +80,24 @@ TEST(H2Memory, SessionsShareTheirFrameBuffer) {
   memory.release(other);
 }
 
+TEST(H2Memory, SessionsShareWhatTheyNeverTouch) {
+  H2Memory memory;
+  void* table = nullptr;
+  void* first = nullptr;
+  {
+    const H2Memory::CreatingSession creating(memory, table);
+    first = memory.allocate(1024);
+    EXPECT_EQ(memory.allocate(1024), first);
+  }
+  EXPECT_EQ(memory.bytes_in_use(), 0U);
+  EXPECT_DEATH(*static_cast<volatile char*>(first) = 1, "");
+  void* other = memory.allocate(1024);
+  EXPECT_NE(other, first);
+  memory.release(other);
+  memory.release(first);
+  memory.release(first);
+}
+
 std::size_t resident_pages() {
   std::ifstream statm("/proc/self/statm");
   std::size_t total = 0;

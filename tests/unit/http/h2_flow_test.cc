@@ -393,7 +393,7 @@ TEST_F(H2Flow, AnIdleConnectionIsSmall) {
   }
   server.wire.take();
   RecordProperty("idle_bytes", static_cast<int>(memory() - before));
-  EXPECT_LE(memory() - before, 12U * 1024);
+  EXPECT_LE(memory() - before, 8U * 1024);
 }
 
 // Random exchanges with random sizes, pauses, resets and pieces, from a seed: each ends once, as
