@@ -384,10 +384,11 @@ def parse_head(head):
 
 class HttpOrigin(Endpoint):
     """An HTTP/1.1 origin. `answer(request)` gives (status, headers, body) or raw bytes, or None to
-    close the connection without a word. Requests are recorded."""
+    close the connection without a word. Requests are recorded, unless there will be too many."""
 
-    def __init__(self, answer=None, port=None):
+    def __init__(self, answer=None, port=None, recording=True):
         self.requests = []
+        self.recording = recording
         self.answer = answer or (lambda request: (200, {}, b'ok'))
         super().__init__(self._serve, port)
 
@@ -395,8 +396,9 @@ class HttpOrigin(Endpoint):
         stream = Stream(connection)
         while (head := stream.until(b'\r\n\r\n')) is not None:
             request = self._read(stream, head, connection)
-            with self.lock:
-                self.requests.append(request)
+            if self.recording:
+                with self.lock:
+                    self.requests.append(request)
             reply = self.answer(request)
             if reply is None:
                 return

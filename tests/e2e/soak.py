@@ -35,7 +35,7 @@ class World:
 
     def __init__(self, directory):
         self.directory = directory
-        self.http = HttpOrigin(lambda request: (200, {'x-length': str(len(request.body))}, request.body or b'ok'))
+        self.http = HttpOrigin(lambda request: (200, {'x-length': str(len(request.body))}, request.body or b'ok'), recording=False)
         self.echo = Endpoint(self._echo)
         grpc_port = free_port()
         self.grpc = grpc_server(grpc_port)
