@@ -54,6 +54,8 @@ class Channel {
 
   // "10.0.0.7:15006", "[::1]:80" or "unix"; for logs and x-forwarded-for.
   virtual std::string peer_address() const = 0;
+  // The same without the port, nor the brackets of IPv6.
+  virtual std::string peer_host() const = 0;
   virtual std::string local_address() const = 0;
   // The descriptor, or -1: for splice(2) and SO_ORIGINAL_DST only.
   virtual int fd() const { return -1; }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstddef>
 #include <cstring>
 
@@ -64,11 +65,19 @@ std::uint16_t SocketAddress::port() const {
   return 0;
 }
 
+// Asked for once a connection, which for IPv4 need not cost inet_ntop()'s printf.
 std::string SocketAddress::host() const {
   char text[INET6_ADDRSTRLEN] = "";
   if (family() == AF_INET) {
-    inet_ntop(AF_INET, &storage_.v4.sin_addr, text, sizeof text);
-  } else if (family() == AF_INET6) {
+    char* to = text;
+    const std::uint32_t address = ntohl(storage_.v4.sin_addr.s_addr);
+    for (int shift = 24; shift >= 0; shift -= 8) {
+      to = std::to_chars(to, text + sizeof text, address >> shift & 0xff).ptr;
+      if (shift > 0) *to++ = '.';
+    }
+    return {text, to};
+  }
+  if (family() == AF_INET6) {
     inet_ntop(AF_INET6, &storage_.v6.sin6_addr, text, sizeof text);
   } else {
     return "unix";

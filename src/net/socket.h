@@ -100,6 +100,7 @@ class SocketChannel final : public Channel, private FdHandler {
   void shutdown_write() override;
   void close(bool reset) override;
   std::string peer_address() const override { return peer_.to_string(); }
+  std::string peer_host() const override { return peer_.host(); }
   std::string local_address() const override;
   int fd() const override { return fd_.get(); }
   const SocketAddress& peer() const { return peer_; }

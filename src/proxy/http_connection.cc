@@ -14,14 +14,6 @@ std::uint64_t milliseconds_of(TimePoint t) {
   return static_cast<std::uint64_t>(t.time_since_epoch() / milliseconds(1));
 }
 
-// The address without its port; brackets of IPv6 are dropped.
-std::string host_of(std::string address) {
-  if (address.starts_with("unix")) return "unix";
-  address.resize(std::min(address.rfind(':'), address.size()));
-  if (address.starts_with('[')) return address.substr(1, address.size() - 2);
-  return address;
-}
-
 // On a connection at rest a request may be on its way, and HTTP/1 cannot take it back: a connection
 // that is to drain gets this long for one more, whose answer says close.
 constexpr Duration last_patience = seconds(1);
@@ -65,7 +57,7 @@ void HttpConnection::on_open() {
 }
 
 void HttpConnection::learn_peer() {
-  const std::string address = host_of(connection_->channel().peer_address());
+  const std::string address = connection_->channel().peer_host();
   if (!connection_->secure()) {
     peer_ = scope_.peers.hold(address, [this, &address](Peer& peer) { fill(peer, address); });
     return;

@@ -76,6 +76,7 @@ class MemoryChannel final : public net::Channel {
   void shutdown_write() override;
   void close(bool reset) override;
   std::string peer_address() const override { return "192.0.2.1:1000"; }
+  std::string peer_host() const override { return "192.0.2.1"; }
   std::string local_address() const override { return "192.0.2.2:2000"; }
 
   int connect_error = 0;

@@ -75,6 +75,7 @@ class CutChannel final : public net::Channel {
   void shutdown_write() override { inner_->shutdown_write(); }
   void close(bool reset) override { inner_->close(reset); }
   std::string peer_address() const override { return inner_->peer_address(); }
+  std::string peer_host() const override { return inner_->peer_host(); }
   std::string local_address() const override { return inner_->local_address(); }
 
  private:

@@ -256,6 +256,9 @@ TEST(SocketAddressTest, a_copy_names_the_same_address) {
   EXPECT_EQ(client.to_string(), "unix");
   EXPECT_EQ(SocketAddress::ip("10.0.0.7", 80).to_string(), "10.0.0.7:80");
   EXPECT_EQ(SocketAddress::ip("fd00::7", 80).to_string(), "[fd00::7]:80");
+  EXPECT_EQ(SocketAddress::ip("0.0.0.0", 80).host(), "0.0.0.0");
+  EXPECT_EQ(SocketAddress::ip("255.255.255.255", 80).host(), "255.255.255.255");
+  EXPECT_EQ(SocketAddress::ip("fd00::7", 80).host(), "fd00::7");
 }
 
 TEST(ConnectionConnect, a_refused_connect_is_told) {
