@@ -30,9 +30,13 @@ def output(argv, **how):
 
 
 def must_be_free(port):
-    """Whatever listens there already would be measured in the place of what is started now."""
-    if listening(port):
-        raise RuntimeError(f'something listens on port {port} already')
+    """Whatever listens there already would be measured in the place of what is started now. The one before may need a moment to
+    close thousands of connections."""
+    end = time.monotonic() + 15
+    while listening(port):
+        if time.monotonic() > end:
+            raise RuntimeError(f'something listens on port {port} already')
+        time.sleep(0.1)
 
 
 class Pinned:
