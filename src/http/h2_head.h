@@ -1,8 +1,8 @@
 #pragma once
 
-// From HTTP/2's field blocks to the normal form of head.h: takes the fields of one block as nghttp2
-// decodes them, checks and charges each, and puts what it keeps into an arena. Belongs to a
-// session; one thread. The other direction is h2_head_writer.h.
+// From HTTP/2's field blocks to the normal form of head.h: takes the fields of one block as they
+// are decoded, checks and charges each, and puts what it keeps into an arena. Belongs to a session;
+// one thread. The other direction is h2_head_writer.h.
 //
 // A reader is used block by block: begin…(), field() for each field, finish(). After the first
 // fault it keeps nothing more but goes on charging, so that the block is decoded to its end and the

@@ -259,8 +259,9 @@ def write(path, found, again=False):
     a place of their own."""
     text = Path(path).read_text()
     for kind, make in SECTIONS.items():
-        measured = found['scenarios'] if kind == 'again' else found.get(kind)
-        if measured and (kind not in ('scenarios', 'again') or again == (kind == 'again')):
+        if kind == ('scenarios' if again else 'again'):
+            continue
+        if found.get('scenarios' if kind == 'again' else kind):
             begin, end = f'<!-- {kind}: written by ./dev bench --report -->', f'<!-- end of {kind} -->'
             head, opened, rest = text.partition(begin)
             _, closed, tail = rest.partition(end)
