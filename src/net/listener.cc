@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "base/log.h"
@@ -38,17 +39,23 @@ void Listener::pause(bool paused) {
 }
 
 void Listener::on_fd_ready(bool, bool, bool) {
-  accept_some();
+  if (!accept_some(batch_)) {
+    batch_ = 1;
+    full_turns_ = 0;
+  } else if (++full_turns_ == patience) {
+    batch_ = std::min(2 * batch_, batch_max);
+    full_turns_ = 0;
+  }
 }
 
 void Listener::accept_all() {
-  while (watch_ && accept_some()) {
+  while (watch_ && accept_some(batch_max)) {
   }
 }
 
 // False when nobody waits, or nobody can be accepted now.
-bool Listener::accept_some() {
-  for (int i = 0; i < batch; ++i) {
+bool Listener::accept_some(int most) {
+  for (int i = 0; i < most; ++i) {
     sockaddr_storage storage{};
     socklen_t length = sizeof storage;
     auto* address = reinterpret_cast<sockaddr*>(&storage);

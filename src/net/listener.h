@@ -1,8 +1,11 @@
 #pragma once
 
-// One listening socket on one loop. Accepts in small batches, so that the connections it already
-// has are served in between; at the descriptor limit it gives up a spare descriptor to refuse
-// politely, and pauses instead of spinning. Owned by the worker; destroying it closes the socket.
+// One listening socket on one loop. Accepts in batches, so that the connections it already has are
+// served in between. A batch is one connection as long as few come: to ask for another when nobody
+// waits costs more than a turn of the loop, since the kernel makes a socket before it looks. It
+// doubles after `patience` turns that left somebody waiting, up to `batch_max`. At the descriptor
+// limit it gives up a spare descriptor to refuse politely, and pauses instead of spinning. Owned by
+// the worker; destroying it closes the socket.
 
 #include "base/metric_cells.h"
 #include "net/loop.h"
@@ -21,7 +24,8 @@ class ListenerHandler {
 
 class Listener final : private FdHandler {
  public:
-  static constexpr int batch = 16;
+  static constexpr int batch_max = 16;
+  static constexpr int patience = 16;
   static constexpr Duration pause_at_limit = milliseconds(100);
 
   Listener(Loop& loop, Fd fd, ListenerHandler& handler);
@@ -39,7 +43,7 @@ class Listener final : private FdHandler {
 
  private:
   void on_fd_ready(bool readable, bool writable, bool closed) override;
-  bool accept_some();
+  bool accept_some(int most);
   void out_of_descriptors();
   void resume() { pause(false); }
 
@@ -49,6 +53,8 @@ class Listener final : private FdHandler {
   ListenerHandler& handler_;
   Timer resume_timer_;
   std::unique_ptr<FdWatch> watch_;
+  int batch_ = 1;
+  int full_turns_ = 0;  // in a row, with this batch
   Counter at_limit_;
 };
 

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -70,13 +71,33 @@ TEST_F(ListenerTest, accepts_and_tells_who_it_is) {
   EXPECT_EQ(read_end(client), 1);
 }
 
-TEST_F(ListenerTest, a_turn_accepts_only_a_batch) {
+// The backlog never runs dry here: what one turn accepts grows with patience, up to a limit.
+TEST_F(ListenerTest, a_turn_accepts_one_and_more_when_many_keep_coming) {
   std::vector<Fd> clients;
-  for (int i = 0; i < Listener::batch + 5; ++i) clients.push_back(connect());
+  std::vector<std::size_t> batches;
+  for (int turn = 0; turn < 6 * Listener::patience; ++turn) {
+    while (clients.size() < handler.taken.size() + 2 * Listener::batch_max)
+      clients.push_back(connect());
+    const std::size_t before = handler.taken.size();
+    loop.turn();
+    batches.push_back(handler.taken.size() - before);
+  }
+  for (std::size_t turn = 0; turn < batches.size(); ++turn) {
+    const std::size_t expected = std::size_t{1} << (turn / Listener::patience);
+    ASSERT_EQ(batches[turn], std::min<std::size_t>(expected, Listener::batch_max)) << turn;
+  }
+}
+
+TEST_F(ListenerTest, a_dry_backlog_makes_the_batch_one_again) {
+  std::vector<Fd> clients;
+  for (int i = 0; i < Listener::patience + 1; ++i) {
+    clients.push_back(connect());
+    loop.turn();
+    ASSERT_EQ(handler.taken.size(), clients.size());
+  }
+  for (int i = 0; i < 3; ++i) clients.push_back(connect());
   loop.turn();
-  EXPECT_EQ(handler.taken.size(), static_cast<std::size_t>(Listener::batch));
-  loop.turn();
-  EXPECT_EQ(handler.taken.size(), clients.size());
+  EXPECT_EQ(clients.size() - handler.taken.size(), 2U);
 }
 
 TEST_F(ListenerTest, paused_it_accepts_nobody_and_loses_nobody) {
@@ -95,18 +116,18 @@ TEST_F(ListenerTest, a_handler_may_pause_it_in_the_middle_of_a_batch) {
   handler.after = [this] {
     if (handler.taken.size() == 2) listener->pause(true);
   };
-  loop.turn();
+  listener->accept_all();
   EXPECT_EQ(handler.taken.size(), 2U);
   listener->accept_all();
   EXPECT_EQ(handler.taken.size(), 2U) << "paused is paused";
   listener->pause(false);
-  loop.turn();
+  listener->accept_all();
   EXPECT_EQ(handler.taken.size(), 5U);
 }
 
 TEST_F(ListenerTest, before_its_end_it_takes_all_who_have_connected) {
   std::vector<Fd> clients;
-  for (int i = 0; i < 3 * Listener::batch; ++i) clients.push_back(connect());
+  for (int i = 0; i < 3 * Listener::batch_max; ++i) clients.push_back(connect());
   listener->accept_all();
   listener.reset();
   EXPECT_EQ(handler.taken.size(), clients.size());
