@@ -48,6 +48,8 @@ class Channel {
   virtual IoResult write(std::span<const iovec> from) = 0;
   // Sends FIN once everything written is out; reading goes on.
   virtual void shutdown_write() = 0;
+  // Tells the peer at once that its bytes have arrived, where nothing sent would tell it soon.
+  virtual void acknowledge() {}
   // Ends both directions at once; no callback follows. `reset`: with RST, so that the peer can't
   // take what it got for complete.
   virtual void close(bool reset) = 0;

@@ -93,11 +93,15 @@ void Connection::begin_transport() {
 
 void Connection::continue_handshake(std::string_view& in) {
   tls().handshake(in, cipher_->out);
-  if (!cipher_->out.empty()) send(cipher_->out, {});
+  const bool answered = !cipher_->out.empty();
+  if (answered) send(cipher_->out, {});
   if (phase_ != Phase::handshaking) return;
   if (tls().state() == Transport::State::failed) return transport_failed();
   if (tls().state() == Transport::State::established) {
     timer_.cancel();
+    // Without a session ticket nothing follows the client's last flight, and a client whose TCP
+    // waits for its acknowledgement (RFC 896) would send its first request 40 ms later.
+    if (!answered && in.empty()) channel_->acknowledge();
     opened();
   }
 }

@@ -1,32 +1,36 @@
 #include "net/event_memory.h"
 
 #include <event2/event.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
-#include <new>
+#include <utility>
+
 namespace outrigger::net {
 namespace {
 
 // The word in front of each block is its size. Small blocks share slabs, which are never given
-// back: there are as many as the process has had descriptors at once.
+// back: there are as many as the process has had descriptors at once. Slabs lie outside the heap,
+// where each would keep a page or two, and what they are part of, from going back to the system.
 constexpr std::size_t word = sizeof(std::size_t);
-constexpr std::size_t small_max = 24;
+constexpr std::size_t small_max = 16;
 constexpr std::size_t slot_size = word + small_max;
-constexpr std::size_t slab_size = 4096;
+constexpr std::size_t slab_size = 64 * 1024;
 constexpr std::size_t large_header = 16;
 
 struct Slots {
   std::mutex mutex;
-  char* free = nullptr;  // each begins with a pointer to the next
-  char* slabs = nullptr;
+  char* free = nullptr;   // each begins with a pointer to the next
+  char* fresh = nullptr;  // never used so far, up to fresh_end; a page nobody touched costs nothing
+  char* fresh_end = nullptr;
 
   char* take() {
     const std::lock_guard lock(mutex);
-    if (free == nullptr) grow();
+    if (free == nullptr) return take_fresh();
     char* slot = free;
     std::memcpy(&free, slot, sizeof free);
     return slot;
@@ -38,14 +42,15 @@ struct Slots {
   }
 
  private:
-  void grow() {
-    auto* slab = static_cast<char*>(::operator new(slab_size));
-    std::memcpy(slab, &slabs, sizeof slabs);
-    slabs = slab;
-    for (std::size_t at = slab_size - slot_size; at >= slot_size; at -= slot_size) {
-      std::memcpy(slab + at, &free, sizeof free);
-      free = slab + at;
+  char* take_fresh() {
+    if (fresh_end - fresh < static_cast<std::ptrdiff_t>(slot_size)) {
+      void* slab =
+          ::mmap(nullptr, slab_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      if (slab == MAP_FAILED) return nullptr;
+      fresh = static_cast<char*>(slab);
+      fresh_end = fresh + slab_size;
     }
+    return std::exchange(fresh, fresh + slot_size);
   }
 };
 
@@ -67,7 +72,10 @@ void* with_size(char* block, std::size_t size) {
 }
 
 void* allocate(std::size_t size) {
-  if (size <= small_max) return with_size(slots().take() + word, size);
+  if (size <= small_max) {
+    char* slot = slots().take();
+    return slot == nullptr ? nullptr : with_size(slot + word, size);
+  }
   auto* raw = static_cast<char*>(std::malloc(large_header + size));
   return raw == nullptr ? nullptr : with_size(raw + large_header, size);
 }

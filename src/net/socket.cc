@@ -225,6 +225,10 @@ void SocketChannel::shutdown_write() {
   ::shutdown(fd_.get(), SHUT_WR);
 }
 
+void SocketChannel::acknowledge() {
+  set_option(fd_.get(), IPPROTO_TCP, TCP_QUICKACK);
+}
+
 void SocketChannel::close(bool reset) {
   watch_.reset();
   if (reset && fd_.valid()) {

@@ -98,6 +98,7 @@ class SocketChannel final : public Channel, private FdHandler {
   IoResult read(std::span<char> to) override;
   IoResult write(std::span<const iovec> from) override;
   void shutdown_write() override;
+  void acknowledge() override;
   void close(bool reset) override;
   std::string peer_address() const override { return peer_.to_string(); }
   std::string peer_host() const override { return peer_.host(); }

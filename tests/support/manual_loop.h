@@ -74,12 +74,14 @@ class MemoryChannel final : public net::Channel {
   net::IoResult read(std::span<char> to) override;
   net::IoResult write(std::span<const iovec> from) override;
   void shutdown_write() override;
+  void acknowledge() override { ++acknowledged; }
   void close(bool reset) override;
   std::string peer_address() const override { return "192.0.2.1:1000"; }
   std::string peer_host() const override { return "192.0.2.1"; }
   std::string local_address() const override { return "192.0.2.2:2000"; }
 
   int connect_error = 0;
+  int acknowledged = 0;
   int reads = 0;
   int writes = 0;
 

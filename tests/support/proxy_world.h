@@ -73,6 +73,7 @@ class CutChannel final : public net::Channel {
   net::IoResult read(std::span<char> to) override;
   net::IoResult write(std::span<const iovec> from) override;
   void shutdown_write() override { inner_->shutdown_write(); }
+  void acknowledge() override { inner_->acknowledge(); }
   void close(bool reset) override { inner_->close(reset); }
   std::string peer_address() const override { return inner_->peer_address(); }
   std::string peer_host() const override { return inner_->peer_host(); }

@@ -6,12 +6,16 @@
 
 #include <string>
 
+#include "net/connection.h"
+#include "support/manual_loop.h"
 #include "unit/tls/raw_peer.h"
 
 namespace outrigger::tls {
 namespace {
 
 using net::TlsFailure;
+using test::ManualLoop;
+using test::MemoryChannel;
 using test::RawOptions;
 using test::RawSession;
 using test::TestAuthority;
@@ -112,6 +116,34 @@ TEST_F(TransportTest, ApplicationBytesBehindTheHandshakeAreLeftForOpen) {
   const std::size_t n = p.server->open(both, plain, p.to_client);
   EXPECT_EQ(std::string_view(plain.data(), n), "GET / HTTP/1.1\r\n");
   EXPECT_TRUE(both.empty());
+}
+
+struct Quiet final : net::ConnectionHandler {
+  void on_open() override { open = true; }
+  std::size_t on_bytes(std::string_view bytes) override { return bytes.size(); }
+  void on_end_of_input() override {}
+  void on_drained() override {}
+  void on_closed(net::CloseReason) override {}
+  bool open = false;
+};
+
+// The client's last flight has no answer that would carry its acknowledgement.
+TEST_F(TransportTest, TheServerAcknowledgesTheEndOfTheHandshake) {
+  ManualLoop loop;
+  auto [a, b] = MemoryChannel::make(loop);
+  const MemoryChannel& client_channel = *a;
+  const MemoryChannel& server_channel = *b;
+  const net::ConnectionLimits limits;
+  net::Connection client(loop, std::move(a), web()->client(client_options()), limits);
+  net::Connection server(loop, std::move(b), orders()->server(server_options()), limits);
+  Quiet at_client;
+  Quiet at_server;
+  server.start(at_server);
+  client.start(at_client);
+  loop.settle();
+  ASSERT_TRUE(at_client.open && at_server.open);
+  EXPECT_EQ(server_channel.acknowledged, 1);
+  EXPECT_EQ(client_channel.acknowledged, 0) << "its last flight is an acknowledgement";
 }
 
 TEST_F(TransportTest, CarriesBigDataBothWaysInFullRecords) {
