@@ -6,6 +6,7 @@
 
 #include "proxy/head_rules.h"
 #include "proxy/local_reply.h"
+#include "proxy/request_ids.h"
 
 namespace outrigger::proxy {
 namespace {

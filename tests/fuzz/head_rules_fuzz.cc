@@ -13,6 +13,7 @@
 #include "http/validation.h"
 #include "proxy/cidr.h"
 #include "proxy/head_rules.h"
+#include "proxy/request_ids.h"
 
 namespace {
 
@@ -71,7 +72,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   require(head.fields.value(Known::x_forwarded_for).ends_with("10.0.0.1"));
   require(!proxy::ensure_request_id(head, random).empty());
   proxy::ensure_traceparent(head, random);
-  require(head.fields.has(Known::traceparent));
+  require(proxy::is_traceparent(head.fields.value(Known::traceparent)));
   for (const http::Field& field : head.fields) require(http::is_writable(field));
   return 0;
 }
