@@ -113,9 +113,11 @@ def system_name():
 
 
 def commit():
+    """What is checked out; -dirty when files have been changed, the pages aside, which the bench itself writes."""
+    def git(*argv):
+        return subprocess.run(['git', '-C', str(ROOT), *argv], capture_output=True, text=True).stdout.strip()
     try:
-        done = subprocess.run(['git', '-C', str(ROOT), 'describe', '--always', '--dirty'], capture_output=True, text=True)
-        return done.stdout.strip() or 'unknown'
+        return (git('describe', '--always') or 'unknown') + ('-dirty' if git('status', '--porcelain', '--', ':!docs') else '')
     except FileNotFoundError:
         return 'unknown'
 
