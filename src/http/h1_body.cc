@@ -60,9 +60,10 @@ H1BodyReader::Step H1BodyReader::next_chunked(std::string_view& in) {
           section.substr(0, any ? section.size() : 0), true};
 }
 
-void H1BodyWriter::begin(H1Body body, std::uint64_t length) {
+void H1BodyWriter::begin(H1Body body, std::uint64_t length, bool last) {
   body_ = body;
   left_ = length;
+  last_ = last;
 }
 
 void H1BodyWriter::write(std::string_view bytes) {
@@ -103,6 +104,7 @@ bool H1BodyWriter::trailers(const Fields& trailers) {
 }
 
 void H1BodyWriter::send() {
+  if (last_) return;
   if (held_) {
     wanted_ = true;
   } else {

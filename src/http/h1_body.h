@@ -52,7 +52,8 @@ class H1BodyWriter {
 
   explicit H1BodyWriter(Wire& wire) : wire_(wire) {}
 
-  void begin(H1Body body, std::uint64_t length);
+  // `last`: a finish() of the wire follows this message's end, and sends it together with FIN.
+  void begin(H1Body body, std::uint64_t length, bool last = false);
   // False, and nothing is written, when it is more than declared, or ends with less.
   bool data(std::string_view bytes, bool end);
   // False when they may not be written. Without chunks they are dropped.
@@ -70,6 +71,7 @@ class H1BodyWriter {
   Wire& wire_;
   std::uint64_t left_ = 0;
   H1Body body_ = H1Body::none;
+  bool last_ = false;
   bool held_ = false;
   bool wanted_ = false;
 };

@@ -313,7 +313,7 @@ bool H1ServerCodec::write_head(const Head& head, bool end) {
   if (!write_answer_head(wire_.output(), head, extras)) return false;
   closing_ = extras.close;
   trailers_wanted_ = request_->head.te_trailers || head.is_grpc();
-  writer_.begin(body, head.content_length.value_or(0));
+  writer_.begin(body, head.content_length.value_or(0), closing_);
   answering_.on(H1AnswerEvent::head);
   return true;
 }

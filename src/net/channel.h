@@ -45,7 +45,9 @@ class Channel {
   virtual int connect_status() { return 0; }
   // A read shorter than `to` means that nothing more is there now (unless `closed` was reported).
   virtual IoResult read(std::span<char> to) = 0;
-  virtual IoResult write(std::span<const iovec> from) = 0;
+  // `fin_follows`: shutdown_write() or close() comes next if all of it is taken, so that the last
+  // bytes and FIN may leave in one packet.
+  virtual IoResult write(std::span<const iovec> from, bool fin_follows) = 0;
   // Sends FIN once everything written is out; reading goes on.
   virtual void shutdown_write() = 0;
   // Tells the peer at once that its bytes have arrived, where nothing sent would tell it soon.

@@ -313,7 +313,7 @@ void Connection::send(Buffer& buffer, std::string_view extra) {
     for (const std::string_view part : {first, extra}) {
       if (!part.empty()) parts[count++] = {const_cast<char*>(part.data()), part.size()};
     }
-    const IoResult result = channel_->write(std::span(parts.data(), count));
+    const IoResult result = channel_->write(std::span(parts.data(), count), fin_wanted_);
     if (result.kind == IoResult::Kind::failed) {
       write_error_ = result.error;
       return;
@@ -339,7 +339,7 @@ void Connection::all_sent() {
     if (unsent() > 0) return;  // comes back with the next write
   }
   fin_sent_ = true;
-  if (lingers_) channel_->shutdown_write();
+  lingers_ ? channel_->shutdown_write() : channel_->close(false);
   if (phase_ == Phase::finishing) {
     phase_ = Phase::lingering;
     if (input_ended_ || !lingers_) return loop_.at_turn_end(*this);

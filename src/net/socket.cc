@@ -164,15 +164,15 @@ namespace {
 ssize_t receive(int fd, std::span<char> to) {
   return ::recv(fd, to.data(), to.size(), 0);
 }
-ssize_t send_now(int fd, const iovec& from) {
-  return ::send(fd, from.iov_base, from.iov_len, MSG_NOSIGNAL);
+ssize_t send_now(int fd, const iovec& from, int flags) {
+  return ::send(fd, from.iov_base, from.iov_len, flags);
 }
 #else
 ssize_t receive(int fd, std::span<char> to) {
   return ::syscall(SYS_recvfrom, fd, to.data(), to.size(), 0, nullptr, nullptr);
 }
-ssize_t send_now(int fd, const iovec& from) {
-  return ::syscall(SYS_sendto, fd, from.iov_base, from.iov_len, MSG_NOSIGNAL, nullptr, 0);
+ssize_t send_now(int fd, const iovec& from, int flags) {
+  return ::syscall(SYS_sendto, fd, from.iov_base, from.iov_len, flags, nullptr, 0);
 }
 #endif
 
@@ -204,16 +204,17 @@ IoResult SocketChannel::read(std::span<char> to) {
   }
 }
 
-IoResult SocketChannel::write(std::span<const iovec> from) {
+IoResult SocketChannel::write(std::span<const iovec> from, bool fin_follows) {
+  const int flags = MSG_NOSIGNAL | (fin_follows ? MSG_MORE : 0);
   for (;;) {
     ssize_t n = 0;
     if (from.size() == 1) {
-      n = send_now(fd_.get(), from[0]);
+      n = send_now(fd_.get(), from[0], flags);
     } else {
       msghdr message{};
       message.msg_iov = const_cast<iovec*>(from.data());
       message.msg_iovlen = from.size();
-      n = ::sendmsg(fd_.get(), &message, MSG_NOSIGNAL);
+      n = ::sendmsg(fd_.get(), &message, flags);
     }
     if (n >= 0) return {IoResult::Kind::done, static_cast<std::size_t>(n)};
     if (errno == EAGAIN || errno == ENOBUFS) return {IoResult::Kind::blocked};

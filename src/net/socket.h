@@ -96,7 +96,7 @@ class SocketChannel final : public Channel, private FdHandler {
   void open(ChannelHandler& handler) override;
   int connect_status() override;
   IoResult read(std::span<char> to) override;
-  IoResult write(std::span<const iovec> from) override;
+  IoResult write(std::span<const iovec> from, bool fin_follows) override;
   void shutdown_write() override;
   void acknowledge() override;
   void close(bool reset) override;

@@ -38,8 +38,10 @@ def wrk(url, seconds, connections, cpus=LOAD_CPU, **_):
                   bad=int(wrong.group(1) if wrong else 0) + sum(int(n) for n in (errors.groups() if errors else ())))
 
 
-def ab(url, seconds, connections, **_):
-    said = pinned(tool('ab'), '-q', f'-c{connections}', f'-t{seconds}', '-n1000000', url)
+def ab(url, seconds, connections, requests=None, **_):
+    """Given a number of requests, that many, however long it takes: a turn may be shorter than a second."""
+    how = [f'-n{requests}'] if requests else [f'-t{seconds}', '-n1000000']
+    said = pinned(tool('ab'), '-q', f'-c{connections}', *how, url)
     latency = dict(re.findall(r'^\s+(50|99)%\s+(\d+)', said, re.M))
     return Result(requests=int(re.search(r'Complete requests:\s+(\d+)', said).group(1)),
                   rate=float(re.search(r'Requests per second:\s+([\d.]+)', said).group(1)),

@@ -137,8 +137,9 @@ net::IoResult MemoryChannel::read(std::span<char> to) {
   return {Kind::done, n};
 }
 
-net::IoResult MemoryChannel::write(std::span<const iovec> from) {
+net::IoResult MemoryChannel::write(std::span<const iovec> from, bool fin_follows) {
   ++writes;
+  if (fin_follows) ++last_writes;
   using Kind = net::IoResult::Kind;
   if (out_->broken || out_->ended) return {Kind::failed, 0, EPIPE};
   std::size_t written = 0;

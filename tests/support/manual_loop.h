@@ -72,7 +72,7 @@ class MemoryChannel final : public net::Channel {
   void open(net::ChannelHandler& handler) override;
   int connect_status() override { return connect_error; }
   net::IoResult read(std::span<char> to) override;
-  net::IoResult write(std::span<const iovec> from) override;
+  net::IoResult write(std::span<const iovec> from, bool fin_follows) override;
   void shutdown_write() override;
   void acknowledge() override { ++acknowledged; }
   void close(bool reset) override;
@@ -82,6 +82,7 @@ class MemoryChannel final : public net::Channel {
 
   int connect_error = 0;
   int acknowledged = 0;
+  int last_writes = 0;  // with FIN behind them
   int reads = 0;
   int writes = 0;
 

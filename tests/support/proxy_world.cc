@@ -53,12 +53,12 @@ net::IoResult CutChannel::read(std::span<char> to) {
   return result;
 }
 
-net::IoResult CutChannel::write(std::span<const iovec> from) {
+net::IoResult CutChannel::write(std::span<const iovec> from, bool fin_follows) {
   std::size_t written = 0;
   for (const iovec& part : from) {
     const iovec allowed{part.iov_base, std::min(part.iov_len, cut_.write_max)};
     if (cut_.write_max == 0) break;
-    const net::IoResult result = inner_->write({&allowed, 1});
+    const net::IoResult result = inner_->write({&allowed, 1}, fin_follows);
     if (result.kind != net::IoResult::Kind::done) {
       return written > 0 ? net::IoResult{net::IoResult::Kind::done, written} : result;
     }

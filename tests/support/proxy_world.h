@@ -71,7 +71,7 @@ class CutChannel final : public net::Channel {
   void open(net::ChannelHandler& handler) override { inner_->open(handler); }
   int connect_status() override { return inner_->connect_status(); }
   net::IoResult read(std::span<char> to) override;
-  net::IoResult write(std::span<const iovec> from) override;
+  net::IoResult write(std::span<const iovec> from, bool fin_follows) override;
   void shutdown_write() override { inner_->shutdown_write(); }
   void acknowledge() override { inner_->acknowledge(); }
   void close(bool reset) override { inner_->close(reset); }

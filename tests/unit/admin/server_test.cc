@@ -62,7 +62,7 @@ struct PageServerTest : testing::Test {
   }
   void send(Peer& peer, std::string_view text) {
     iovec part{const_cast<char*>(text.data()), text.size()};
-    const net::IoResult result = peer.channel->write({&part, 1});
+    const net::IoResult result = peer.channel->write({&part, 1}, false);
     ASSERT_EQ(result.bytes, text.size());
     loop.settle();
   }

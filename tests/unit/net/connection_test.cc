@@ -202,6 +202,42 @@ TEST_F(ConnectionTest, a_reset_is_told_once) {
   EXPECT_FALSE(r.closed);  // who aborts knows
 }
 
+// One packet instead of two, and the peer wakes up once.
+TEST_F(ConnectionTest, last_bytes_leave_together_with_fin) {
+  send(*left, "hello");
+  EXPECT_EQ(channel_a->last_writes, 0);
+  left->output().append("bye");
+  left->finish(Linger::yes);
+  EXPECT_EQ(channel_a->last_writes, 1);
+  loop.settle();
+  EXPECT_EQ(r.got, "hellobye");
+  EXPECT_TRUE(r.ended);
+  EXPECT_EQ(channel_a->writes, 2);
+}
+
+TEST_F(ConnectionTest, a_close_without_lingering_comes_with_the_last_bytes) {
+  send(*left, "hello");
+  left->output().append("bye");
+  left->finish(Linger::no);
+  EXPECT_EQ(channel_a->last_writes, 1);
+  EXPECT_FALSE(l.closed.has_value()) << "not from inside the call";
+  loop.settle();
+  EXPECT_EQ(l.closed, CloseReason::finished);
+  EXPECT_EQ(r.got, "hellobye");
+  EXPECT_TRUE(r.ended);
+}
+
+TEST_F(ConnectionTest, the_rest_of_a_last_write_follows) {
+  const std::string big(300'000, 'x');
+  left->output().append(big);
+  left->finish(Linger::no);
+  EXPECT_FALSE(l.closed.has_value());
+  loop.settle();
+  EXPECT_EQ(r.got, big);
+  EXPECT_TRUE(r.ended);
+  EXPECT_EQ(l.closed, CloseReason::finished);
+}
+
 TEST_F(ConnectionTest, kill_tells_its_handler_at_the_end_of_the_turn) {
   left->kill(false);
   EXPECT_FALSE(l.closed);
