@@ -206,7 +206,7 @@ def main():
     directory = Path(tempfile.mkdtemp(prefix='outrigger-bench-'))
     directory.chmod(0o755)
     found = {'machine': machine.describe(), 'versions': proxies.versions(arguments.binary), 'commit': machine.commit(),
-             'date': time.strftime('%Y-%m-%d'), 'command': './dev bench ' + ' '.join(sys.argv[1:]),
+             'date': time.strftime('%Y-%m-%d'), 'command': './dev bench ' + ' '.join(a for a in sys.argv[1:] if a not in ('--json', arguments.json)),
              'seconds': arguments.seconds, 'turns': arguments.turns, 'rounds': arguments.rounds, 'scenarios': {}}
     with open(directory / 'log', 'w') as log:
         origin = None

@@ -185,10 +185,11 @@ def detail_table(found):
 
 
 def idle_table(found):
-    rows = [[row['what'], proxy, f'{r["start_kib"] / 1024:.1f}', f'{r["per_connection_kib"]:.2f}', f'{r["after_close_kib"] / 1024:.1f}']
+    rows = [[row['what'], proxy, f'{r["start_kib"] / 1024:.1f}', f'{r["warm_kib"] / 1024:.1f}', f'{r["per_connection_kib"]:.2f}',
+             f'{r["after_close_kib"] / 1024:.1f}']
             for row in found['idle'].values() for proxy, r in row['rows'].items() if 'error' not in r]
     count = next(iter(found['idle'].values()))['connections']
-    return table([f'{count} idle connections', 'Proxy', 'RSS at start, MiB', 'KiB a connection', 'RSS after close, MiB'], rows)
+    return table([f'{count} idle connections', 'Proxy', 'RSS at start, MiB', 'after 20 requests', 'KiB a connection', 'RSS after close, MiB'], rows)
 
 
 def strace_table(found):
