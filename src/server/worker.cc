@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/heap.h"
 #include "base/log.h"
 #include "server/worker_thread.h"
 #include "tls/permissive.h"
@@ -354,7 +355,8 @@ void Worker::release_memory() {
   loop_.trim_pools();
   h2_memory_.trim();
   proxy::Exchange::trim();
-  // Not by this thread: it has requests to serve.
+  release_top_of_heap();
+  // The rest not by this thread: it has requests to serve.
   shared_.release_heap();
 }
 
