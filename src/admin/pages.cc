@@ -1,11 +1,14 @@
 #include "admin/pages.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string_view>
+
+#include "base/utf8.h"
 
 namespace outrigger::admin {
 namespace {
@@ -73,10 +76,8 @@ Json endpoint_json(const EndpointInfo& e) {
 
 // Names may come from registries: none of them begins a line of its own.
 std::string on_one_line(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  }
+  std::string out = printable(text);
+  std::replace(out.begin(), out.end(), '\t', '?');
   return out;
 }
 

@@ -3,12 +3,15 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <memory>
+
+#include "base/utf8.h"
 
 namespace outrigger::log {
 namespace {
@@ -55,21 +58,66 @@ spdlog::level::level_enum to_spdlog(Level level) {
   return map[static_cast<std::size_t>(level)];
 }
 
+void append_hex(std::string& out, const char* form, char c) {
+  std::array<char, 8> escape{};
+  std::snprintf(escape.data(), escape.size(), form, static_cast<unsigned char>(c));
+  out += escape.data();
+}
+
+bool is_control(std::string_view text) {
+  const auto first = static_cast<unsigned char>(text.front());
+  return first < 0x20 || first == 0x7F || is_c1_control(text);
+}
+
+// Names, addresses and reasons in a line may come from peers and registries: whatever they hold, a
+// line stays one line, a JSON object stays one, and a terminal that shows it is not steered.
 void append_json(std::string& out, std::string_view text) {
   out += '"';
-  for (const char c : text) {
-    const auto u = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (u < 0x20) {
-      std::array<char, 8> escape{};
-      std::snprintf(escape.data(), escape.size(), "\\u%04x", u);
-      out += escape.data();
+  while (!text.empty()) {
+    const std::size_t length = utf8_length(text);
+    if (length == 0) {
+      out += "\\ufffd";
+    } else if (is_control(text)) {
+      append_hex(out, "\\u%04x", text[length - 1]);
     } else {
-      out += c;
+      if (text.front() == '"' || text.front() == '\\') out += '\\';
+      out.append(text.substr(0, length));
     }
+    text.remove_prefix(std::max<std::size_t>(1, length));
   }
+  out += '"';
+}
+
+// `marks` are characters that get a backslash.
+void append_plain(std::string& out, std::string_view text, std::string_view marks = "") {
+  while (!text.empty()) {
+    const std::size_t length = utf8_length(text);
+    if (length == 0) {
+      append_hex(out, "\\x%02x", text.front());
+    } else if (is_control(text)) {
+      for (const char c : text.substr(0, length)) append_hex(out, "\\x%02x", c);
+    } else {
+      if (marks.find(text.front()) != std::string_view::npos) out += '\\';
+      out.append(text.substr(0, length));
+    }
+    text.remove_prefix(std::max<std::size_t>(1, length));
+  }
+}
+
+// As in logfmt: what is not one plain word stands in quotes.
+void append_word(std::string& out, std::string_view text) {
+  bool plain = !text.empty() && text.find_first_of(" \"=\\") == std::string_view::npos;
+  for (std::string_view rest = text; plain && !rest.empty();) {
+    const std::size_t length = utf8_length(rest);
+    plain = length > 0 && !is_control(rest);
+    rest.remove_prefix(std::max<std::size_t>(1, length));
+  }
+  if (plain) {
+    out += text;
+    return;
+  }
+  out += '"';
+  append_plain(out, text, "\"\\");
   out += '"';
 }
 
@@ -151,8 +199,12 @@ void write(std::string_view room, Level level, std::string_view message, const P
     }
     line += '}';
   } else {
-    line.append(room).append(": ").append(message);
-    for (const auto& [key, value] : fields) line.append(" ").append(key).append("=").append(value);
+    line.append(room).append(": ");
+    append_plain(line, message);
+    for (const auto& [key, value] : fields) {
+      line.append(" ").append(key).append("=");
+      append_word(line, value);
+    }
   }
   s.logger->log(to_spdlog(level), spdlog::string_view_t(line.data(), line.size()));
 }

@@ -94,7 +94,7 @@ void Assembler::include_file(YamlNode& root, const std::string& path, const Yaml
                              int depth) {
   const auto known = [&path](const auto& source) { return source->name() == path; };
   if (std::any_of(sources_.begin(), sources_.end(), known)) {
-    report_.error(from.place, "include: " + path + " is included already");
+    report_.error(from.place, "include: " + quoted(from.shown()) + " is included already");
     return;
   }
   if (sources_.size() >= files_max || depth >= depth_max) {

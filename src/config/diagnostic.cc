@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <tuple>
 
-#include "config/yaml_text.h"
+#include "base/utf8.h"
 
 namespace outrigger::config {
 namespace {
@@ -23,21 +23,6 @@ bool starts_character(char c) {
 
 int characters(std::string_view text) {
   return static_cast<int>(std::count_if(text.begin(), text.end(), starts_character));
-}
-
-// Printable on a terminal: control characters become '?', tabs stay so that carets line up.
-std::string printable(std::string_view text) {
-  std::string out(text);
-  const bool utf8 = valid_utf8_prefix(text) == text.size();
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(out[i]);
-    if ((byte < 0x20 && byte != '\t') || byte == 0x7F || (byte >= 0x80 && !utf8)) out[i] = '?';
-    // U+0080 to U+009F are control characters too, in two bytes.
-    const bool c1 =
-        byte == 0xC2 && i + 1 < out.size() && static_cast<unsigned char>(out[i + 1]) < 0xA0;
-    if (c1) out.replace(i, 2, "?");
-  }
-  return out;
 }
 
 // The number of edits (insert, delete, replace, swap of neighbours) between two words of at most
@@ -97,9 +82,9 @@ void render_one(const Diagnostic& d, bool color, std::string& out) {
   const char* bold = color ? "\x1b[1m" : "";
   const char* red = color ? "\x1b[1;31m" : "";
   const char* plain = color ? "\x1b[0m" : "";
-  out += bold + d.file;
+  out += bold + printable(d.file);
   if (d.line > 0) out += ":" + std::to_string(d.line) + ":" + std::to_string(d.column);
-  out += std::string(": ") + plain + red + "error: " + plain + d.message + "\n";
+  out += std::string(": ") + plain + red + "error: " + plain + printable(d.message) + "\n";
   if (d.line == 0) return;
   std::string number = std::to_string(d.line);
   if (number.size() < 5) number.insert(0, 5 - number.size(), ' ');
@@ -135,9 +120,10 @@ std::string Source::directory() const {
   return slash == std::string::npos ? "" : name_.substr(0, slash + 1);
 }
 
-Diagnostic make_diagnostic(const Place& place, std::string message) {
+Diagnostic make_diagnostic(const Place& place, std::string_view message) {
   Diagnostic d;
-  d.message = std::move(message);
+  // Names from the file stand in messages; none of them begins a line of its own.
+  d.message = printable(message);
   if (place.source == nullptr) return d;
   d.file = place.source->name();
   if (place.line < 1) return d;
@@ -153,12 +139,12 @@ Diagnostic make_diagnostic(const Place& place, std::string message) {
   return d;
 }
 
-void Report::error(const Place& place, std::string message) {
+void Report::error(const Place& place, std::string_view message) {
   if (errors_.size() >= errors_max) {
     dropped_ = true;
     return;
   }
-  Diagnostic d = make_diagnostic(place, std::move(message));
+  Diagnostic d = make_diagnostic(place, message);
   // An alias is read wherever it stands, but what is wrong with it is said once.
   if (std::find(errors_.begin(), errors_.end(), d) == errors_.end())
     errors_.push_back(std::move(d));

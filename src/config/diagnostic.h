@@ -55,14 +55,14 @@ struct Diagnostic {
   bool operator==(const Diagnostic&) const = default;
 };
 
-Diagnostic make_diagnostic(const Place& place, std::string message);
+Diagnostic make_diagnostic(const Place& place, std::string_view message);
 
 // Collects errors up to a bound, so that a hostile file cannot make an endless report.
 class Report {
  public:
   static constexpr std::size_t errors_max = 100;
 
-  void error(const Place& place, std::string message);
+  void error(const Place& place, std::string_view message);
   bool empty() const { return errors_.empty(); }
   // A further error would not be shown; costly advice can be saved.
   bool full() const { return errors_.size() >= errors_max; }

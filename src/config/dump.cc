@@ -13,7 +13,7 @@ nlohmann::ordered_json convert(const YamlNode& node) {
     case YamlNode::Kind::null:
       return nullptr;
     case YamlNode::Kind::scalar:
-      return node.secret ? "(from a file, not shown)" : node.text;
+      return node.shown();
     case YamlNode::Kind::list: {
       auto list = nlohmann::ordered_json::array();
       for (const YamlNode& item : node.items) list.push_back(convert(item));

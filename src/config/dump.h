@@ -1,7 +1,7 @@
 #pragma once
 
-// The configuration as it was read, as JSON for the admin page: includes put together, variables
-// filled in, what came from ${file:…} left out. Pure.
+// The configuration as it was read, as JSON for the admin page: included files are merged, but
+// variables stand as they are written, because what they hold may be a secret. Pure.
 
 #include <string>
 

@@ -17,7 +17,7 @@ std::string what_it_is(const YamlNode& node) {
     case YamlNode::Kind::null:
       return "nothing";
     case YamlNode::Kind::scalar:
-      return node.secret ? "text" : quoted(node.text);
+      return quoted(node.shown());
     case YamlNode::Kind::list:
       return "a list";
     case YamlNode::Kind::map:
@@ -81,7 +81,9 @@ void Reader::plain_error(const Place& at, std::string message) {
 }
 
 void Reader::decode_error(const YamlNode& at, const std::string& noun, const std::string& message) {
-  error(at, at.secret ? "what the file holds is not " + with_article(noun) : message);
+  if (!at.filled_in()) return error(at, message);
+  const bool plain = noun == "text" || noun.starts_with("one of ");
+  error(at, "the value of " + quoted(at.shown()) + " is not " + (plain ? noun : "a valid " + noun));
 }
 
 void Reader::not_yet(const YamlNode& at, const std::string& what) {

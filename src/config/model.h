@@ -217,6 +217,7 @@ struct TextMatch {
   enum class Kind { exact, prefix, suffix, regex, present, absent };
   Kind kind = Kind::exact;
   std::string text;
+  bool from_variable = false;  // no message shows it
 };
 struct NamedMatch {
   std::string name;
@@ -315,7 +316,8 @@ struct Discovery {
 
 struct Config {
   int version = 1;
-  // The whole as JSON, secrets left out, for the admin page; and a short hash of it that names it.
+  // The whole as JSON, variables as they are written, for the admin page; and a short hash of it
+  // that names it.
   std::string json;
   std::string hash;
   Node node;

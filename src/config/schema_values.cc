@@ -132,6 +132,14 @@ Result<Destination> parse_destination(const std::string& text) {
   return out;
 }
 
+Value<TextMatch> noting_variables(Value<TextMatch> value) {
+  value.read = [read = value.read](Reader& reader, const YamlNode& node, TextMatch& out) {
+    read(reader, node, out);
+    out.from_variable = node.filled_in();
+  };
+  return value;
+}
+
 constexpr const char* destination_pattern = "[a-z0-9][a-z0-9._-]*(/.+)?";
 
 }  // namespace
@@ -267,18 +275,19 @@ Value<TextMatch> host_pattern() {
 }
 
 Value<TextMatch> path_pattern() {
-  return scalar<TextMatch>(text_shape("path pattern", "(/|~).*"), parse_path_pattern, nullptr);
+  return noting_variables(
+      scalar<TextMatch>(text_shape("path pattern", "(/|~).*"), parse_path_pattern, nullptr));
 }
 
 Value<TextMatch> text_match(TextMatch::Kind kind) {
-  return scalar<TextMatch>(
+  return noting_variables(scalar<TextMatch>(
       text_shape("text"),
       [kind](const std::string& text) -> Result<TextMatch> {
         const bool may_be_empty = kind == TextMatch::Kind::exact;
         if (text.empty() && !may_be_empty) return Error{"the text is empty"};
         return TextMatch{kind, text};
       },
-      nullptr);
+      nullptr));
 }
 
 Value<TextMatch> presence(bool wanted) {

@@ -1,5 +1,6 @@
 #include "config/substitute.h"
 
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -36,13 +37,12 @@ Result<std::string> content_of(const std::string& path, const YamlNode& node,
   return text;
 }
 
-Result<std::string> value_of(std::string_view expression, YamlNode& node,
+Result<std::string> value_of(std::string_view expression, const YamlNode& node,
                              const Environment& environment) {
   if (expression.find("${") != std::string_view::npos) {
     return Error{"a variable cannot stand inside another; give it a plain default"};
   }
   if (expression.starts_with("file:")) {
-    node.secret = true;
     return content_of(std::string(expression.substr(5)), node, environment);
   }
   const std::size_t dash = expression.find(":-");
@@ -65,7 +65,7 @@ Result<std::string> value_of(std::string_view expression, YamlNode& node,
   return *value;
 }
 
-Result<std::string> substituted(YamlNode& node, const Environment& environment) {
+Result<std::string> substituted(const YamlNode& node, const Environment& environment) {
   std::string out;
   std::string_view rest = node.text;
   while (true) {
@@ -101,6 +101,7 @@ void substitute(YamlNode& root, const Environment& environment, Report& report) 
   if (root.is_scalar() && root.text.find("${") != std::string::npos) {
     auto text = substituted(root, environment);
     if (text) {
+      root.written = std::make_shared<const std::string>(std::move(root.text));
       root.text = *std::move(text);
     } else {
       root.broken = true;

@@ -20,7 +20,8 @@ class Cursor {
 
   Cursor operator[](std::string_view key) const {
     const YamlEntry* entry = node_ == nullptr ? nullptr : node_->find_entry(key);
-    if (entry == nullptr) return Cursor(nullptr, place_);
+    // A scalar may stand for its record's main field.
+    if (entry == nullptr) return Cursor(nullptr, place_, scalar());
     return Cursor(&entry->value, entry->value.is_scalar() ? entry->value.place : entry->key.place);
   }
   Cursor operator[](std::size_t index) const {
@@ -36,14 +37,24 @@ class Cursor {
   }
   // Whether the file says anything here.
   bool given() const { return node_ != nullptr; }
+  // A value that was read from here, as a message may show it.
+  std::string shown(const std::string& value) const {
+    const YamlNode* from = node_ == nullptr ? around_ : node_;
+    return from != nullptr && from->filled_in() ? from->shown() : value;
+  }
   std::string_view text() const { return node_ == nullptr ? std::string_view() : node_->text; }
   const Place& place() const { return place_; }
 
  private:
-  Cursor(const YamlNode* node, Place place) : node_(node), place_(place) {}
+  Cursor(const YamlNode* node, Place place, const YamlNode* around = nullptr)
+      : node_(node), place_(place), around_(around) {}
+  const YamlNode* scalar() const {
+    return node_ != nullptr && node_->is_scalar() ? node_ : around_;
+  }
 
   const YamlNode* node_;
   Place place_;
+  const YamlNode* around_ = nullptr;  // where there is no node, the scalar that stands for it
 };
 
 template <typename Map>
@@ -107,13 +118,18 @@ class Validator {
   void check_readable(const Cursor& at, const std::string& path) {
     if (path.empty()) return;
     const auto readable = environment_.can_read(path);
-    if (!readable) error(at, readable.error().message);
+    if (readable) return;
+    std::string message = readable.error().message;
+    const std::size_t found = message.find(path);
+    if (found != std::string::npos) message.replace(found, path.size(), at.shown(path));
+    error(at, message);
   }
 
   void check_admin() {
     if (is_loopback(draft_.admin.listen)) return;
     error(root_["admin"]["listen"],
-          "other machines could reach the admin port at " + draft_.admin.listen.to_string() +
+          "other machines could reach the admin port at " +
+              root_["admin"]["listen"].shown(draft_.admin.listen.to_string()) +
               "; give it a loopback address (127.0.0.1:15000) or a unix socket");
   }
 
@@ -161,8 +177,8 @@ class Validator {
       auto& others = by_port[{address.port, address.is_unix ? address.host : ""}];
       for (const Listening* other : others) {
         if (!collide(other->address, address)) continue;
-        error(each.at, each.what + ": " + address.to_string() + " is taken by " + other->what +
-                           " (" + other->address.to_string() + ")");
+        error(each.at, each.what + ": " + each.at.shown(address.to_string()) + " is taken by " +
+                           other->what + " (" + other->at.shown(other->address.to_string()) + ")");
         break;
       }
       others.push_back(&each);
@@ -189,23 +205,27 @@ class Validator {
                   const std::string& name, const std::string& what) {
     const auto [first, fresh] = taken.emplace(name, what);
     if (!fresh && at.given()) {
-      error(at, what + ": the name " + quoted(name) + " is taken by " + first->second);
+      error(at, what + ": the name " + quoted(at.shown(name)) + " is taken by " + first->second);
     }
+  }
+
+  // Without a name of its own it is called by its address.
+  static std::string name_of_listener(const Cursor& at, const std::string& name) {
+    return at[at["name"].given() ? "name" : "listen"].shown(name);
   }
 
   void check_inbound(std::size_t index) {
     const Inbound& inbound = draft_.inbound[index];
     const Cursor at = root_["inbound"][index];
+    const std::string what = "inbound " + quoted(name_of_listener(at, inbound.name));
     if (inbound.mtls != Mtls::disabled && !draft_.identity) {
       const char* why = at["mtls"].given() ? "" : " (mtls: strict is the default)";
-      error(at["mtls"], "inbound " + quoted(inbound.name) + " wants mTLS" + why +
+      error(at["mtls"], what + " wants mTLS" + why +
                             ", but there is no identity; give 'identity: {cert, key, ca}', or set "
                             "'mtls: disabled' here");
     }
     if (!inbound.app.host.empty() && inbound.app == inbound.listen) {
-      error(at["app"], "inbound " + quoted(inbound.name) +
-                           " would call itself: app and listen are one "
-                           "address");
+      error(at["app"], what + " would call itself: app and listen are one address");
     }
     if (inbound.protocol != Protocol::tcp) return;
     if (inbound.limits.body) {
@@ -219,13 +239,13 @@ class Validator {
   void check_outbound(std::size_t index) {
     const Outbound& outbound = draft_.outbound[index];
     const Cursor at = root_["outbound"][index];
+    const std::string what = "outbound " + quoted(name_of_listener(at, outbound.name));
     const bool service = at["service"].given();
     const bool by_host = at["route_by"].given();
     if (service && by_host) {
-      error(at["route_by"],
-            "outbound " + quoted(outbound.name) + ": give service or route_by, not both");
+      error(at["route_by"], what + ": give service or route_by, not both");
     } else if (!service && !by_host) {
-      error(at, "outbound " + quoted(outbound.name) +
+      error(at, what +
                     " leads nowhere; give 'service: NAME' or "
                     "'route_by: host'");
     }
@@ -235,8 +255,8 @@ class Validator {
   // Empty names were complained about when they were read.
   bool check_service_name(const Cursor& at, const std::string& name) {
     if (name.empty() || draft_.services.contains(name)) return true;
-    error(at,
-          "there is no service " + quoted(name) + did_you_mean(name, names_of(draft_.services)));
+    error(at, "there is no service " + quoted(at.shown(name)) +
+                  did_you_mean(name, names_of(draft_.services)));
     return false;
   }
 
@@ -261,7 +281,8 @@ class Validator {
     for (std::size_t i = 0; i < service.registries.size(); ++i) {
       const std::string& registry = service.registries[i];
       if (registry.empty() || draft_.registries.contains(registry)) continue;
-      error(at()["registry"][i], "there is no registry " + quoted(registry) +
+      error(at()["registry"][i], "there is no registry " +
+                                     quoted(at()["registry"][i].shown(registry)) +
                                      did_you_mean(registry, names_of(draft_.registries)));
     }
     check_endpoints(name, service);
@@ -283,8 +304,10 @@ class Validator {
     for (std::size_t i = 0; i < service.endpoints.size(); ++i) {
       const Address& address = service.endpoints[i].address;
       if (address.host.empty() || seen.insert(address.to_string()).second) continue;
-      error(root_["services"][name]["endpoints"][i],
-            "endpoint " + address.to_string() + " of service " + quoted(name) + " is given twice");
+      const Cursor at = root_["services"][name]["endpoints"][i];
+      const Cursor written = at["address"].given() ? at["address"] : at;
+      error(at, "endpoint " + written.shown(address.to_string()) + " of service " + quoted(name) +
+                    " is given twice");
     }
   }
 
@@ -334,7 +357,7 @@ class Validator {
   void check_route(std::size_t index) {
     const Route& route = draft_.routes[index];
     const Cursor at = root_["routes"][index];
-    const std::string what = "route " + quoted(route.name);
+    const std::string what = "route " + quoted(at["name"].shown(route.name));
     if (check_service_name(at["match"]["service"], route.match.service)) {
       check_speaks_http(at["match"]["service"], route.match.service);
     }
@@ -360,7 +383,7 @@ class Validator {
   void check_speaks_http(const Cursor& at, const std::string& name) {
     const auto service = draft_.services.find(name);
     if (service == draft_.services.end() || service->second.protocol != Protocol::tcp) return;
-    error(at, "service " + quoted(name) + " speaks tcp; routes are for HTTP and gRPC");
+    error(at, "service " + quoted(at.shown(name)) + " speaks tcp; routes are for HTTP and gRPC");
   }
 
   void check_destination(const Cursor& route, const Destination& to) {
@@ -374,7 +397,11 @@ class Validator {
     if (to.subset.empty() || service == draft_.services.end()) return;
     const auto& subsets = service->second.subsets;
     if (subsets.contains(to.subset)) return;
-    error(at, "service " + quoted(to.service) + " has no subset " + quoted(to.subset) +
+    // One value holds both names.
+    const std::string pair = quoted(at.shown(text));
+    const bool hidden = pair != quoted(text);
+    error(at, (hidden ? "the service in " + pair + " has no such subset"
+                      : "service " + quoted(to.service) + " has no subset " + quoted(to.subset)) +
                   did_you_mean(to.subset, names_of(subsets)));
   }
 

@@ -241,6 +241,13 @@ Value<Address> listen_address() {
   return address(AddressUse::listen);
 }
 
+std::string wanted(const Shape& shape) {
+  if (shape.kind != Shape::Kind::choice) return shape.noun;
+  std::string list;
+  for (const Choice& each : shape.choices) list += (list.empty() ? "" : ", ") + each.name;
+  return "one of " + list;
+}
+
 std::string not_a_choice(const std::string& given, const std::vector<Choice>& choices) {
   std::string list;
   std::vector<std::string> names;

@@ -17,19 +17,22 @@
 
 namespace outrigger::config {
 
+// What a scalar must be, for messages that may not show what it is: "duration", "one of a, b".
+std::string wanted(const Shape& shape);
+
 // A scalar that `decode` turns into a T (std::string_view -> Result<T>).
 template <typename T, typename Decode>
 Value<T> scalar(Shape shape, Decode decode, std::function<std::string(const T&)> show) {
   const std::string noun = shape.noun;
-  return {std::move(shape),
-          [noun, decode](Reader& reader, const YamlNode& node, T& out) {
+  return {shape,
+          [noun, wanted = wanted(shape), decode](Reader& reader, const YamlNode& node, T& out) {
             const std::string* text = reader.scalar(node, noun);
             if (text == nullptr) return;
             auto decoded = decode(*text);
             if (decoded) {
               out = *std::move(decoded);
             } else {
-              reader.decode_error(node, noun, decoded.error().message);
+              reader.decode_error(node, wanted, decoded.error().message);
             }
           },
           std::move(show)};
@@ -93,19 +96,20 @@ template <typename E>
 Value<E> choice(std::vector<Named<E>> names) {
   Shape shape{.kind = Shape::Kind::choice, .noun = "word"};
   for (const Named<E>& each : names) shape.choices.push_back({each.name, each.flag == Flag::later});
-  const auto read = [names, choices = shape.choices](Reader& reader, const YamlNode& node, E& out) {
+  const auto read = [names, choices = shape.choices, noun = wanted(shape)](
+                        Reader& reader, const YamlNode& node, E& out) {
     const std::string* given = reader.scalar(node, "word");
     if (given == nullptr) return;
     for (const Named<E>& each : names) {
       if (*given != each.name) continue;
       if (each.flag == Flag::later) {
-        reader.not_yet(node, reader.path() + ": " + quoted(*given));
+        reader.not_yet(node, reader.path() + ": " + quoted(each.name));
       } else {
         out = each.value;
       }
       return;
     }
-    reader.decode_error(node, "word", not_a_choice(*given, choices));
+    reader.decode_error(node, noun, not_a_choice(*given, choices));
   };
   const auto show = [names](const E& value) {
     for (const Named<E>& each : names) {

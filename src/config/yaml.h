@@ -9,6 +9,7 @@
 // that runs over the end of its line, deep nesting, and files beyond the limits below.
 
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,10 +31,12 @@ struct YamlNode {
 
   Kind kind = Kind::null;
   bool quoted = false;  // a scalar in quotes or a block scalar
-  bool secret = false;  // its text came from ${file:…} and is never shown
   bool broken = false;  // its variables could not be filled in, which has been reported
   Place place;
-  std::string text;                // scalar
+  std::string text;  // scalar
+  // A scalar whose variables were filled in, as the file has it: what a variable holds may be a
+  // secret, and is in no message and no dump.
+  std::shared_ptr<const std::string> written;
   std::vector<YamlNode> items;     // list
   std::vector<YamlEntry> entries;  // map, in the order of the file
 
@@ -41,6 +44,9 @@ struct YamlNode {
   bool is_scalar() const { return kind == Kind::scalar; }
   bool is_list() const { return kind == Kind::list; }
   bool is_map() const { return kind == Kind::map; }
+  // What may be shown of a scalar.
+  const std::string& shown() const { return written == nullptr ? text : *written; }
+  bool filled_in() const { return written != nullptr; }
   // The value of a key, null when it is absent. Linear: for maps of fields, not of data.
   const YamlNode* find(std::string_view key) const;
   const YamlEntry* find_entry(std::string_view key) const;

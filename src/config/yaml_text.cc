@@ -4,37 +4,13 @@
 #include <cstdio>
 #include <string>
 
+#include "base/utf8.h"
+
 namespace outrigger::config {
 namespace {
 
 unsigned char byte_at(std::string_view text, std::size_t i) {
   return static_cast<unsigned char>(text[i]);
-}
-
-// Length of the character at the front of `text`, 0 when it is not valid UTF-8.
-std::size_t character_length(std::string_view text) {
-  const unsigned char first = byte_at(text, 0);
-  if (first < 0x80) return 1;
-  std::size_t length = 0;
-  unsigned char low = 0x80;
-  unsigned char high = 0xBF;
-  if (first >= 0xC2 && first <= 0xDF) {
-    length = 2;
-  } else if (first >= 0xE0 && first <= 0xEF) {
-    length = 3;
-    if (first == 0xE0) low = 0xA0;
-    if (first == 0xED) high = 0x9F;
-  } else if (first >= 0xF0 && first <= 0xF4) {
-    length = 4;
-    if (first == 0xF0) low = 0x90;
-    if (first == 0xF4) high = 0x8F;
-  }
-  if (length == 0 || text.size() < length) return 0;
-  if (byte_at(text, 1) < low || byte_at(text, 1) > high) return 0;
-  for (std::size_t i = 2; i < length; ++i) {
-    if ((byte_at(text, i) & 0xC0) != 0x80) return 0;
-  }
-  return length;
 }
 
 Place place_of_offset(const Source& source, std::size_t offset) {
@@ -56,7 +32,7 @@ std::size_t find_foreign_byte(std::string_view text, std::string& why) {
   bool indenting = true;
   for (std::size_t i = 0; i < text.size();) {
     const unsigned char byte = byte_at(text, i);
-    const std::size_t length = character_length(text.substr(i));
+    const std::size_t length = utf8_length(text.substr(i));
     if (length == 0) {
       why = "this is not valid UTF-8 (byte " + hex(byte) + ")";
       return i;
@@ -122,7 +98,7 @@ std::size_t skip_properties(std::string_view text, std::size_t at) {
 std::size_t valid_utf8_prefix(std::string_view text) {
   std::size_t i = 0;
   while (i < text.size()) {
-    const std::size_t length = character_length(text.substr(i));
+    const std::size_t length = utf8_length(text.substr(i));
     if (length == 0) break;
     i += length;
   }

@@ -56,12 +56,21 @@ std::optional<std::string_view> moved_field(Known known, RequestView& request,
   return std::nullopt;
 }
 
+// RE2's message quotes the pattern, which is not for everybody when a variable holds it.
+Result<Regex> compile_regex(const config::TextMatch& config) {
+  auto regex = Regex::compile(config.text);
+  if (!regex && config.from_variable) {
+    return Error{"the regular expression that a variable holds does not compile"};
+  }
+  return regex;
+}
+
 }  // namespace
 
 Result<TextMatcher> TextMatcher::compile(const config::TextMatch& config) {
   TextMatcher matcher(config);
   if (config.kind == Kind::regex) {
-    auto regex = Regex::compile(config.text);
+    auto regex = compile_regex(config);
     if (!regex) return regex.error();
     matcher.regex_ = std::move(regex).value();
   }
@@ -176,7 +185,7 @@ Result<void> RouteMatcher::compile_path(const config::Match& config) {
   if (!config.path) return {};
   if (config.path->kind == Kind::regex) {
     path_kind_ = PathKind::regex;
-    auto regex = Regex::compile(config.path->text);
+    auto regex = compile_regex(*config.path);
     if (!regex) return regex.error();
     path_regex_ = std::move(regex).value();
     return {};

@@ -10,11 +10,9 @@
 #include <string>
 #include <string_view>
 
-namespace outrigger::telemetry {
+#include "base/utf8.h"
 
-// Length of the well-formed UTF-8 sequence at the front (Unicode table 3-7: no overlong forms, no
-// surrogates, nothing beyond U+10FFFF), or 0. REQUIRES: !text.empty()
-std::size_t utf8_length(std::string_view text);
+namespace outrigger::telemetry {
 
 template <typename Out>
 void append_text(Out& out, std::string_view text) {
@@ -46,6 +44,10 @@ void append_json_escaped(Out& out, std::string_view text) {
         ++length;
       }
       append_text(out, text.substr(0, length));
+    } else if (is_c1_control(text)) {
+      length = 2;
+      append_text(out, "\\u00");
+      append_hex_byte(out, static_cast<unsigned char>(text[1]));
     } else if (length = utf8_length(text); length > 0) {
       append_text(out, text.substr(0, length));
     } else {

@@ -36,6 +36,21 @@ class Validate(Case):
         self.assertEqual(lines[shown + 1][column:column + 7], '^^^^^^^')
         self.assertEqual(lines[shown + 1][:column].strip(' '), '|')
 
+    def test_no_secret_and_no_escape_reaches_the_terminal(self):
+        text = GOOD + '''routes:
+  - match: {service: orders, headers: {authorization: {regex: "Bearer ${TOKEN}("}}}
+    request_headers: {set: {authorization: "${TOKEN}\\n"}}
+    timeout: "${TOKEN}"
+    "to\\e[2J": 1
+'''
+        for variant in (text, text.replace('    "to', '#').replace('\\n"', '"').replace('    timeout', '#')):
+            (self.directory / 'web.yaml').write_text(variant)
+            for arguments in ([], ['--format', 'json']):
+                done = run_outrigger('validate', *arguments, str(self.directory / 'web.yaml'), env={'TOKEN': 'hunter2'})
+                self.assertEqual(done.returncode, 1, done.stderr)
+                self.assertNotIn('hunter2', done.stdout + done.stderr)
+                self.assertNotIn('\x1b', done.stdout + done.stderr)
+
     def test_a_table_of_mistakes(self):
         table = [
             # (what is wrong, line of the error, words of the message)

@@ -201,23 +201,71 @@ TEST(Load, VariablesThatCannotBeFilledIn) {
   bad("node: {labels: {\"${A}\": x}}\n", 2, "not into keys");
 }
 
-TEST(Load, SecretsAreNotShown) {
+TEST(Load, WhatAVariableHoldsStandsInNoError) {
   World world;
   world.files = {{"/run/secret", "hunter2"}};
-  const LoadResult result = load_text(
-      "version: 1\nruntime: {drain: \"${file:/run/secret}\", memory: \"${file:/run/secret}\"}\n"
-      "services: {orders: \"${file:/run/secret}\"}\n"
-      "admin: {listen: \"${file:/run/secret}\"}\n"
-      "routes: \"${file:/run/secret}\"\n"
-      "outbound: [{listen: 127.0.0.1:1, service: \"${file:/run/secret}\", route_by: "
-      "\"${file:/run/secret}\"}]\n",
-      "web.yaml", world.environment());
-  EXPECT_GE(result.errors.size(), 5U);
-  for (const Diagnostic& d : result.errors) {
-    // A reference to nothing names what it refers to; it is no secret that way.
-    if (d.message.find("there is no service") != std::string::npos) continue;
-    EXPECT_EQ(d.message.find("hunter2"), std::string::npos) << d.message;
+  world.variables = {{"TOKEN", "hunter2("}};
+  for (const std::string secret : {"\"${file:/run/secret}\"", "\"${TOKEN}\"", "\"x${TOKEN}\""}) {
+    const LoadResult result = load_text(
+        "version: 1\nruntime: {drain: " + secret + ", workers: " + secret + "}\n" +
+            "defaults: {mtls: disabled, protocol: " + secret + ", retry: {retry_on: " + secret +
+            ", backoff: " + secret + ", budget: " + secret + "}}\n" +
+            "services: {orders: " + secret + ", users: {registry: " + secret + ", endpoints: [" +
+            secret + "]}, users2: {endpoints: [\"10.0.0.1:1\"]}}\n" + "admin: {listen: " + secret +
+            "}\n" + "registries: {r: {type: " + secret + "}, q: {type: file, path: " + secret +
+            "}}\n" + "inbound: [{name: " + secret + ", listen: " + secret + ", app: " + secret +
+            "}]\n" + "telemetry: {access_log: " + secret + "}\n" +
+            "outbound: [{listen: 127.0.0.1:1, service: " + secret + ", route_by: " + secret +
+            "}, {listen: 127.0.0.1:2, service: " + secret + "}]\n" + "routes: [{match: " + secret +
+            ", to: " + secret + "}, {match: {service: users2, host: " + secret +
+            ", path: " + secret + ", methods: " + secret + ", headers: {a: [" + secret +
+            "]}}, request_headers: " + secret + ", split: {users2: " + secret + "}}]\n",
+        "web.yaml", world.environment());
+    EXPECT_GE(result.errors.size(), 15U) << all_messages(result);
+    EXPECT_EQ(all_messages(result).find("hunter2"), std::string::npos) << all_messages(result);
   }
+}
+
+// A configuration that is good, but what a variable holds is not for everybody who may read it.
+TEST(Load, TheDumpShowsVariablesAsTheyAreWritten) {
+  World world;
+  world.files = {{"/run/secret", "hunter2"}};
+  world.variables = {{"TOKEN", "hunter3"}};
+  const auto config =
+      good(with_route("match: {service: orders, headers: {authorization: \"Bearer ${TOKEN}\"}}, "
+                      "request_headers: {set: {authorization: \"Bearer ${file:/run/secret}\", "
+                      "x-literal: \"$${TOKEN}\", x-default: \"${NONE:-plain}\"}}"),
+           world);
+  EXPECT_EQ(config->routes.at(0).request_headers.set.at(0).second, "Bearer hunter2");
+  EXPECT_EQ(config->routes.at(0).match.headers.at(0).match.text, "Bearer hunter3");
+  EXPECT_TRUE(config->routes.at(0).match.headers.at(0).match.from_variable);
+  EXPECT_EQ(config->json.find("hunter"), std::string::npos) << config->json;
+  for (const char* written : {R"("Bearer ${TOKEN}")", R"("Bearer ${file:/run/secret}")",
+                              R"("$${TOKEN}")", R"("${NONE:-plain}")"}) {
+    EXPECT_NE(config->json.find(written), std::string::npos) << written << " in " << config->json;
+  }
+}
+
+TEST(Load, ANameOrKeyCannotForgeALineOfTheReport) {
+  const std::string forged = "\"x\\nweb.yaml:1:1: error: forged\\e[31m\\u009b2J\"";
+  for (const std::string& text :
+       {"version: 1\nservices: {" + forged + ": {endpoints: [\"10.0.0.1:70000\"], retires: 1}}\n",
+        "version: 1\n" + forged + ": 1\n", "version: 1\nnode: {labels: {" + forged + ": []}}\n",
+        "version: 1\nregistries: {" + forged + ": {type: file}}\n"}) {
+    const LoadResult result = load_text(text, "web.yaml", World{}.environment());
+    EXPECT_FALSE(result.ok());
+    for (const Diagnostic& d : result.errors) {
+      for (const char c : d.message) EXPECT_GE(static_cast<unsigned char>(c), 0x20) << d.message;
+      EXPECT_EQ(d.message.find("\xC2\x9B"), std::string::npos) << d.message;
+    }
+  }
+}
+
+TEST(Load, AFileNameCannotForgeALineOfTheReport) {
+  World world;
+  world.files = {{"a\nb\x1b.yaml", "version: 2\n"}};
+  const std::string report = all_messages(load_file("a\nb\x1b.yaml", world.environment()));
+  EXPECT_TRUE(report.starts_with("a?b?.yaml:1:10: error: ")) << report;
 }
 
 TEST(Load, IncludedFilesAreOneConfiguration) {

@@ -497,5 +497,20 @@ TEST(Regex, MatchesInLinearTimeAndBounds) {
   EXPECT_FALSE(Regex::compile("b")->matches("abc"));
 }
 
+// What a variable holds may be a token: `{authorization: {regex: "Bearer ${TOKEN}"}}`.
+TEST(RouteTable, APatternOutOfAVariableStandsInNoError) {
+  auto config = std::make_shared<config::Config>();
+  config::Route secret = route("secret");
+  secret.match.headers.push_back({"authorization", {Kind::regex, "Bearer hunter2(", true}});
+  config::Route path = with_path("path", Kind::regex, "/hunter2(");
+  path.match.path->from_variable = true;
+  config::Route open = with_path("open", Kind::regex, "/seen(");
+  config->routes = {secret, path, open};
+  const auto table = RouteTable::compile(config);
+  ASSERT_FALSE(table.ok());
+  EXPECT_EQ(table.error().message.find("hunter2"), std::string::npos) << table.error().message;
+  EXPECT_NE(table.error().message.find("/seen("), std::string::npos) << table.error().message;
+}
+
 }  // namespace
 }  // namespace outrigger::proxy
