@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""What a call costs, beside nginx, HAProxy, nghttpx and a bare relay, in one run on one machine.
+"""What a call costs, beside nginx, HAProxy, nghttpx, Envoy and a bare relay, in one run on one machine.
 
 Load, proxy, origin, all on loopback: the proxy alone on one CPU, load and origin on the other. The
 figure is proxy CPU microseconds per request by the scheduler's account, over all processes of the
 proxy; it does not depend on which of the three is the bottleneck. In every round each proxy is started
 afresh and warmed up, and then takes several short turns between those of the others; what counts is the
-ratio to the best peer round by round, its median and quartiles. A round with a wrong answer, a short body or a socket error is void.
+ratio to the best peer round by round, its median and quartiles. A wrong status, a short body or a socket error voids a
+proxy's round; a round that is void for a peer is void for the comparison, so that no second best takes its place.
 """
 import argparse
 import dataclasses
@@ -47,7 +48,7 @@ class Scenario:
 
 SCENARIOS = {s.name: s for s in (
     Scenario('h1', 'HTTP/1.1 keep-alive, 1 KiB answers, 64 connections', (Hop(FIRST, ORIGIN),), loads.wrk, options=dict(connections=64)),
-    Scenario('h1_16k', 'the same with 16 KiB answers', (Hop(FIRST, ORIGIN),), loads.wrk, '/16k', dict(connections=64)),
+    Scenario('h1_16k', 'the same with 16 KiB answers', (Hop(FIRST, ORIGIN, buffer=32),), loads.wrk, '/16k', dict(connections=64)),
     Scenario('h2c_h1', 'HTTP/2 in (8 connections of 32 streams), HTTP/1.1 out', (Hop(FIRST, ORIGIN, listen_h2c=True),), loads.h2load,
              options=dict(connections=8, streams=32)),
     Scenario('mesh', 'HTTP/1.1, a sidecar, HTTP/2 over mTLS, a sidecar, HTTP/1.1; both summed', MESH, loads.wrk, options=dict(connections=64)),
@@ -55,13 +56,14 @@ SCENARIOS = {s.name: s for s in (
              loads.wrk, options=dict(connections=64)),
     Scenario('tcp_rr', 'opaque TCP, small messages, 64 connections', (Hop(FIRST, ORIGIN, tcp=True),), loads.wrk, options=dict(connections=64),
              longer=4),
-    Scenario('tcp_bulk', 'opaque TCP, 1 MiB answers, 16 connections', (Hop(FIRST, ORIGIN, tcp=True),), loads.wrk, '/1m', dict(connections=16)),
+    Scenario('tcp_bulk', 'opaque TCP, 1 MiB answers, 16 connections', (Hop(FIRST, ORIGIN, tcp=True, buffer=64),), loads.wrk, '/1m', dict(connections=16)),
     Scenario('connect', 'a new client connection for each request', (Hop(FIRST, ORIGIN),), loads.ab, options=dict(connections=32, requests=6000), longer=8),
     Scenario('h1_half', 'h1 at half the rate of the slowest peer', (Hop(FIRST, ORIGIN),), loads.h2load,
              options=dict(connections=64, rate=20_000), half_of='h1', longer=2),
     Scenario('mesh_half', 'mesh at half the rate of the slowest peer', MESH, loads.h2load, options=dict(connections=64, rate=10_000), half_of='mesh'),
 )}
 QUICK = ['h1', 'h2c_h1', 'mesh', 'tcp_rr']
+SIZES = {'/1k': 1 << 10, '/16k': 16 << 10, '/1m': 1 << 20}
 
 
 def apart(hops, index):
@@ -77,17 +79,26 @@ def failure(error):
 class Player:
     """A proxy in a round: its processes, and what its turns have added up to."""
 
-    def __init__(self, running, url):
-        self.running, self.url = running, url
+    def __init__(self, running, port, scenario):
+        self.running, self.port, self.scenario = running, port, scenario
+        self.url = f'http://127.0.0.1:{port}{scenario.path}'
+        self.options = {'size': SIZES[scenario.path]}
         self.spent, self.results = 0, []
+
+    def check(self):
+        loads.check_answer(self.port, self.scenario.path, self.options['size'], self.scenario.hops[0].listen_h2c)
+
+    def warm_up(self, seconds, options):
+        self.check()
+        self.scenario.load(self.url, seconds, **self.options, **options)
 
     def pids(self):
         return [pid for one in self.running for pid in one.pids()]
 
-    def turn(self, load, seconds, options):
+    def turn(self, seconds, options):
         pids = self.pids()
         before = machine.cpu_microseconds(pids)
-        self.results.append(load(self.url, seconds, **options))
+        self.results.append(self.scenario.load(self.url, seconds, **self.options, **options))
         self.spent += machine.cpu_microseconds(pids) - before
 
     def figures(self):
@@ -103,6 +114,8 @@ class Bench:
         self.arguments, self.directory, self.log = arguments, directory, log
         binary = arguments.binary
         known = [proxies.Outrigger(binary), proxies.Floor(), proxies.Haproxy(), proxies.Nginx(), proxies.Nghttpx()]
+        if machine.find_tool('envoy'):
+            known.append(proxies.Envoy())
         self.proxies = [p for p in known if p.name in arguments.proxy]
 
     def round(self, scenario, options):
@@ -117,8 +130,8 @@ class Bench:
                     if running is None:
                         found[proxy.name] = None
                         continue
-                    player = players[proxy.name] = Player(running, f'http://127.0.0.1:{hops[0].listen}{scenario.path}')
-                    scenario.load(player.url, self.arguments.warm_up, **options)
+                    player = players[proxy.name] = Player(running, hops[0].listen, scenario)
+                    player.warm_up(self.arguments.warm_up, options)
                 except Exception as error:  # a generator that failed says so in its own words
                     found[proxy.name] = failure(error)
             for _ in range(self.arguments.turns * scenario.longer):
@@ -126,8 +139,14 @@ class Bench:
                     if name in found:
                         continue
                     try:
-                        player.turn(scenario.load, self.arguments.seconds, options)
+                        player.turn(self.arguments.seconds, options)
                     except Exception as error:
+                        found[name] = failure(error)
+            for name, player in players.items():
+                if name not in found:
+                    try:
+                        player.check()
+                    except loads.WrongAnswer as error:
                         found[name] = failure(error)
             return {p.name: found[p.name] if p.name in found else players[p.name].figures() for p in self.proxies}
         finally:
@@ -150,7 +169,7 @@ def parse(arguments):
     parser = argparse.ArgumentParser(prog='./dev bench', description=__doc__.split('\n\n')[0])
     parser.add_argument('--quick', action='store_true', help=f'one short round of {", ".join(QUICK)}; about a minute')
     parser.add_argument('--scenario', nargs='*', choices=list(SCENARIOS), metavar='NAME', help=', '.join(SCENARIOS))
-    parser.add_argument('--proxy', nargs='*', default=['outrigger', 'floor', 'haproxy', 'nginx', 'nghttpx'], metavar='NAME')
+    parser.add_argument('--proxy', nargs='*', default=['outrigger', 'floor', *report.PEERS], metavar='NAME')
     parser.add_argument('--seconds', type=int, help='of measuring in a turn (1)')
     parser.add_argument('--turns', type=int, help='of each proxy in a round (3)')
     parser.add_argument('--rounds', type=int, help='(7)')
@@ -178,6 +197,12 @@ def parse(arguments):
     chosen.turns = chosen.turns or (1 if chosen.quick else 3)
     chosen.seconds = chosen.seconds or 1
     chosen.warm_up = 1
+    if chosen.report and (dirty := machine.dirty()):
+        parser.error(f'--report: figures on the page are of a commit, and the tree has changes: {dirty}')
+    if chosen.report and set(report.PEERS) - set(chosen.proxy) and chosen.scenario:
+        parser.error(f'--report: scenarios on the page are beside all peers: {", ".join(report.PEERS)}')
+    if chosen.report and not machine.find_tool('envoy'):
+        parser.error('--report: Envoy could not be fetched, and the page shows it')
     return chosen
 
 

@@ -122,6 +122,29 @@ class H1Client:
             s.close()
 
 
+class ConnectClient:
+    """A connection for each request, as ab opens them: HTTP/1.0, read to the end, closed by the proxy first."""
+
+    def __init__(self, port, connections, batch):
+        self.port, self.batch = port, batch
+
+    def send(self):
+        self.asked = [open_socket(self.port) for _ in range(self.batch)]
+        for s in self.asked:
+            s.sendall(REQUEST.replace(b'HTTP/1.1', b'HTTP/1.0'))
+
+    def receive(self):
+        for s in self.asked:
+            got = b''
+            while more := s.recv(65536):
+                got += more
+            check(got.startswith(b'HTTP/1.1 200') and got.endswith(BODY), f'the proxy answered {got[:80]!r}')
+            s.close()
+
+    def close(self):
+        pass
+
+
 def frame(kind, flags, stream, payload=b''):
     return struct.pack('>I', len(payload))[1:] + bytes((kind, flags)) + struct.pack('>I', stream) + payload
 

@@ -18,7 +18,7 @@ from proxies import Hop, Outrigger
 
 
 def offered(url, seconds, rate):
-    return loads.h2load(url, seconds, connections=16, rate=rate)
+    return loads.h2load(url, seconds, connections=16, size=1024, rate=rate)
 
 
 def one_latency(proxy, hops, origin, directory, log, seconds, rate):
@@ -64,9 +64,9 @@ def one_cost(binary, workers, load, options, directory, log, arguments, listen, 
     running = proxies.start(proxy, directory, (Hop(listen, origin),), log)
     url = f'http://127.0.0.1:{listen}/1k'
     try:
-        load(url, arguments.warm_up, connections=64, **options)
+        load(url, arguments.warm_up, connections=64, size=1024, **options)
         before = machine.cpu_microseconds(running[0].pids())
-        result = load(url, arguments.turns * arguments.seconds, connections=64, **options)
+        result = load(url, arguments.turns * arguments.seconds, connections=64, size=1024, **options)
         spent = machine.cpu_microseconds(running[0].pids()) - before
         return {'us': spent / max(result.requests, 1), 'rate': result.rate, 'p99': result.p99, 'bad': result.bad}
     finally:

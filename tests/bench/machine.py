@@ -112,14 +112,21 @@ def system_name():
     return found.group(1) if found else platform.system()
 
 
-def commit():
-    """What is checked out; -dirty when files have been changed, the pages aside, which the bench itself writes."""
-    def git(*argv):
-        return subprocess.run(['git', '-C', str(ROOT), *argv], capture_output=True, text=True).stdout.strip()
+def git(*argv):
     try:
-        return (git('describe', '--always') or 'unknown') + ('-dirty' if git('status', '--porcelain', '--', ':!docs') else '')
+        return subprocess.run(['git', '-C', str(ROOT), *argv], capture_output=True, text=True).stdout.strip()
     except FileNotFoundError:
-        return 'unknown'
+        return ''
+
+
+def dirty():
+    """The first of the files that differ from the commit; the page aside, which the bench itself writes."""
+    return ', '.join(git('status', '--porcelain', '--', ':!docs/benchmarks.md').splitlines()[:3])
+
+
+def commit():
+    """What is checked out; -dirty when files differ from it."""
+    return (git('describe', '--always') or 'unknown') + ('-dirty' if dirty() else '')
 
 
 def version_of(argv, pattern):

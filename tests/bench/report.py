@@ -2,7 +2,19 @@
 import statistics
 from pathlib import Path
 
-PEERS = ('haproxy', 'nginx', 'nghttpx')
+PEERS = ('haproxy', 'nginx', 'nghttpx', 'envoy')
+
+# What we want to reach: CPU a request, at most so many times that of the best peer or of the floor. A goal is met
+# when the median of the rounds' ratios is at or below it and the upper quartile no more than 3% above it.
+GOALS = {
+    'h1': ('floor', 1.10), 'h1_16k': ('floor', 1.10), 'h2c_h1': ('best', 0.80), 'mesh': ('best', 0.70), 'mtls_h1': ('best', 0.80),
+    'tcp_rr': ('floor', 1.00), 'tcp_bulk': ('best', 0.85), 'connect': ('best', 0.85), 'h1_half': ('floor', 1.10), 'mesh_half': ('best', 0.70),
+}
+P99_GOAL = 1.10  # at a fixed rate, to the best peer's
+SLACK = 1.03
+IDLE_GOALS = {'h1': 0.5, 'tls': 17.0, 'h2': 20.0}  # KiB a connection
+AFTER_CLOSE_GOAL = 1.05  # RSS, to what it was before the connections came
+START_GOAL = 8.0  # MiB
 
 
 def usable(figures):
@@ -18,20 +30,36 @@ def median(rounds, key):
     return statistics.median(values) if values else None
 
 
+def takes_part(rounds):
+    """Whether a proxy can play a scenario at all: it says None when it cannot."""
+    return any(r is not None for r in rounds)
+
+
 def slowest_peer(scenario):
     rates = [median(rounds, 'rate') for name, rounds in scenario['rounds'].items() if name in PEERS]
     return min((r for r in rates if r), default=None)
 
 
 def ratios(scenario, key, against):
-    """Ours over the best of `against`, round by round; void rounds left out."""
+    """Ours over the best of `against`, round by round. A round that is void for us or for one of them is left out: its best
+    might be the one that is missing."""
     found = []
+    playing = [p for p in against if takes_part(scenario['rounds'].get(p, []))]
     for i, mine in enumerate(scenario['rounds'].get('outrigger', [])):
-        others = [scenario['rounds'][p][i] for p in against if p in scenario['rounds']]
-        best = min((o[key] for o in others if usable(o) and o[key]), default=None)
-        if usable(mine) and best and mine[key]:
-            found.append(mine[key] / best)
+        others = [scenario['rounds'][p][i] for p in playing]
+        if others and usable(mine) and mine[key] and all(usable(o) and o[key] for o in others):
+            found.append(mine[key] / min(o[key] for o in others))
     return found
+
+
+def met(values, goal):
+    """None without figures."""
+    found = spread(values)
+    return None if not found else found[1] <= goal and found[2] <= goal * SLACK
+
+
+def verdict(answer):
+    return {None: '-', True: 'met', False: '**missed**'}[answer]
 
 
 def spread(values):
@@ -71,7 +99,7 @@ def scenario_text(name, scenario):
         rss = median(rounds, 'rss_kib')
         lines.append(f'  {proxy:10} {median(rounds, "us"):8.2f} {median(rounds, "rate"):9.0f} {number(median(rounds, "p50"), "8.2f"):>8}'
                      f' {number(median(rounds, "p99"), "8.2f"):>8} {rss / 1024:8.1f}  {len(good)} of {len(rounds)}')
-    for what, against in (('best peer', PEERS), ('floor', ('floor',))):
+    for what, against in (('best peer', PEERS), ('envoy', ('envoy',)), ('floor', ('floor',))):
         if text := ratio_text(ratios(scenario, 'us', against)):
             lines.append(f'  outrigger / {what}: {text}')
     if 'rate' in scenario['options'] and (text := ratio_text(ratios(scenario, 'p99', PEERS))):
@@ -165,13 +193,50 @@ def cost_table(found):
     names = [p for p in ('floor', *PEERS, 'outrigger') if any(p in s['rounds'] for s in found['scenarios'].values())]
     rows = []
     for name, scenario in found['scenarios'].items():
-        cells = [f'`{name}`'] + [number(median(scenario['rounds'].get(p, []), 'us'), '.1f') for p in names]
-        best = spread(ratios(scenario, 'us', PEERS))
-        floor = spread(ratios(scenario, 'us', ('floor',)))
-        cells.append(f'**{best[1]:.2f}** ({best[0]:.2f} to {best[2]:.2f})' if best else '-')
-        cells.append(f'{floor[1]:.2f}' if floor else '-')
-        rows.append(cells)
-    return table(['Scenario', *names, 'to the best peer', 'to the floor'], rows)
+        compared = ratios(scenario, 'us', PEERS)
+        rows.append([f'`{name}`', *(number(median(scenario['rounds'].get(p, []), 'us'), '.1f') for p in names),
+                     f'{len(compared)} of {len(scenario["rounds"]["outrigger"])}'])
+    return table(['Scenario', *names, 'rounds compared'], rows)
+
+
+def summary_rows(found):
+    """The page's first table: a scenario, what it costs against others, what was wanted, whether it was reached."""
+    rows = []
+    for name, scenario in found['scenarios'].items():
+        to = {'best': ratios(scenario, 'us', PEERS), 'envoy': ratios(scenario, 'us', ('envoy',)), 'floor': ratios(scenario, 'us', ('floor',))}
+        against, goal = GOALS[name]
+        wanted = f'≤ {goal:.2f} × {"the floor" if against == "floor" else "the best peer"}'
+        reached = met(to[against], goal)
+        if 'rate' in scenario['options']:
+            p99 = ratios(scenario, 'p99', PEERS)
+            wanted += f', p99 ≤ {P99_GOAL:.2f} × ({spread_text(p99, ".2f")})'
+            reached = None if reached is None or not p99 else reached and met(p99, P99_GOAL)
+        rows.append([f'`{name}`: {scenario["what"]}', *(spread_text(to[k], '.2f') for k in ('best', 'envoy', 'floor')), wanted, verdict(reached)])
+    return rows
+
+
+def summary_table(found):
+    return table(['CPU a request', 'to the best peer', 'to Envoy', 'to the floor', 'goal', ''], summary_rows(found))
+
+
+def idle_summary_rows(found):
+    rows = []
+    for kind, row in found['idle'].items():
+        ours = row['rows'].get('outrigger', {})
+        if 'per_connection_kib' not in ours:
+            continue
+        def best(key):
+            return min((r[key] for p, r in row['rows'].items() if p in PEERS and key in r), default=None)
+        kib, after = ours['per_connection_kib'], ours['after_close_kib'] / ours['warm_kib']
+        rows.append([f'{row["what"]}, KiB an idle connection', f'{kib:.2f}', number(best('per_connection_kib'), '.2f'), f'≤ {IDLE_GOALS[kind]:g}',
+                     verdict(kib <= IDLE_GOALS[kind])])
+        rows.append([f'{row["what"]}, RSS after close to before', f'{after:.2f}', '-', f'≤ {AFTER_CLOSE_GOAL:.2f}', verdict(after <= AFTER_CLOSE_GOAL)])
+    start = found['idle']['h1']['rows'].get('outrigger', {}).get('start_kib')
+    if start:
+        peers = [r['start_kib'] for p, r in found['idle']['h1']['rows'].items() if p in PEERS and 'start_kib' in r]
+        rows.append(['RSS at start, MiB', f'{start / 1024:.1f}', number(min(peers) / 1024 if peers else None, '.1f'), f'≤ {START_GOAL:g}',
+                     verdict(start / 1024 <= START_GOAL)])
+    return rows
 
 
 def detail_table(found):
@@ -206,20 +271,23 @@ def half_table(found):
     return table(['Scenario', 'requests/s', *PEERS, 'outrigger', 'to the best peer'], rows)
 
 
+def summary_section(found):
+    return [summary_table(found)]
+
+
 def scenarios_section(found):
-    parts = ['Proxy CPU microseconds per request, medians; then ours over the best peer (median of the rounds\' ratios, quartiles) and over the floor.',
-             cost_table(found), 'Beside the cost:', detail_table(found)]
+    parts = ['Proxy CPU microseconds per request, medians.', cost_table(found), 'Beside the cost:', detail_table(found)]
     if any('rate' in s['options'] for s in found['scenarios'].values()):
         parts += ['At a fixed rate, p99 in milliseconds:', half_table(found)]
     return parts
 
 
 def again_section(found):
-    return [cost_table(found), half_table(found)]
+    return [summary_table(found), cost_table(found), half_table(found)]
 
 
 def idle_section(found):
-    return [idle_table(found)]
+    return [table(['', 'Outrigger', 'best peer', 'goal', ''], idle_summary_rows(found)), idle_table(found)]
 
 
 def strace_section(found):
@@ -244,7 +312,7 @@ def micro_section(found):
     return [table(['Benchmark', 'CPU ns', 'spread'], [[f'`{name}`', f'{row["ns"]:.1f}', f'{row["spread"]:.0%}'] for name, row in found['micro'].items()])]
 
 
-SECTIONS = {'scenarios': scenarios_section, 'again': again_section, 'idle': idle_section, 'strace': strace_section, 'latency': latency_section, 'workers': workers_section,
+SECTIONS = {'summary': summary_section, 'scenarios': scenarios_section, 'again': again_section, 'idle': idle_section, 'strace': strace_section, 'latency': latency_section, 'workers': workers_section,
             'micro': micro_section}
 
 
@@ -260,9 +328,9 @@ def write(path, found, again=False):
     a place of their own."""
     text = Path(path).read_text()
     for kind, make in SECTIONS.items():
-        if kind == ('scenarios' if again else 'again'):
+        if kind in (('scenarios', 'summary') if again else ('again',)):
             continue
-        if found.get('scenarios' if kind == 'again' else kind):
+        if found.get('scenarios' if kind in ('again', 'summary') else kind):
             begin, end = f'<!-- {kind}: written by ./dev bench --report -->', f'<!-- end of {kind} -->'
             head, opened, rest = text.partition(begin)
             _, closed, tail = rest.partition(end)

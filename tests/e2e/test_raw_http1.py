@@ -286,14 +286,15 @@ class Raw(Case):
             self.assertEqual(self.recorder.bytes(), before, message)
 
     def test_a_slow_head_is_ended(self):
-        if SANITIZER:
-            self.skipTest('a matter of wall-clock time, checked in the release build')
         with Client(self.sidecar.port, timeout=30) as client:
             begun = time.monotonic()
             client.send(b'GET / HTTP/1.1\r\nhost: or')
             answer = client.read()
             self.assertTrue(answer is None or answer.status == 408)
-            self.assertTrue(8 < time.monotonic() - begun < 14, time.monotonic() - begun)
+            took = time.monotonic() - begun
+            self.assertGreater(took, 8)
+            if not SANITIZER:
+                self.assertLess(took, 14)
         self.assertEqual(self.recorder.bytes(), 0)
 
 

@@ -9,15 +9,6 @@ namespace {
 std::atomic<std::uint64_t> count{0};
 }
 
-#ifdef OUTRIGGER_SANITIZED
-bool allocations_are_counted() {
-  return false;
-}
-#else
-bool allocations_are_counted() {
-  return true;
-}
-#endif
 std::uint64_t allocation_count() {
   return count.load(std::memory_order_relaxed);
 }
