@@ -121,7 +121,7 @@ Verdict H2FrameScanner::judge_frame(StreamView stream, std::uint64_t now_ms) {
     case ping:
       if (h.stream != 0) return fail(H2Error::protocol_error);
       if (h.length != 8) return fail(H2Error::frame_size_error);
-      return pings_.take(now_ms) ? pass : flood();
+      return judge_ping(now_ms);
     case goaway:
       if (h.stream != 0) return fail(H2Error::protocol_error);
       if (h.length < 8) return fail(H2Error::frame_size_error);
@@ -141,6 +141,7 @@ Verdict H2FrameScanner::judge_data(StreamView stream) {
   if (h.stream == 0 || is_idle(h.stream)) return fail(H2Error::protocol_error);
   if (h.has(H2FrameHeader::end_stream)) {
     empty_in_row_ = 0;
+    if (h.length > 0) ++data_received_;
   } else if (h.length == 0) {
     if (const Verdict v = count_empty(); v.action == Action::fail) return v;
   }  // else data_seen() tells
@@ -198,14 +199,31 @@ Verdict H2FrameScanner::judge_continuation() {
   return pass;
 }
 
+// Whoever measures the bandwidth sends a PING a round trip while data flows (gRPC's estimators do),
+// so that each DATA frame, in either direction, is reason for one. Answers that were asked for are
+// free.
+Verdict H2FrameScanner::judge_ping(std::uint64_t now_ms) {
+  if (header_.has(H2FrameHeader::ack) && pings_out_ > 0) {
+    --pings_out_;
+    return pass;
+  }
+  if (pings_on_data_ < data_sent_ + data_received_) {
+    ++pings_on_data_;
+    return pass;
+  }
+  return pings_.take(now_ms) ? pass : flood();
+}
+
 Verdict H2FrameScanner::judge_settings(std::uint64_t now_ms) {
   const H2FrameHeader& h = header_;
   if (h.stream != 0) return fail(H2Error::protocol_error);
   if (h.length % 6 != 0 || (h.has(H2FrameHeader::ack) && h.length != 0)) {
     return fail(H2Error::frame_size_error);
   }
-  if (h.length / 6 > limits_.settings_per_frame || !pings_.take(now_ms)) return flood();
-  return pass;
+  if (h.length / 6 > limits_.settings_per_frame) return flood();
+  // nghttp2 ends the connection over an answer to SETTINGS that we have not sent.
+  if (h.has(H2FrameHeader::ack)) return pass;
+  return pings_.take(now_ms) ? pass : flood();
 }
 
 // HEADERS or DATA on a stream that is not open.
@@ -250,6 +268,7 @@ void H2FrameScanner::reset_sent(std::uint32_t id) {
 Verdict H2FrameScanner::data_seen(bool any) {
   if (!any) return count_empty();
   empty_in_row_ = 0;
+  ++data_received_;
   return pass;
 }
 

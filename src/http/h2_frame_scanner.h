@@ -135,6 +135,7 @@ class H2FrameScanner {
   // What the session tells.
   void stream_opened(std::uint32_t id);  // ours, towards a server
   void data_sent() { ++data_sent_; }
+  void ping_sent() { ++pings_out_; }
   void reset_sent(std::uint32_t id);
   // Streams beyond this one are ignored from now on.
   void goaway_sent(std::uint32_t last_stream) {
@@ -154,6 +155,7 @@ class H2FrameScanner {
   Verdict judge_headers(StreamView stream);
   Verdict judge_continuation();
   Verdict judge_settings(std::uint64_t now_ms);
+  Verdict judge_ping(std::uint64_t now_ms);
   Verdict judge_closed() const;
   Verdict count_empty();
   Verdict count_churn();
@@ -194,12 +196,15 @@ class H2FrameScanner {
   std::uint8_t next_reset_ = 0;
 
   // Floods.
-  TokenBucket pings_;
+  TokenBucket pings_;  // and other control frames that no data gives reason for
   TokenBucket resets_received_;
   std::size_t new_streams_ = 0;
   std::size_t empty_in_row_ = 0;
   std::uint64_t streams_ = 0;
   std::uint64_t data_sent_ = 0;
+  std::uint64_t data_received_ = 0;  // frames that brought something
+  std::uint64_t pings_on_data_ = 0;
+  std::uint64_t pings_out_ = 0;  // ours, not answered yet
   std::uint64_t window_updates_ = 0;
   std::uint64_t churn_ = 0;  // priorities and frames of unknown types
 };

@@ -354,6 +354,9 @@ void H2Session::on_frame_sent(const nghttp2_frame& frame) {
     case NGHTTP2_HEADERS:
       block_due(frame);
       break;
+    case NGHTTP2_PING:
+      if ((frame.hd.flags & NGHTTP2_FLAG_ACK) == 0) scanner_.ping_sent();
+      break;
     case NGHTTP2_RST_STREAM: {
       counters_.resets_sent.add();
       scanner_.reset_sent(static_cast<std::uint32_t>(frame.hd.stream_id));

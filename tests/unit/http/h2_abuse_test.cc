@@ -108,12 +108,53 @@ TEST_F(H2Abuse, SettingsFlood) {
   expect_flood();
 }
 
+TEST_F(H2Abuse, SettingsAcksThatNobodyAskedForEndTheConnection) {
+  EXPECT_LE(feed_until_over([](int) { return h2::settings_ack(); }, 20000), 2);
+  EXPECT_EQ(goaway_code(), h2::protocol_error);
+}
+
 TEST_F(H2Abuse, PatientPingsAreAnswered) {
   for (int i = 0; i < 2000; ++i) {
     server.feeder.now_ms += 20;
     server.feeder.feed(h2::ping());
   }
   EXPECT_FALSE(server.wire.finished);
+}
+
+// What a client of gRPC in Go sends while it receives: its bandwidth estimator answers DATA with
+// WINDOW_UPDATE and, when the last PING is answered, with another one.
+TEST_F(H2Abuse, AReceiverThatMeasuresWithPingsIsNoFlood) {
+  TestHead head(world.blocks);
+  for (std::uint32_t call = 0; call < 2000; ++call) {
+    server.feeder.feed(h2::headers(1 + 2 * call, h2::request_block("POST")) +
+                       h2::data(1 + 2 * call, "12345", h2::end_stream));
+    ASSERT_FALSE(server.wire.finished) << call;
+    Stream& stream = *server.events.last().stream;
+    stream.send_head(head.response(200), false);
+    stream.send_data("12345", false);
+    stream.send_trailers(head.head.fields);
+    server.feeder.settle();
+    server.wire.take();
+    server.feeder.feed(h2::window_update(0, 5) + h2::ping());
+    ASSERT_FALSE(server.wire.finished) << call;
+    server.wire.take();
+  }
+  EXPECT_EQ(world.counters.floods.value(), 0U);
+  // Once the data stops, so must the PINGs.
+  EXPECT_LE(feed_until_over([](int) { return h2::ping(); }, 20000), 2000 + 201);
+  expect_flood();
+}
+
+// The same of one that sends: gRPC in Go and in C++ measure what they receive, other libraries
+// probe the connection as they send.
+TEST_F(H2Abuse, ASenderThatMeasuresWithPingsIsNoFlood) {
+  server.feeder.feed(h2::headers(1, h2::request_block("POST")));
+  for (int i = 0; i < 2000; ++i) {
+    server.feeder.feed(h2::data(1, "12345") + h2::ping());
+    ASSERT_FALSE(server.wire.finished) << i;
+    server.wire.take();
+  }
+  EXPECT_EQ(world.counters.floods.value(), 0U);
 }
 
 TEST_F(H2Abuse, TooManySettingsInAFrame) {

@@ -170,6 +170,51 @@ TEST_F(H2Scanner, WindowUpdatesFollowWhatIsSent) {
   EXPECT_EQ(verdict.reason, StreamEnd::flood);
 }
 
+// gRPC's bandwidth estimators send a PING a round trip while data flows, whichever way it flows.
+TEST_F(H2Scanner, PingsAreChargedAgainstDataFirst) {
+  for (int i = 0; i < 100'000; ++i) {
+    if (i % 2 == 0) {
+      scanner->data_sent();
+    } else {
+      scanner->data_seen(true);
+    }
+    ASSERT_EQ(judge(h2::ping()).action, Action::pass) << i;
+  }
+  // And nothing of it was taken from what may come without data.
+  for (std::size_t i = 1; i < limits.ping_burst; ++i) {  // SETTINGS took one
+    ASSERT_EQ(judge(h2::ping()).action, Action::pass) << i;
+  }
+  EXPECT_EQ(judge(h2::ping()).code, H2Error::enhance_your_calm);
+}
+
+TEST_F(H2Scanner, DataThatIsOnlyPaddingPaysForNoPing) {
+  limits.empty_frames = 100'000;
+  begin(true);
+  std::size_t passed = 0;
+  for (; passed < 1000; ++passed) {
+    scanner->data_seen(false);
+    if (judge(h2::ping()).action != Action::pass) break;
+  }
+  EXPECT_EQ(passed, limits.ping_burst - 1);
+}
+
+TEST_F(H2Scanner, AnswersToOurPingsAreFree) {
+  for (std::size_t i = 0; i < 10 * limits.ping_burst; ++i) {
+    scanner->ping_sent();
+    ASSERT_EQ(judge(h2::ping("12345678", h2::ack)).action, Action::pass) << i;
+  }
+  for (std::size_t i = 1; i < limits.ping_burst; ++i) {
+    ASSERT_EQ(judge(h2::ping()).action, Action::pass) << i;
+  }
+  EXPECT_EQ(judge(h2::ping()).code, H2Error::enhance_your_calm);
+}
+
+TEST_F(H2Scanner, AnswersThatNobodyAskedForAreCounted) {
+  std::size_t passed = 0;
+  while (passed < 1000 && judge(h2::ping("12345678", h2::ack)).action == Action::pass) ++passed;
+  EXPECT_EQ(passed, limits.ping_burst - 1);
+}
+
 TEST(H2TokenBucket, FillsWithTime) {
   TokenBucket bucket(3, 2);
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(bucket.take(1000));
