@@ -48,6 +48,10 @@ AttemptEnd::Kind kind_of(AttemptFailure failure) {
   }
 }
 
+bool asks_for_tunnel(const http::Head& request) {
+  return request.method == http::Method::connect || !request.protocol.empty();
+}
+
 telemetry::RetryReason reason_of(policy::RetryCause cause, int status) {
   using telemetry::RetryReason;
   switch (cause) {
@@ -83,8 +87,7 @@ Exchange::Exchange(Scope& scope, const Peer& peer, http::Stream& stream)
       attempt_(*this),
       body_(scope.worker.loop.buffers()),
       timer_(net::Timer::to<&Exchange::on_timer>(*this)),
-      started_at_(scope.worker.loop.now()),
-      moved_at_(scope.worker.loop.now()) {}
+      started_at_(scope.worker.loop.now()) {}
 
 // The door in.
 void Exchange::on_head(http::Head& head, bool end) {
@@ -100,11 +103,12 @@ void Exchange::on_head(http::Head& head, bool end) {
   allowed_ = policy::time_allowed(
       route_ != nullptr && route_->config().timeout ? *route_->config().timeout : service().timeout,
       head);
-  if (allowed_.whole) whole_by_ = started_at_ + *allowed_.whole;
+  deadlines_.request_began(started_at_, allowed_.whole, service().idle());
   if (end) {
     request_complete();
-  } else {
-    arm(idle_at());
+  } else if (asks_for_tunnel(head)) {
+    // Its answer is due although the request has no end.
+    deadlines_.answer_expected(started_at_, allowed_.answer);
   }
   start_attempt();
 }
@@ -166,8 +170,9 @@ void Exchange::prepare_head() {
 void Exchange::request_complete() {
   request_ended_ = true;
   // The route's timeout runs from here: a slow upload is not the upstream's fault.
-  if (allowed_.answer) answer_by_ = loop_.now() + *allowed_.answer;
-  arm(std::min(answer_by_, whole_by_));
+  deadlines_.request_ended();
+  deadlines_.answer_expected(loop_.now(), allowed_.answer);
+  watch_deadlines();
 }
 
 const config::Retry& Exchange::retry() const {
@@ -193,10 +198,8 @@ void Exchange::start_attempt() {
   state_.on(ExchangeEvent::attempt);
   cells_->attempted();
   const TimePoint now = loop_.now();
-  if (retry().per_try) {
-    try_by_ = now + *retry().per_try;
-    arm(try_by_);
-  }
+  deadlines_.attempt_began(now, retry().per_try);
+  watch_deadlines();
   using Started = Attempt::Started;
   switch (attempt_.start(*destination_->cluster, offer(), std::nullopt, now)) {
     case Started::streaming:
@@ -236,7 +239,7 @@ void Exchange::keep_body(std::string_view bytes) {
 }
 
 void Exchange::on_data(std::string_view bytes, bool end) {
-  moved_at_ = loop_.now();
+  deadlines_.moved(loop_.now());
   bytes_in_ += bytes.size();
   if (scope_.body_max && bytes_in_ > *scope_.body_max) {
     if (state_.is(ExchangeState::answering))
@@ -307,8 +310,7 @@ void Exchange::on_attempt_interim(http::Head& head) {
 
 void Exchange::on_attempt_head(http::Head& head, bool end) {
   const TimePoint now = loop_.now();
-  answered_at_ = moved_at_ = now;
-  try_by_ = TimePoint::max();
+  answered_at_ = now;
   status_ = head.status;
   if (grpc_) grpc_status_ = grpc_status_of(head.fields);
   // The mark is between sidecars: believed from a callee that proved who it is, and passed on to
@@ -324,12 +326,13 @@ void Exchange::on_attempt_head(http::Head& head, bool end) {
   state_.on(ExchangeEvent::answer);
   body_.clear();
   if (end) return complete().send_head(head, true);
+  deadlines_.answer_began(now);
+  watch_deadlines();
   stream_->send_head(head, false);
-  arm(idle_at());
 }
 
 void Exchange::on_attempt_data(std::string_view bytes, bool end) {
-  moved_at_ = loop_.now();
+  deadlines_.moved(loop_.now());
   bytes_out_ += bytes.size();
   if (end) return complete().send_data(bytes, true);
   stream_->send_data(bytes, false);
@@ -384,7 +387,8 @@ bool Exchange::try_again(const AttemptEnd& end) {
   spent.idempotent = http::is_idempotent(request_->method);
   spent.replayable = replayable_;
   spent.budget_left = destination_->cluster->retry_budget().has_left(now);
-  if (answer_by_ != TimePoint::max()) spent.time_left = answer_by_ - now;
+  const TimePoint answer_by = std::min(deadlines_[Deadline::answer], deadlines_[Deadline::whole]);
+  if (answer_by != Deadlines::never) spent.time_left = answer_by - now;
   const policy::RetryDecision decision = policy::decide_retry(retry(), end, spent, loop_.random());
   if (!decision.retry()) {
     if (decision.refusal == policy::RetryRefusal::limit && retries_ > 0) flag_ = Flag::URX;
@@ -412,8 +416,8 @@ bool Exchange::try_again(const AttemptEnd& end) {
   grpc_status_ = -1;
   if (decision.delay > Duration(0)) {
     state_.on(ExchangeEvent::back_off);
-    back_at_ = now + decision.delay;
-    arm(back_at_);
+    deadlines_.paused(now + decision.delay);
+    watch_deadlines();
   } else {
     start_attempt();
   }
@@ -483,44 +487,43 @@ void Exchange::fail_answer(Flag flag, http::StreamEnd reason) {
   if (stream != nullptr) stream->reset(reason);
 }
 
-TimePoint Exchange::idle_at() const {
-  return moved_at_ + service().idle();
-}
-
 // The timer is moved forward only: a deadline that has moved away is found out when it fires.
-void Exchange::arm(TimePoint at) {
-  if (at == TimePoint::max() || (timer_.armed() && timer_.deadline() <= at)) return;
+void Exchange::watch_deadlines() {
+  const TimePoint at = deadlines_.next();
+  if (at == Deadlines::never || (timer_.armed() && timer_.deadline() <= at)) return;
   loop_.timers().arm_at(timer_, at);
 }
 
 void Exchange::on_timer() {
-  const TimePoint now = loop_.now();
+  const std::optional<Deadline> due = deadlines_.due(loop_.now());
+  if (!due) return watch_deadlines();
+  switch (*due) {
+    case Deadline::whole:
+    case Deadline::answer:
+      return out_of_time();
+    case Deadline::attempt:
+      return attempt_failed(AttemptFailure::timeout, http::StreamEnd::idle,
+                            "the attempt took too long");
+    case Deadline::pause:
+      return start_attempt();
+    case Deadline::idle:
+      return fell_idle();
+  }
+}
+
+void Exchange::out_of_time() {
+  report_attempt(Outcome::Kind::timed_out);
+  if (state_.is(ExchangeState::answering)) return fail_answer(Flag::UT, http::StreamEnd::idle);
+  local_reply(504, Flag::UT, "the answer did not come in time");
+}
+
+void Exchange::fell_idle() {
   const bool answering = state_.is(ExchangeState::answering);
-  if (state_.is(ExchangeState::backing_off) && now >= back_at_) {
-    back_at_ = TimePoint::max();
-    arm(std::min(answer_by_, whole_by_));
-    return start_attempt();
-  }
-  if (now >= whole_by_ || (!answering && now >= answer_by_)) {
-    report_attempt(Outcome::Kind::timed_out);
-    if (answering) return fail_answer(Flag::UT, http::StreamEnd::idle);
-    return local_reply(504, Flag::UT, "the answer did not come in time");
-  }
-  if (!answering && now >= try_by_) {
-    try_by_ = TimePoint::max();
-    return attempt_failed(AttemptFailure::timeout, http::StreamEnd::idle,
-                          "the attempt took too long");
-  }
-  const bool moving = answering || !request_ended_;
-  if (moving && now >= idle_at()) {
-    report_attempt(Outcome::Kind::cancelled);
-    if (answering) return fail_answer(Flag::SI, http::StreamEnd::idle);
-    return local_reply(408, Flag::SI, "the request's body stopped coming");
-  }
-  TimePoint next = std::min(whole_by_, back_at_);
-  if (!answering) next = std::min({next, answer_by_, try_by_});
-  if (moving) next = std::min(next, idle_at());
-  arm(next);
+  // A body that was not let in is not what did not come.
+  if (!answering && (downstream_paused_ || asks_for_tunnel(*request_))) return out_of_time();
+  report_attempt(Outcome::Kind::cancelled);
+  if (answering) return fail_answer(Flag::SI, http::StreamEnd::idle);
+  local_reply(408, Flag::SI, "the request's body stopped coming");
 }
 
 // The only door out.

@@ -22,6 +22,7 @@
 #include "policy/retry.h"
 #include "policy/timeout.h"
 #include "proxy/attempt.h"
+#include "proxy/deadlines.h"
 #include "proxy/scope.h"
 
 namespace outrigger::proxy {
@@ -101,9 +102,10 @@ class Exchange final : public net::Retirable,
   void fail_answer(Flag flag, http::StreamEnd reason);
 
   // Time.
-  void arm(TimePoint at);
+  void watch_deadlines();
   void on_timer();
-  TimePoint idle_at() const;
+  void out_of_time();
+  void fell_idle();
 
   void finish();
   void write_log(Duration duration) const;
@@ -122,13 +124,9 @@ class Exchange final : public net::Retirable,
   net::Buffer body_;  // the request's body so far: for replay, or until a stream is there
   policy::RetryBudget::Permit retry_permit_;
   policy::Permit retry_slot_;
-  net::Timer timer_;  // the nearest of the deadlines below; checked lazily
+  Deadlines deadlines_;
+  net::Timer timer_;  // the next deadline, or earlier: looked at again when it fires
   const TimePoint started_at_;
-  TimePoint answer_by_ = TimePoint::max();
-  TimePoint whole_by_ = TimePoint::max();
-  TimePoint try_by_ = TimePoint::max();
-  TimePoint back_at_ = TimePoint::max();
-  TimePoint moved_at_;  // the last time anything moved
   TimePoint answered_at_{};
   policy::TimeAllowed allowed_;
   std::uint64_t bytes_in_ = 0;

@@ -500,6 +500,102 @@ TEST_F(RetryTest, an_answer_that_stops_is_cut_short) {
   EXPECT_EQ(world.metric(Family::requests, {"orders", "200", "SI"}), 1);
 }
 
+// The time of a try ends with the try: it must not fire during the pause before the next one.
+TEST_F(RetryTest, a_trys_deadline_does_not_outlive_the_try) {
+  config::Service& s = service(2);
+  s.retry.max = 3;
+  s.retry.per_try = config::Millis(300);
+  s.retry.backoff_base = config::Millis(250);
+  s.retry.backoff_max = config::Millis(500);
+  world.start();
+  for (int i = 1; i <= 2; ++i) does(i, nothing);
+  Peer& client = world.connect();
+  client.send(get);
+  for (int i = 0; i < 40; ++i) {
+    world.advance(milliseconds(240));
+    for (int e = 1; e <= 2; ++e) {
+      for (auto& peer : world.endpoint(e).connections) peer->reset();
+    }
+    world.settle();
+  }
+  const std::string answer = client.take();
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 503")) << answer;
+  EXPECT_EQ(seen(), 4U);
+}
+
+TEST_F(RetryTest, an_upload_that_stops_after_a_pause_between_tries_is_a_408) {
+  config::Service& s = service(2);
+  s.idle_timeout = config::Millis(5'000);
+  world.start();
+  for (int i = 1; i <= 2; ++i) {
+    world.endpoint(i).on_head = [this](Peer& peer, Peer::Sink&) {
+      if (seen() == 1) peer.reset();
+    };
+  }
+  Peer& client = world.connect();
+  client.send("PUT / HTTP/1.1\r\nhost: orders\r\ncontent-length: 20\r\n\r\nx");
+  world.advance(seconds(1));
+  ASSERT_EQ(seen(), 2U);
+  world.advance(milliseconds(4'500));
+  const std::string answer = client.take();
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 408")) << answer;
+}
+
+TEST_F(RetryTest, the_route_timeout_holds_after_a_pause_between_tries) {
+  config::Service& s = service(2);
+  s.timeout = config::Millis(3'000);
+  world.start();
+  for (int i = 1; i <= 2; ++i) {
+    does(i, [this](Peer& peer, Peer::Sink&) {
+      if (seen() == 1) peer.reset();
+    });
+  }
+  Peer& client = world.connect();
+  client.send(get);
+  world.advance(seconds(1));
+  ASSERT_EQ(seen(), 2U);
+  world.advance(milliseconds(2'100));
+  EXPECT_TRUE(client.take().starts_with("HTTP/1.1 504"));
+}
+
+// Such a request has no end that the route's timeout could wait for.
+TEST_F(RetryTest, an_upgrade_or_connect_that_is_not_answered_is_a_504) {
+  for (const bool connect : {false, true}) {
+    ProxyWorld w;
+    w.add_service("orders", 1).timeout = config::Millis(3'000);
+    w.start();
+    w.endpoint(1).speaks = Peer::Speaks::bytes;
+    Peer& client = w.connect();
+    client.send(connect ? "CONNECT orders:80 HTTP/1.1\r\nhost: orders:80\r\n\r\n"
+                        : "GET / HTTP/1.1\r\nhost: orders\r\nconnection: "
+                          "upgrade\r\nupgrade: websocket\r\nsec-websocket-key: "
+                          "dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n");
+    w.advance(milliseconds(2'900));
+    EXPECT_EQ(client.take(), "") << connect;
+    w.advance(milliseconds(200));
+    const std::string answer = client.take();
+    EXPECT_TRUE(answer.starts_with("HTTP/1.1 504")) << connect << answer;
+    w.expect_quiet();
+  }
+}
+
+TEST_F(RetryTest, a_tunnel_lives_as_long_as_bytes_move) {
+  service(1).timeout = config::Millis(3'000);
+  world.start();
+  world.endpoint(1).speaks = Peer::Speaks::bytes;
+  Peer& client = world.connect();
+  client.send("CONNECT orders:80 HTTP/1.1\r\nhost: orders:80\r\n\r\n");
+  world.settle();
+  world.endpoint(1).last().send("HTTP/1.1 200 OK\r\n\r\n");
+  for (int i = 0; i < 20; ++i) {
+    world.advance(minutes(4));
+    client.send("ping");
+  }
+  world.settle();
+  EXPECT_FALSE(client.closed.has_value());
+  EXPECT_TRUE(world.endpoint(1).last().received.ends_with("pingpingping"));
+}
+
 // A gRPC call's own deadline holds for the whole of it.
 TEST_F(RetryTest, a_grpc_deadline_is_kept_and_passed_on) {
   service(1).wire = config::Wire::http2;

@@ -1,0 +1,82 @@
+// Which deadline of an exchange comes next.
+
+#include "proxy/deadlines.h"
+
+#include <gtest/gtest.h>
+
+namespace outrigger::proxy {
+namespace {
+
+TimePoint at(int second) {
+  return TimePoint(seconds(second));
+}
+
+struct DeadlinesTest : testing::Test {
+  Deadlines deadlines;
+};
+
+TEST_F(DeadlinesTest, without_any_there_is_no_next) {
+  EXPECT_EQ(deadlines.next(), Deadlines::never);
+  EXPECT_FALSE(deadlines.due(at(1'000'000)));
+}
+
+TEST_F(DeadlinesTest, the_earliest_is_next_and_the_gravest_is_told_first) {
+  deadlines.request_began(at(0), seconds(20), seconds(5));
+  deadlines.request_ended();
+  deadlines.answer_expected(at(0), seconds(15));
+  deadlines.attempt_began(at(0), seconds(3));
+  EXPECT_EQ(deadlines.next(), at(3));
+  EXPECT_FALSE(deadlines.due(at(2)));
+  EXPECT_EQ(deadlines.due(at(3)), Deadline::attempt);
+  EXPECT_EQ(deadlines.due(at(15)), Deadline::answer);
+  EXPECT_EQ(deadlines.due(at(20)), Deadline::whole);
+}
+
+TEST_F(DeadlinesTest, a_try_and_the_pause_after_it_never_run_together) {
+  deadlines.attempt_began(at(0), seconds(3));
+  deadlines.paused(at(10));
+  EXPECT_FALSE(deadlines.due(at(9)));
+  EXPECT_EQ(deadlines.due(at(10)), Deadline::pause);
+  deadlines.attempt_began(at(10), seconds(3));
+  EXPECT_EQ(deadlines.next(), at(13));
+  EXPECT_EQ(deadlines.due(at(13)), Deadline::attempt);
+  deadlines.attempt_began(at(13), std::nullopt);
+  EXPECT_EQ(deadlines.next(), Deadlines::never);
+}
+
+TEST_F(DeadlinesTest, idleness_counts_while_the_request_comes_and_while_the_answer_goes) {
+  deadlines.request_began(at(0), std::nullopt, seconds(5));
+  deadlines.moved(at(4));
+  EXPECT_EQ(deadlines.next(), at(9));
+  deadlines.request_ended();
+  EXPECT_EQ(deadlines.next(), Deadlines::never);
+  deadlines.moved(at(5));
+  EXPECT_EQ(deadlines.next(), Deadlines::never) << "waiting for the answer is not idleness";
+  deadlines.answer_began(at(60));
+  EXPECT_EQ(deadlines.due(at(65)), Deadline::idle);
+  deadlines.moved(at(64));
+  EXPECT_EQ(deadlines.next(), at(69));
+}
+
+TEST_F(DeadlinesTest, a_request_that_ends_after_its_answer_began_leaves_idleness_running) {
+  deadlines.request_began(at(0), std::nullopt, seconds(5));
+  deadlines.answer_began(at(1));
+  deadlines.request_ended();
+  deadlines.answer_expected(at(1), seconds(1));
+  EXPECT_EQ(deadlines.next(), at(6));
+  EXPECT_EQ(deadlines.due(at(6)), Deadline::idle);
+}
+
+TEST_F(DeadlinesTest, once_the_answer_has_begun_only_the_end_and_idleness_count) {
+  deadlines.request_began(at(0), seconds(100), seconds(50));
+  deadlines.answer_expected(at(0), seconds(10));
+  deadlines.attempt_began(at(0), seconds(5));
+  deadlines.answer_began(at(1));
+  EXPECT_EQ(deadlines.next(), at(51));
+  deadlines.moved(at(90));
+  EXPECT_EQ(deadlines.next(), at(100));
+  EXPECT_EQ(deadlines.due(at(100)), Deadline::whole);
+}
+
+}  // namespace
+}  // namespace outrigger::proxy
