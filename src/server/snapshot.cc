@@ -62,6 +62,9 @@ config::Service app_service(const config::Config& config, const config::Inbound&
   // Only the caller's sidecar retries; here nothing but a connection that could not be opened or
   // was dead.
   app.retry.max = 0;
+  // And the caller's sidecar knows how long the caller waits: it sends what is left of it, and
+  // cancels. A time of our own would end what somebody still waits for.
+  app.timeout = config::Millis(0);
   config::Endpoint endpoint;
   endpoint.address = inbound.app;
   app.endpoints.push_back(endpoint);

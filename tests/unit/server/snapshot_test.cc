@@ -69,6 +69,11 @@ TEST_F(SnapshotTest, an_app_is_asked_in_clear_text_and_once) {
   EXPECT_EQ(app.retry.max, 0);
 }
 
+TEST_F(SnapshotTest, an_app_has_no_timeout_but_its_callers) {
+  const auto snapshot = make();
+  EXPECT_EQ(snapshot->apps[0].service->timeout, config::Millis(0));
+}
+
 TEST_F(SnapshotTest, lists_take_the_place_of_the_configurations) {
   const auto snapshot = make({{"orders", {at("10.9.9.9")}}, {app_key(0), {at("127.0.0.9")}}});
   EXPECT_EQ(hosts(snapshot->services.at("orders")), (Names{"10.9.9.9"}));
