@@ -148,8 +148,11 @@ void H1ClientCodec::pause(bool paused) {
 
 std::size_t H1ClientCodec::feed(std::string_view bytes, std::uint64_t) {
   std::string_view in = bytes;
+  feeding_ = true;
   while (step(in)) {
   }
+  feeding_ = false;
+  if (sink_ == nullptr) forget();
   return bytes.size() - in.size();
 }
 
@@ -206,11 +209,6 @@ bool H1ClientCodec::read_head(std::string_view& in) {
 }
 
 bool H1ClientCodec::begin_answer(std::string_view rest) {
-  const auto forget = [this] {
-    head_.clear();
-    parser_.restart(H1Parser::Kind::response);
-    arena_.reset();
-  };
   if (head_.status < 200 && head_.status != 101) {
     if (++interims_ > limits_.interims) {
       counters_.floods.add();
@@ -381,10 +379,15 @@ StreamSink* H1ClientCodec::detach() {
   asking_.on(H1AskEvent::closed);
   if (paused_) wire_.pause_reading(false);
   paused_ = false;
+  if (!feeding_) forget();
+  return std::exchange(sink_, nullptr);
+}
+
+// Gives back what the answer's head or trailers held.
+void H1ClientCodec::forget() {
   head_.clear();
   parser_.restart(H1Parser::Kind::response);
   arena_.reset();
-  return std::exchange(sink_, nullptr);
 }
 
 void H1ClientCodec::retire() {

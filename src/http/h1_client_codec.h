@@ -116,6 +116,7 @@ class H1ClientCodec final : public ClientCodec, private Stream {
   void break_off(StreamEnd reason);
   StreamEnd lost_reason() const;
   StreamSink* detach();
+  void forget();
   void retire();
 
   Wire& wire_;
@@ -135,6 +136,7 @@ class H1ClientCodec final : public ClientCodec, private Stream {
   Machine<h1_client_reading> reading_{H1ClientReading::idle};
   Machine<h1_client_asking> asking_{H1Asking::idle};
   std::uint32_t interims_ = 0;
+  bool feeding_ = false;  // a callback may be looking at the answer's head or trailers
   bool key_made_ = false;
   bool used_ = false;  // an exchange has ended on this connection
   bool reusable_ = true;

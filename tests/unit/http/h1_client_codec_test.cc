@@ -198,6 +198,33 @@ TEST_F(H1ClientCodecTest, ResetInsideACallback) {
   EXPECT_EQ(rig_.client.retiring, 1);
 }
 
+// A sink may give its stream up as soon as it is called, and use what it was given afterwards.
+TEST_F(H1ClientCodecTest, WhatACallbackIsGivenLivesUntilItReturns) {
+  for (const bool bodyless : {true, false}) {
+    H1ClientRig rig;
+    RecordingSink& sink = rig.open();
+    Head head(rig.arena);
+    rig.make_request(head, "POST");
+    head.content_length = 5;
+    sink.stream->send_head(head, false);
+    sink.head_hook = [&sink](Head& h, bool) {
+      sink.stream->reset(StreamEnd::local);
+      EXPECT_EQ(fakes::render(h), sink.head);
+    };
+    rig.feeder.feed(std::string("HTTP/1.1 413 No\r\nX-Why: too much\r\nContent-Length: ") +
+                    (bodyless ? "0" : "5") + "\r\n\r\n");
+    EXPECT_EQ(sink.status, 413);
+    EXPECT_EQ(rig.blocks.in_use(), 0U);
+  }
+  RecordingSink& sink = send([](Head& head) { head.content_length = 5; }, false, "POST");
+  sink.trailers_hook = [&sink](Fields& trailers) {
+    sink.stream->reset(StreamEnd::local);
+    EXPECT_EQ(fakes::render(trailers), sink.trailers);
+  };
+  rig_.feeder.feed("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Sum: 9\r\n\r\n");
+  EXPECT_EQ(sink.trailers, "X-Sum: 9\n");
+}
+
 TEST_F(H1ClientCodecTest, Backpressure) {
   RecordingSink& sink = send(nothing, false, "POST");
   rig_.wire.blocked = true;

@@ -308,6 +308,93 @@ TEST_F(ExchangeTest, a_refused_upgrade_stays_http) {
   EXPECT_TRUE(answer.starts_with("HTTP/1.1 426")) << answer;
 }
 
+// An endpoint need not wait for a request it turns down.
+TEST_F(ExchangeTest, an_answer_without_a_body_before_the_uploads_end_reaches_the_caller) {
+  struct Case {
+    std::string method;
+    std::string answer;
+    int status;
+  };
+  const std::vector<Case> cases{
+      {"POST", "HTTP/1.1 401 Who\r\nx-why: realm\r\ncontent-length: 0\r\n\r\n", 401},
+      {"PUT", "HTTP/1.1 413 Large\r\nx-why: realm\r\ncontent-length: 0\r\n\r\n", 413},
+      {"PUT", "HTTP/1.1 204 Fine\r\nx-why: realm\r\n\r\n", 204},
+      {"POST", "HTTP/1.1 304 Same\r\nx-why: realm\r\ncontent-length: 9\r\n\r\n", 304},
+      {"HEAD", "HTTP/1.1 200 OK\r\nx-why: realm\r\ncontent-length: 9\r\n\r\n", 200}};
+  for (const Case& c : cases) {
+    for (const bool down2 : {false, true}) {
+      ProxyWorld w;
+      w.add_service("orders", 1);
+      w.start();
+      w.endpoint(1).speaks = Peer::Speaks::bytes;
+      Peer& client = w.connect(down2 ? Peer::Speaks::h2_client : Peer::Speaks::h1_client);
+      auto& call = client.call({.method = c.method, .body = "half of it", .end = false});
+      w.settle();
+      w.endpoint(1).last().send(c.answer);
+      w.settle();
+      EXPECT_EQ(call.status, c.status) << down2 << c.answer << call.story();
+      EXPECT_TRUE(contains(call.head, "x-why: realm\n")) << down2 << c.answer << call.head;
+      EXPECT_TRUE(call.ended) << down2 << c.answer << call.story();
+      EXPECT_EQ(call.body, "");
+      EXPECT_EQ(contains(call.head, "length 9\n"), c.method == "HEAD" || c.status == 304)
+          << call.head;
+      EXPECT_EQ(w.metric(Family::requests, {"orders", std::to_string(c.status)}), 1);
+      w.expect_quiet();
+    }
+  }
+}
+
+TEST_F(ExchangeTest, a_refused_tunnel_without_a_body_reaches_the_caller) {
+  for (const bool connect : {false, true}) {
+    for (const bool down2 : {false, true}) {
+      ProxyWorld w;
+      w.add_service("orders", 1);
+      w.start();
+      w.endpoint(1).speaks = Peer::Speaks::bytes;
+      Peer& client = w.connect(down2 ? Peer::Speaks::h2_client : Peer::Speaks::h1_client);
+      w.settle();
+      Request request{.end = false};
+      if (connect) {
+        request.method = "CONNECT";
+        request.authority = "orders:80";
+        request.path = "";
+      } else {
+        request.protocol = "websocket";
+        request.fields = {{"sec-websocket-version", "13"}};
+      }
+      auto& call = client.call(request);
+      w.settle();
+      ASSERT_FALSE(w.endpoint(1).connections.empty()) << connect << down2 << call.story();
+      w.endpoint(1).last().send("HTTP/1.1 403 No\r\nx-why: realm\r\ncontent-length: 0\r\n\r\n");
+      w.settle();
+      EXPECT_EQ(call.status, 403) << connect << down2 << call.story();
+      EXPECT_TRUE(contains(call.head, "x-why: realm\n")) << connect << down2 << call.head;
+      EXPECT_TRUE(call.ended) << connect << down2 << call.story();
+      w.expect_quiet();
+    }
+  }
+}
+
+TEST_F(ExchangeTest, trailers_before_the_uploads_end_reach_the_caller) {
+  for (const bool down2 : {false, true}) {
+    ProxyWorld w;
+    w.add_service("orders", 1);
+    w.start();
+    w.endpoint(1).speaks = Peer::Speaks::bytes;
+    Peer& client = w.connect(down2 ? Peer::Speaks::h2_client : Peer::Speaks::h1_client);
+    auto& call = client.call({.method = "POST", .body = "half of it", .end = false});
+    w.settle();
+    w.endpoint(1).last().send(
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+        "2\r\nhi\r\n0\r\nx-sum: 9\r\n\r\n");
+    w.settle();
+    EXPECT_EQ(call.body, "hi") << down2 << call.story();
+    EXPECT_EQ(call.trailers, "x-sum: 9\n") << down2 << call.story();
+    EXPECT_TRUE(call.ended) << down2 << call.story();
+    w.expect_quiet();
+  }
+}
+
 TEST_F(ExchangeTest, routes_redirect_answer_rewrite_and_split) {
   world.add_service("orders", 1);
   world.add_service("billing", 1);
