@@ -1,5 +1,4 @@
 """gRPC, all four kinds of call, with a real client and server through two sidecars over mTLS."""
-import sys
 import threading
 import time
 from concurrent import futures
@@ -10,8 +9,7 @@ from harness import Case, free_port, main
 try:
     import grpc
 except ImportError:
-    print('python3-grpcio is not on this machine')
-    sys.exit(harness.SKIPPED)
+    harness.skip_file('python3-grpcio is not on this machine')
 
 SERVICE = 'test.Greeter'
 

@@ -17,6 +17,8 @@ SECONDS = 8
 # Heap that one connection may add. A sanitizer keeps freed memory, so that nothing is learnt there.
 GROWTH_KIB = 2048
 AT_ONCE = 10 if SANITIZER else 2
+# Seconds that somebody else waits for an answer meanwhile, nine times in ten; more only where it took long before, too.
+OTHERS_WAIT = 1 if SANITIZER else 0.1
 CALM = raw_h2.ENHANCE_YOUR_CALM
 
 
@@ -32,14 +34,15 @@ class Abuse(Case):
             f'inbound:\n  - {{listen: "127.0.0.1:{self.port}", app: "127.0.0.1:{self.app.port}", mtls: disabled}}\n'), admin)
         # What the worker keeps for whoever comes is there before: a hundred idle connections to the app,
         # and the memory of as many small exchanges.
+        quiet = []
         for _ in range(3):
-            for _ in range(20):
-                self.serve_somebody_else()
+            quiet += [self.serve_somebody_else() for _ in range(20)]
             self.a_hundred_at_once(self.open())
             self.sidecar.metric('outrigger_requests_active')
         self.app.requests.clear()
         self.rss_before = self.rss_peak = self.sidecar.rss()
-        self.slowest = 0.0
+        self.waits = []
+        self.wait_max = max(OTHERS_WAIT, 3 * sorted(quiet)[len(quiet) * 9 // 10])
 
     def open(self):
         peer = raw_h2.connect(self.port)
@@ -60,7 +63,7 @@ class Abuse(Case):
 
     def look(self):
         self.rss_peak = max(self.rss_peak, self.sidecar.rss())
-        self.slowest = max(self.slowest, self.serve_somebody_else())
+        self.waits.append(self.serve_somebody_else())
 
     def flood(self, peer, make, frames_each=1, batch=500, reading=True):
         """Sends make(i) until it is enough or the daemon has ended it. Returns how many there were."""
@@ -78,7 +81,9 @@ class Abuse(Case):
 
     def expect_bounded(self):
         self.look()
-        self.assertLess(self.slowest, AT_ONCE, 'others are served at once')
+        self.waits.sort()
+        self.assertLess(self.waits[len(self.waits) * 9 // 10], self.wait_max, 'others are served meanwhile')
+        self.assertLess(self.waits[-1], AT_ONCE, 'others are served meanwhile')
         if not SANITIZER:
             self.assertLessEqual(self.rss_peak - self.rss_before, GROWTH_KIB, f'KiB more than {self.rss_before}')
 

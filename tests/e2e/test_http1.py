@@ -1,7 +1,7 @@
 """HTTP/1.1 through one sidecar, in clear text: what a caller and an origin see of each other."""
-import time
+import threading
 
-from harness import Case, Client, Stream, curl, fetch, main
+from harness import PATIENCE, Case, Client, Stream, curl, fetch, main
 
 
 class Http1(Case):
@@ -230,10 +230,11 @@ class Http1(Case):
         self.assertEqual(upstream.accepted, 2, 'a connection with half a request on it is not used again')
 
     def test_a_caller_that_leaves_cancels_the_upstream_request(self):
-        gone = []
+        gone, asked = [], threading.Event()
 
         def serve(connection):
             Stream(connection).until(b'\r\n\r\n')
+            asked.set()
             try:
                 gone.append(connection.recv(1))
             except ConnectionResetError:
@@ -241,7 +242,7 @@ class Http1(Case):
         sidecar = self.plain([self.endpoint(serve)])
         client = Client(sidecar.port)
         client.send(b'GET / HTTP/1.1\r\nhost: orders\r\n\r\n')
-        time.sleep(0.2)
+        self.assertTrue(asked.wait(PATIENCE))
         client.close()
         self.eventually([b''], lambda: gone, 'the origin saw its connection end')
 

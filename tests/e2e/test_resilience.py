@@ -3,7 +3,7 @@ import json
 import threading
 import time
 
-from harness import Case, Client, Stream, fetch, free_port, main
+from harness import PATIENCE, Case, Client, Stream, fetch, free_port, main
 
 
 class LocalReplies(Case):
@@ -161,15 +161,47 @@ class Retries(Case):
         with Client(sidecar.port) as client:
             for _ in range(200):
                 self.assertEqual(client.request('GET', '/').status, 503)
-        # The floor admits 3 at a time, one caller never has more than one in flight.
-        self.assertLessEqual(len(upstream.requests), 200 * 4)
-        threads = [threading.Thread(target=lambda: [fetch(sidecar.port) for _ in range(20)]) for _ in range(20)]
-        before = len(upstream.requests)
+        # The floor admits 3 at a time, and one caller never has more than one in flight.
+        self.assertEqual(len(upstream.requests), 200 * 4, 'a lone caller has every try it asked for')
+
+    def test_an_outage_sees_a_fifth_more_requests_and_three_at_a_time(self):
+        """Every answer is held until all that can come has come: the retries of a wave are exactly those the budget grants."""
+        callers = 60
+        gates, wave, seen, answers = [threading.Event() for _ in range(5)], [0], [0] * 5, []
+        lock = threading.Lock()
+        for gate in gates:
+            self.addCleanup(gate.set)
+
+        def answer(request):
+            with lock:
+                mine = wave[0]
+                seen[mine] += 1
+            gates[mine].wait(PATIENCE)
+            return 503, {}, b'no'
+        sidecar = self.plain([self.origin(answer)], 'retry: {max: 3, retry_on: [5xx], backoff: 1ms..2ms}')
+
+        def call():
+            status = fetch(sidecar.port).status
+            with lock:
+                answers.append(status)
+        threads = [threading.Thread(target=call) for _ in range(callers)]
         for t in threads:
             t.start()
+        self.eventually(callers, lambda: seen[0], 'first tries')
+        for i in range(3):
+            wave[0] = i + 1
+            gates[i].set()
+            # Whoever got no right to another try has been answered; the others are at the origin again.
+            self.eventually(callers, lambda: len(answers) + seen[i + 1], f'callers after wave {i}')
+        gates[3].set()
         for t in threads:
             t.join()
-        self.assertLess(len(upstream.requests) - before, 400 * 2.5)
+        self.assertEqual(answers, [503] * callers)
+        share = callers // 5
+        self.assertTrue(0 < seen[1] <= share + 3, seen)
+        # The share of the last 10 s is spent: what follows is the floor's.
+        self.assertTrue(seen[2] <= 3 and seen[3] <= 3, seen)
+        self.assertEqual(sidecar.metric('outrigger_upstream_retries_total'), sum(seen[1:4]))
 
 
 class Breakers(Case):

@@ -97,7 +97,7 @@ class Tcp(Case):
             connection.recv(1)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
             connection.close()
-            self.eventually(1, lambda: len(ended), 'the app saw the connection end')
+            self.eventually(['reset'], lambda: ended, 'the app saw a reset, and not an end')
 
     def test_an_endpoint_that_is_down_is_passed_over(self):
         alive = self.endpoint(echo)
@@ -140,14 +140,16 @@ class Tcp(Case):
     def test_active_sessions_are_counted_and_forgotten(self):
         endpoint = self.endpoint(echo)
         sidecar = self.plain([endpoint], 'protocol: tcp')
+        self.eventually(0, lambda: sidecar.metric('outrigger_connections_active'), 'connections at rest')
         sessions = [self.connect(sidecar.port) for _ in range(20)]
         for s in sessions:
             s.sendall(b'x')
             s.recv(1)
-        self.assertGreaterEqual(sidecar.metric('outrigger_connections_active'), 20)
+        self.assertEqual(sidecar.metric('outrigger_connections_active'), 40, 'both sides of 20 sessions')
         for s in sessions:
             s.close()
         self.eventually(0, lambda: len(endpoint.open), 'sessions at the app')
+        self.eventually(0, lambda: sidecar.metric('outrigger_connections_active'), 'connections afterwards')
 
 
 if __name__ == '__main__':
