@@ -20,6 +20,7 @@ struct ConnectionCells {
   Gauge active;
   Counter received_bytes;
   Counter sent_bytes;
+  Counter not_http;  // of a listener: refused by their first bytes
 
   void on_opened() {
     opened.add();

@@ -38,10 +38,12 @@ int validate_command(const std::vector<std::string>& files, bool format_json) {
   const WallTime now = std::chrono::floor<microseconds>(std::chrono::system_clock::now());
   const bool color = wants_color(STDERR_FILENO);
   std::vector<config::Diagnostic> errors;
+  std::vector<config::Diagnostic> warnings;
   for (const std::string& file : files) {
     config::LoadResult loaded = config::load_file(file, environment);
     if (loaded.ok()) loaded.errors = server::check_config(loaded.config, now);
     if (!format_json) {
+      print(stderr, config::render(loaded.warnings, color));
       if (loaded.errors.empty()) {
         print(stderr, file + ": valid\n");
       } else {
@@ -49,10 +51,12 @@ int validate_command(const std::vector<std::string>& files, bool format_json) {
       }
     }
     errors.insert(errors.end(), loaded.errors.begin(), loaded.errors.end());
+    warnings.insert(warnings.end(), loaded.warnings.begin(), loaded.warnings.end());
   }
   if (format_json) {
     nlohmann::ordered_json out{{"valid", errors.empty()},
-                               {"errors", nlohmann::ordered_json::parse(render_json(errors))}};
+                               {"errors", nlohmann::ordered_json::parse(render_json(errors))},
+                               {"warnings", nlohmann::ordered_json::parse(render_json(warnings))}};
     print(stdout, out.dump(2) + "\n");
   }
   return errors.empty() ? done : config_failure;

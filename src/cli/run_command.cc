@@ -14,9 +14,13 @@
 namespace outrigger::cli {
 namespace {
 
-int refuse(const std::vector<config::Diagnostic>& errors) {
+void show(const std::vector<config::Diagnostic>& found) {
   const bool color = isatty(STDERR_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
-  std::fputs(config::render(errors, color).c_str(), stderr);
+  std::fputs(config::render(found, color).c_str(), stderr);
+}
+
+int refuse(const std::vector<config::Diagnostic>& errors) {
+  show(errors);
   return 1;
 }
 
@@ -27,6 +31,7 @@ int run_command(const std::string& config_file) {
   if (!loaded.ok()) {
     return refuse(loaded.errors);
   }
+  show(loaded.warnings);
   auto server = server::Server::prepare(loaded.config);
   if (!server) {
     return refuse(server::diagnostics_of(server.error().message, config_file));

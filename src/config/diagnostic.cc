@@ -80,11 +80,13 @@ void cut_excerpt(std::string_view line, std::size_t at, Diagnostic& d) {
 
 void render_one(const Diagnostic& d, bool color, std::string& out) {
   const char* bold = color ? "\x1b[1m" : "";
-  const char* red = color ? "\x1b[1;31m" : "";
+  const bool warning = d.severity == Diagnostic::Severity::warning;
+  const char* red = !color ? "" : warning ? "\x1b[1;35m" : "\x1b[1;31m";
   const char* plain = color ? "\x1b[0m" : "";
   out += bold + printable(d.file);
   if (d.line > 0) out += ":" + std::to_string(d.line) + ":" + std::to_string(d.column);
-  out += std::string(": ") + plain + red + "error: " + plain + printable(d.message) + "\n";
+  out += std::string(": ") + plain + red + (warning ? "warning: " : "error: ") + plain +
+         printable(d.message) + "\n";
   if (d.line == 0) return;
   std::string number = std::to_string(d.line);
   if (number.size() < 5) number.insert(0, 5 - number.size(), ' ');
@@ -148,6 +150,12 @@ void Report::error(const Place& place, std::string_view message) {
   // An alias is read wherever it stands, but what is wrong with it is said once.
   if (std::find(errors_.begin(), errors_.end(), d) == errors_.end())
     errors_.push_back(std::move(d));
+}
+
+void Report::warning(const Place& place, std::string_view message) {
+  if (warnings_.size() >= errors_max) return;
+  warnings_.push_back(make_diagnostic(place, message));
+  warnings_.back().severity = Diagnostic::Severity::warning;
 }
 
 std::vector<Diagnostic> Report::take() {

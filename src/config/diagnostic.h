@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace outrigger::config {
@@ -41,9 +42,11 @@ struct Place {
   int length = 1;
 };
 
-// One error, able to show itself after its Source is gone. Column and length count characters, as
-// editors do.
+// One error or warning, able to show itself after its Source is gone. Column and length count
+// characters, as editors do.
 struct Diagnostic {
+  enum class Severity { error, warning };
+
   std::string file;
   int line = 0;  // 0: the file as a whole
   int column = 0;
@@ -51,6 +54,7 @@ struct Diagnostic {
   std::string message;
   std::string excerpt;     // the line it points into, or a part of it when it is very long
   int excerpt_column = 1;  // where in the excerpt the stretch begins
+  Severity severity = Severity::error;
 
   bool operator==(const Diagnostic&) const = default;
 };
@@ -63,15 +67,20 @@ class Report {
   static constexpr std::size_t errors_max = 100;
 
   void error(const Place& place, std::string_view message);
+  // What is valid and has a consequence that its writer should know of.
+  void warning(const Place& place, std::string_view message);
+  // No errors.
   bool empty() const { return errors_.empty(); }
   // A further error would not be shown; costly advice can be saved.
   bool full() const { return errors_.size() >= errors_max; }
   // The errors in the order of their files' first appearance, then of their lines. A last one says
   // so when some did not fit.
   std::vector<Diagnostic> take();
+  std::vector<Diagnostic> take_warnings() { return std::move(warnings_); }
 
  private:
   std::vector<Diagnostic> errors_;
+  std::vector<Diagnostic> warnings_;
   bool dropped_ = false;
 };
 

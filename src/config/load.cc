@@ -57,6 +57,7 @@ LoadResult load(const Environment& environment,
     out.files = assembler.files();
   }
   out.errors = report.take();
+  out.warnings = report.take_warnings();
   return out;
 }
 

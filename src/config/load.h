@@ -18,6 +18,7 @@ namespace outrigger::config {
 struct LoadResult {
   std::shared_ptr<const Config> config;  // null when there are errors
   std::vector<Diagnostic> errors;
+  std::vector<Diagnostic> warnings;
   std::vector<std::string> files;  // what was read: the main file, then what it includes
 
   bool ok() const { return config != nullptr; }

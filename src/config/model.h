@@ -75,7 +75,8 @@ struct Identity {
   Position at;
 };
 
-enum class Protocol { auto_, http, grpc, tcp };
+// `http_or_tcp` is an inbound listener's [http, tcp].
+enum class Protocol { auto_, http, grpc, tcp, http_or_tcp };
 enum class Mtls { strict, permissive, disabled };
 enum class Wire { auto_, http1, http2 };
 
@@ -202,9 +203,10 @@ struct Service {
       idle_timeout;  // a stream or session without progress; none: 5 min, for tcp 1 h
 
   Millis idle() const {
-    return idle_timeout.value_or(protocol == Protocol::tcp ? Millis(std::chrono::hours(1))
-                                                           : Millis(std::chrono::minutes(5)));
+    return protocol == Protocol::tcp ? session_idle()
+                                     : idle_timeout.value_or(Millis(std::chrono::minutes(5)));
   }
+  Millis session_idle() const { return idle_timeout.value_or(Millis(std::chrono::hours(1))); }
   Retry retry;
   Outlier outlier;
   Breaker breaker;

@@ -87,11 +87,29 @@ const Record<InboundLimits>& limits_record() {
   return table;
 }
 
+// One word, or the list [http, tcp].
 Value<Protocol> inbound_protocol() {
-  return choice<Protocol>({{"auto", Protocol::auto_},
-                           {"http", Protocol::http},
-                           {"grpc", Protocol::grpc},
-                           {"tcp", Protocol::tcp}});
+  const auto word = choice<Protocol>({{"auto", Protocol::auto_},
+                                      {"http", Protocol::http},
+                                      {"grpc", Protocol::grpc},
+                                      {"tcp", Protocol::tcp}});
+  Shape shape{.kind = Shape::Kind::list, .noun = "list"};
+  shape.element = std::make_shared<const Shape>(word.shape);
+  const auto read = [word](Reader& reader, const YamlNode& node, Protocol& out) {
+    if (!node.is_list()) return word.read(reader, node, out);
+    if (node.items.size() == 1) return word.read(reader, node.items[0], out);
+    const auto is_item = [&node](std::size_t i, std::string_view text) {
+      return node.items[i].is_scalar() && node.items[i].text == text;
+    };
+    const bool both = node.items.size() == 2 && ((is_item(0, "http") && is_item(1, "tcp")) ||
+                                                 (is_item(0, "tcp") && is_item(1, "http")));
+    if (both) {
+      out = Protocol::http_or_tcp;
+    } else {
+      reader.error(node, "the one list that has a meaning is [http, tcp]");
+    }
+  };
+  return {std::move(shape), read, word.show};
 }
 
 const Record<Inbound>& inbound_record() {
@@ -101,7 +119,10 @@ const Record<Inbound>& inbound_record() {
        {"listen", &Inbound::listen, listen_address(), "Where callers connect.", Flag::required},
        {"app", &Inbound::app, dial_address(), "Where the app listens.", Flag::required},
        {"protocol", &Inbound::protocol, inbound_protocol(),
-        "What the app speaks; auto looks at the first bytes."},
+        "What is let in and what the app speaks. auto and http: HTTP/1 and HTTP/2, to an app that "
+        "speaks HTTP/1.1, and HTTP/2 for gRPC; grpc: the same, to an app that speaks HTTP/2 only; "
+        "tcp: any bytes, unread; [http, tcp]: HTTP where the first bytes look like it, any bytes "
+        "otherwise, so that callers can forge the identity headers the app reads."},
        {"mtls", &Inbound::mtls,
         choice<Mtls>({{"strict", Mtls::strict},
                       {"permissive", Mtls::permissive},

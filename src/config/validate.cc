@@ -227,6 +227,7 @@ class Validator {
     if (!inbound.app.host.empty() && inbound.app == inbound.listen) {
       error(at["app"], what + " would call itself: app and listen are one address");
     }
+    if (inbound.protocol == Protocol::http_or_tcp) return check_http_or_tcp(inbound, at);
     if (inbound.protocol != Protocol::tcp) return;
     if (inbound.limits.body) {
       error(at["limits"]["body"], "limits.body means nothing with protocol: tcp");
@@ -234,6 +235,24 @@ class Validator {
     if (!inbound.trusted_proxies.empty()) {
       error(at["trusted_proxies"], "trusted_proxies means nothing with protocol: tcp");
     }
+  }
+
+  void check_http_or_tcp(const Inbound& inbound, const Cursor& at) {
+    if (inbound.limits.body) {
+      error(at["limits"]["body"],
+            "limits.body cannot hold where protocol lists tcp: what does not look like HTTP would "
+            "pass it unread");
+    }
+    std::string who = "any caller";
+    if (inbound.mtls == Mtls::strict) who = "any caller with a certificate";
+    if (inbound.mtls == Mtls::permissive) who = "any caller, with a certificate or without";
+    report_.warning(at["protocol"].place(),
+                    "inbound " + quoted(inbound.name) +
+                        ": bytes that do not look like HTTP reach the app unread, so " + who +
+                        " can send it a request with forged identity headers "
+                        "(x-forwarded-client-cert, x-forwarded-for); the app must not trust them. "
+                        "Two listeners, one with protocol: http and one with protocol: tcp, have "
+                        "no such gap");
   }
 
   void check_outbound(std::size_t index) {

@@ -86,7 +86,7 @@ void Connection::connect_finished() {
 void Connection::begin_transport() {
   if (!cipher_) return opened();
   phase_ = Phase::handshaking;
-  loop_.timers().arm(timer_, limits_.handshake);
+  loop_.timers().arm(timer_, std::max(limits_.handshake, limits_.silence));
   std::string_view nothing;
   continue_handshake(nothing);
 }
@@ -221,6 +221,9 @@ void Connection::take_sealed(std::string_view bytes) {
 
 void Connection::open_sealed(std::string_view in) {
   if (phase_ == Phase::handshaking) {
+    // The first bytes: from here on the handshake's own deadline runs.
+    if (limits_.silence > Duration(0) && bytes_read_ == in.size())
+      loop_.timers().arm(timer_, limits_.handshake);
     continue_handshake(in);
     if (phase_ != Phase::open) return;
   }
@@ -434,7 +437,10 @@ void Connection::on_timer() {
     case Phase::connecting:
       return close_with(CloseReason::connect_timeout, ETIMEDOUT);
     case Phase::handshaking:
-      return close_with(CloseReason::handshake_timeout);
+      // Who has said nothing, and need not have, has not failed at anything.
+      return close_with(bytes_read_ == 0 && limits_.silence > Duration(0)
+                            ? CloseReason::finished
+                            : CloseReason::handshake_timeout);
     case Phase::open:
       return look_again();
     case Phase::finishing:

@@ -75,6 +75,9 @@ struct ConnectionLimits {
   std::size_t output_low = 256 * 1024;
   std::size_t input_max = 64 * 1024;  // unconsumed bytes kept before reading stops
   Duration handshake = seconds(5);
+  // How long the peer may say nothing before its handshake begins, where that is more: it may turn
+  // out to speak clear text (tls::PermissiveTransport) and to have opened its connection early.
+  Duration silence{};
   Duration linger = seconds(2);  // finish(): how long to wait for the peer's close
 };
 

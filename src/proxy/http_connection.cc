@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/log.h"
 #include "http/h1_server_codec.h"
 #include "http/h2_codec.h"
 #include "net/socket.h"
@@ -17,6 +18,8 @@ std::uint64_t milliseconds_of(TimePoint t) {
 // On a connection at rest a request may be on its way, and HTTP/1 cannot take it back: a connection
 // that is to drain gets this long for one more, whose answer says close.
 constexpr Duration last_patience = seconds(1);
+// What strangers cause is logged this often at most.
+constexpr Duration tell_interval = seconds(10);
 
 }  // namespace
 
@@ -88,9 +91,25 @@ bool HttpConnection::choose_codec(std::string_view first_bytes) {
     if (!head_begun()) head_since_ = scope_.worker.loop.now();
     return false;
   }
-  // What is neither gets HTTP/1's answer to malformed requests.
+  if (detected == Detected::opaque) {
+    refuse_opaque();
+    return false;
+  }
   make_codec(detected == Detected::http2);
   return true;
+}
+
+// Nothing that reads HTTP would read it, so that no answer would be understood either.
+void HttpConnection::refuse_opaque() {
+  if (connection_->closed()) return;
+  scope_.connections->not_http.add();
+  const TimePoint now = scope_.worker.loop.now();
+  if (now >= scope_.tell_not_http_at) {
+    scope_.tell_not_http_at = now + tell_interval;
+    log::warn("proxy", "refused a connection that does not speak HTTP",
+              {{"listener", scope_.name}, {"peer", connection_->peer_address()}});
+  }
+  connection_->kill(false);
 }
 
 void HttpConnection::make_codec(bool http2) {

@@ -62,6 +62,7 @@ class HttpConnection final : public net::Retirable,
   void on_idle() override;
 
   bool choose_codec(std::string_view first_bytes);
+  void refuse_opaque();
   void make_codec(bool http2);
   void learn_peer();
   void fill(Peer& peer, const std::string& address) const;

@@ -3,16 +3,23 @@
 #include "proxy/detect.h"
 
 namespace outrigger::proxy {
+namespace {
+
+// As HttpConnection's: a request may be on its way.
+constexpr Duration last_patience = seconds(1);
+
+}  // namespace
 
 Incoming::Incoming(Scope& scope, std::unique_ptr<net::Connection> connection, IncomingOwner& owner)
     : scope_(scope),
       owner_(owner),
       connection_(std::move(connection)),
-      timer_(net::Timer::to<&Incoming::on_silence>(*this)),
-      hook_(*this) {}
+      timer_(net::Timer::to<&Incoming::on_timer>(*this)),
+      hook_(*this),
+      silence_max_(scope.idle_timeout) {}
 
 void Incoming::on_open() {
-  scope_.worker.loop.timers().arm(timer_, patience);
+  scope_.worker.loop.timers().arm(timer_, silence_max_);
   if (!connection_->secure()) return;
   const std::string& alpn = connection_->transport()->info().alpn;
   if (alpn == "outrigger-tcp") decide(false);
@@ -20,14 +27,26 @@ void Incoming::on_open() {
 }
 
 std::size_t Incoming::on_bytes(std::string_view bytes) {
-  if (verdict_ != Verdict::none) return 0;
+  if (verdict_ > Verdict::begun) return 0;
   const Detected detected = detect(bytes);
-  if (detected != Detected::more) decide(detected != Detected::opaque);
+  if (detected != Detected::more) {
+    decide(detected == Detected::http1 || detected == Detected::http2);
+  } else if (verdict_ == Verdict::none) {
+    verdict_ = Verdict::begun;
+    scope_.worker.loop.timers().arm(timer_, scope_.header_timeout);
+  }
   return 0;
 }
 
 void Incoming::on_end_of_input() {
-  if (verdict_ == Verdict::none) decide(false);
+  if (verdict_ == Verdict::none) connection_->finish();
+  if (verdict_ == Verdict::begun) decide(false);
+}
+
+void Incoming::drain() {
+  silence_max_ = last_patience;
+  if (verdict_ == Verdict::none && connection_->open())
+    scope_.worker.loop.timers().arm(timer_, silence_max_);
 }
 
 void Incoming::decide(bool http) {

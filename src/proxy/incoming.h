@@ -1,8 +1,9 @@
 #pragma once
 
-// A fresh connection on a port whose protocol is `auto`, until ALPN or its first bytes tell what it
-// speaks; then the owner makes an HTTP connection or a TCP session of it. Listed by the worker;
-// retires itself.
+// A fresh connection on a port for both HTTP and opaque bytes (`protocol: [http, tcp]`), until ALPN
+// or its first bytes tell which it is; then the owner makes an HTTP connection or a TCP session of
+// it. Until it has said something it is an idle HTTP connection: silence never makes it opaque.
+// Listed by the worker; retires itself.
 
 #include <memory>
 
@@ -28,12 +29,11 @@ class Incoming final : public net::Retirable,
                        public ListLink<Incoming>,
                        private net::ConnectionHandler {
  public:
-  // A client that says nothing for this long is taken to wait for the server to speak first.
-  static constexpr Duration patience = seconds(3);
-
   Incoming(Scope& scope, std::unique_ptr<net::Connection> connection, IncomingOwner& owner);
   void start() { connection_->start(*this); }
   void close() { connection_->kill(false); }
+  // Who has said nothing gets a moment more to say it.
+  void drain();
 
  private:
   void on_open() override;
@@ -43,7 +43,7 @@ class Incoming final : public net::Retirable,
   void on_closed(net::CloseReason reason) override;
   void decide(bool http);
   void hand_over();
-  void on_silence() { decide(false); }
+  void on_timer() { connection_->finish(); }
 
   // A connection may not change hands inside its own callback; it does so at the turn's end.
   struct HandOver final : net::TurnHook {
@@ -57,7 +57,8 @@ class Incoming final : public net::Retirable,
   std::unique_ptr<net::Connection> connection_;
   net::Timer timer_;
   HandOver hook_;
-  enum class Verdict { none, http, tcp } verdict_ = Verdict::none;
+  Duration silence_max_;  // how long it may stay without a word
+  enum class Verdict { none, begun, http, tcp } verdict_ = Verdict::none;
 };
 
 }  // namespace outrigger::proxy

@@ -95,6 +95,7 @@ struct Scope {
   ConnectionCells* connections = nullptr;
   TlsCells* tls = nullptr;
   PeerBook peers;  // of its connections, which end before it
+  TimePoint tell_not_http_at{};  // when a refusal may be logged again
 };
 
 }  // namespace outrigger::proxy

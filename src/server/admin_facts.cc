@@ -21,6 +21,8 @@ std::string_view protocol_name(config::Protocol protocol) {
       return "grpc";
     case config::Protocol::tcp:
       return "tcp";
+    case config::Protocol::http_or_tcp:
+      return "http, tcp";
   }
   return "";
 }

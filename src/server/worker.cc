@@ -22,7 +22,7 @@ tls::AlpnList alpn_for(config::Protocol protocol) {
   switch (protocol) {
     case config::Protocol::tcp:
       return {"outrigger-tcp"};
-    case config::Protocol::auto_:
+    case config::Protocol::http_or_tcp:
       return {"h2", "http/1.1", "outrigger-tcp"};
     default:
       return {"h2", "http/1.1"};
@@ -191,6 +191,7 @@ void Worker::set_inbound(Door& door, const Snapshot& snapshot, std::size_t index
     scope.idle_timeout = untrusted_idle;
     scope.connection.output_high = untrusted_output;
     scope.connection.output_low = untrusted_output / 4;
+    if (door.permissive) scope.connection.silence = untrusted_idle;
   }
 }
 
@@ -230,10 +231,11 @@ void Worker::take(std::size_t index, net::Fd fd, const net::SocketAddress& peer)
   switch (scope.protocol) {
     case config::Protocol::tcp:
       return on_incoming_tcp(scope, std::move(connection));
-    case config::Protocol::auto_: {
+    case config::Protocol::http_or_tcp: {
       auto incoming =
           std::make_unique<proxy::Incoming>(scope, std::move(connection), incoming_owner());
       incoming_.push_back(*incoming);
+      if (draining_) incoming->drain();
       return incoming.release()->start();
     }
     default:
@@ -263,7 +265,7 @@ void Worker::on_incoming_tcp(proxy::Scope& scope, std::unique_ptr<net::Connectio
   }
   auto session = std::make_unique<tcp::Session>(
       loop_, *scope.destination->cluster, std::move(connection),
-      scope.destination->cluster->service().idle(), session_owner(), &scope);
+      scope.destination->cluster->service().session_idle(), session_owner(), &scope);
   sessions_.push_back(*session);
   session.release()->start();
 }
@@ -325,6 +327,11 @@ void Worker::gone(proxy::Scope& scope, const net::Connection& connection, net::C
 
 void Worker::drain() {
   draining_ = true;
+  for (auto at = incoming_.begin(); at != incoming_.end();) {
+    proxy::Incoming& incoming = *at;
+    ++at;
+    incoming.drain();
+  }
   for (auto at = http_.begin(); at != http_.end();) {
     proxy::HttpConnection& connection = *at;
     ++at;

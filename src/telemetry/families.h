@@ -26,6 +26,7 @@ enum class Family : std::uint8_t {
   connections_active,
   connection_received_bytes,
   connection_sent_bytes,
+  connections_not_http,
   pool_hits,
   pool_misses,
   pool_overflows,

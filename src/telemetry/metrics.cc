@@ -92,6 +92,10 @@ void ConnectionSeries::gather_connections(Scrape& scrape, const ConnectionCells&
   count(Family::connections_opened, cells.opened);
   count(Family::connection_received_bytes, cells.received_bytes);
   count(Family::connection_sent_bytes, cells.sent_bytes);
+  if (side_ == Side::downstream) {
+    scrape.counter(Family::connections_not_http, {way, listener},
+                   static_cast<double>(cells.not_http.value()));
+  }
   scrape.gauge(Family::connections_active, {way, listener, service},
                static_cast<double>(cells.active.value()));
   for (const net::CloseReason reason : close_reasons) {

@@ -433,7 +433,7 @@ void ProxyWorld::on_incoming_tcp(proxy::Scope& s, std::unique_ptr<net::Connectio
   tcp::SessionOwner& owner = *this;
   upstream::Cluster& to = *s.destination->cluster;
   auto session = std::make_unique<tcp::Session>(loop, to, std::move(connection),
-                                                to.service().idle(), owner, &s);
+                                                to.service().session_idle(), owner, &s);
   sessions_.push_back(*session);
   session.release()->start();
 }

@@ -79,6 +79,23 @@ TEST_F(ConfigCommands, JsonForTools) {
   EXPECT_EQ(json["errors"][0]["column"], 10);
 }
 
+TEST_F(ConfigCommands, AWarningIsShownAndTheFileIsValid) {
+  const std::string path =
+      file("both.yaml",
+           "version: 1\ninbound:\n  - {listen: 127.0.0.1:1, app: 127.0.0.1:2, mtls: disabled,\n"
+           "     protocol: [http, tcp]}\n");
+  const Output result = capture([&] { return validate_command({path}, false); });
+  EXPECT_EQ(result.code, 0);
+  EXPECT_NE(result.err.find(path + ":4:6: warning: inbound"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find(path + ": valid\n"), std::string::npos) << result.err;
+  const Output tools = capture([&] { return validate_command({path}, true); });
+  const auto json = nlohmann::json::parse(tools.out);
+  EXPECT_TRUE(json["valid"].get<bool>());
+  EXPECT_EQ(json["errors"].size(), 0U);
+  ASSERT_EQ(json["warnings"].size(), 1U);
+  EXPECT_EQ(json["warnings"][0]["line"], 4);
+}
+
 TEST_F(ConfigCommands, TheRealWorldHasVariablesFilesAndPatterns) {
   file("name", "web\n");
   fs::create_directory(folder_ / "conf.d");

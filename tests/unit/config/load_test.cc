@@ -528,6 +528,48 @@ TEST(Load, ListenersThatLeadNowhere) {
   good("admin: unix:/run/o.sock\n");
 }
 
+TEST(Load, TcpIsTakenBesideHttpOnlyWhereItIsListed) {
+  const auto inbound = [](const std::string& more) {
+    return "inbound: [{listen: 127.0.0.1:1, app: 127.0.0.1:2, mtls: disabled, " + more + "}]\n";
+  };
+  const auto protocol = [&](const std::string& text) {
+    return good(inbound("protocol: " + text))->inbound.at(0).protocol;
+  };
+  EXPECT_EQ(good(inbound("name: x"))->inbound.at(0).protocol, Protocol::auto_);
+  EXPECT_EQ(protocol("tcp"), Protocol::tcp);
+  EXPECT_EQ(protocol("[grpc]"), Protocol::grpc);
+  EXPECT_EQ(protocol("[http, tcp]"), Protocol::http_or_tcp);
+  EXPECT_EQ(protocol("[tcp, http]"), Protocol::http_or_tcp);
+  for (const char* wrong :
+       {"[]", "[http, http]", "[auto, tcp]", "[http, tcp, grpc]", "[http, tpc]"})
+    bad(inbound(std::string("protocol: ") + wrong), 2, "[http, tcp]");
+  bad(inbound("protocol: udp"), 2, "is none of auto, http, grpc, tcp");
+  bad(inbound("protocol:"), 2, "a value is missing");
+  // Opaque bytes would pass it unread.
+  bad(inbound("protocol: [http, tcp], limits: {body: 1MiB}"), 2, "limits.body cannot hold");
+}
+
+TEST(Load, WhatTcpBesideHttpMeansIsAWarning) {
+  const auto warnings = [](const std::string& mtls) {
+    return load_text("version: 1\n" + std::string(identity) +
+                         "inbound:\n  - {listen: 127.0.0.1:1, app: 127.0.0.1:2, mtls: " + mtls +
+                         ", protocol: [http, tcp]}\n",
+                     "web.yaml", World().environment())
+        .warnings;
+  };
+  for (const auto& [mtls, who] : {std::pair{"strict", "any caller with a certificate can"},
+                                  std::pair{"permissive", "with a certificate or without can"},
+                                  std::pair{"disabled", "any caller can"}}) {
+    const std::vector<Diagnostic> found = warnings(mtls);
+    ASSERT_EQ(found.size(), 1U);
+    EXPECT_EQ(found[0].line, 4);
+    EXPECT_NE(found[0].message.find(who), std::string::npos) << found[0].message;
+    EXPECT_NE(found[0].message.find("forged identity headers"), std::string::npos);
+    EXPECT_NE(render(found, false).find("web.yaml:4:"), std::string::npos);
+    EXPECT_NE(render(found, false).find(": warning: inbound"), std::string::npos);
+  }
+}
+
 TEST(Load, StrictWithoutAnIdentityNamesBothWaysOut) {
   const char* inbound = "inbound:\n  - {listen: 127.0.0.1:1, app: 127.0.0.1:2}\n";
   bad(inbound, 3, "give 'identity: {cert, key, ca}', or set 'mtls: disabled' here");

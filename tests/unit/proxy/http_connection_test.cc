@@ -50,9 +50,13 @@ TEST(Detect, ByTheFirstBytes) {
     EXPECT_EQ(detect(text), Detected::http1) << text;
   for (const char* text : {"G", "GET", "GET ", "M-SEARCH"})
     EXPECT_EQ(detect(text), Detected::more) << text;
-  for (const char* text : {"\x16\x03\x01", "get / HTTP/1.1", "GET x", " GET /", "*1\r\n", "GET\t/",
-                           "SSH-2.0-x", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"})
+  for (const char* text :
+       {"get / HTTP/1.1", "GET x", "GET  / HTTP/1.1", " GET /", "\r\nGET /", "\nGET /", "\tGET /",
+        "*1\r\n", "GET\t/", "GET\x01/", "SSH-2.0-x", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"})
+    EXPECT_EQ(detect(text), Detected::broken) << text;
+  for (const char* text : {"\x16\x03\x01", "\x01GET /", "\x7f", "\xff\xfe", "\xc3\xa9"})
     EXPECT_EQ(detect(text), Detected::opaque) << text;
+  EXPECT_EQ(detect(std::string_view("\0GET", 4)), Detected::opaque);
 }
 
 TEST_F(HttpConnectionTest, http2_with_prior_knowledge_is_recognized) {
@@ -71,11 +75,32 @@ TEST_F(HttpConnectionTest, first_bytes_may_come_one_by_one) {
   }
 }
 
-TEST_F(HttpConnectionTest, what_is_no_http_is_answered_as_a_bad_request) {
+TEST_F(HttpConnectionTest, what_looks_like_a_broken_request_is_answered_as_a_bad_request) {
+  for (const char* text : {"hello there\r\n\r\n", "\r\nGET / HTTP/1.1\r\n\r\n",
+                           "\nGET / HTTP/1.1\r\n\r\n", "GET  / HTTP/1.1\r\n\r\n"}) {
+    Peer& client = world.connect();
+    const std::string answer = world.talk(client, text);
+    EXPECT_TRUE(answer.starts_with("HTTP/1.1 400")) << text << answer;
+    EXPECT_TRUE(client.input_ended);
+  }
+  EXPECT_EQ(world.endpoint(1).tries, 0);
+}
+
+TEST_F(HttpConnectionTest, what_is_no_text_is_closed_without_a_word_and_counted) {
   Peer& client = world.connect();
-  const std::string answer = world.talk(client, "\x16\x03\x01 hello\r\n\r\n");
-  EXPECT_TRUE(answer.starts_with("HTTP/1.1 400")) << answer;
-  EXPECT_TRUE(client.input_ended);
+  EXPECT_EQ(world.talk(client, "\x16\x03\x01 hello\r\n\r\n"), "");
+  EXPECT_TRUE(client.input_ended || !client.open());
+  EXPECT_EQ(world.endpoint(1).tries, 0);
+  EXPECT_EQ(world.metric(Family::connections_not_http), 1);
+  EXPECT_EQ(world.metric(Family::connections_active), 0);
+}
+
+TEST_F(HttpConnectionTest, who_says_nothing_is_idle_and_served_when_it_speaks_at_last) {
+  Peer& client = world.connect();
+  world.advance(minutes(59));
+  EXPECT_TRUE(client.open());
+  EXPECT_EQ(world.endpoint(1).tries, 0);
+  EXPECT_TRUE(contains(world.talk(client, get), "200"));
 }
 
 TEST_F(HttpConnectionTest, on_a_port_for_both_http_is_found_by_its_bytes) {
@@ -99,24 +124,47 @@ TEST_F(HttpConnectionTest, on_a_port_for_both_opaque_bytes_reach_the_endpoint_wh
   EXPECT_EQ(world.endpoint(1).last().received, "\x16\x03\x01more");
 }
 
-TEST_F(HttpConnectionTest, on_a_port_for_both_who_says_nothing_lets_the_server_speak) {
-  world.endpoint(1).speaks = Peer::Speaks::bytes;
+TEST_F(HttpConnectionTest, on_a_port_for_both_silence_is_idle_http_and_never_opaque) {
   Peer& client = world.connect({.as = As::detected});
-  world.advance(Incoming::patience - milliseconds(50));
+  world.advance(minutes(59));
+  EXPECT_TRUE(client.open());
   EXPECT_EQ(world.sessions(), 0U);
-  world.advance(milliseconds(100));
-  ASSERT_EQ(world.sessions(), 1U);
-  world.endpoint(1).last().send("220 ready");
-  world.settle();
-  EXPECT_EQ(client.take(), "220 ready");
+  EXPECT_EQ(world.endpoint(1).tries, 0);
+  EXPECT_TRUE(contains(world.talk(client, get), "200"));
+  Peer& silent = world.connect({.as = As::detected});
+  world.advance(minutes(61));
+  EXPECT_TRUE(silent.input_ended) << "the idle deadline holds";
+  EXPECT_EQ(world.sessions(), 0U);
 }
 
-TEST_F(HttpConnectionTest, on_a_port_for_both_an_early_end_is_a_session_too) {
-  world.endpoint(1).speaks = Peer::Speaks::bytes;
+TEST_F(HttpConnectionTest, on_a_port_for_both_a_head_has_to_be_whole_in_time) {
+  Peer& client = world.connect({.as = As::detected});
+  client.send("GE");
+  world.advance(seconds(9));
+  EXPECT_FALSE(client.input_ended);
+  world.advance(seconds(2));
+  EXPECT_TRUE(client.input_ended);
+  EXPECT_EQ(world.endpoint(1).tries, 0);
+}
+
+TEST_F(HttpConnectionTest, on_a_port_for_both_an_end_without_a_byte_reaches_nobody) {
   Peer& client = world.connect({.as = As::detected});
   client.end_output();
   world.settle();
-  EXPECT_EQ(world.sessions(), 1U);
+  EXPECT_EQ(world.sessions(), 0U);
+  EXPECT_TRUE(client.input_ended);
+  EXPECT_EQ(world.endpoint(1).tries, 0);
+}
+
+TEST_F(HttpConnectionTest, on_a_port_for_both_a_word_too_short_to_tell_is_opaque_when_it_ends) {
+  world.endpoint(1).speaks = Peer::Speaks::bytes;
+  Peer& client = world.connect({.as = As::detected});
+  client.send("GE");
+  world.settle();
+  client.end_output();
+  world.settle();
+  ASSERT_EQ(world.sessions(), 1U);
+  EXPECT_EQ(world.endpoint(1).last().received, "GE");
   EXPECT_TRUE(world.endpoint(1).last().input_ended);
 }
 

@@ -44,6 +44,7 @@ outrigger_connection_received_bytes_total{direction="outbound",listener="",servi
 outrigger_connection_received_bytes_total{direction="outbound",listener="orders-local",service=""}: 20
 outrigger_connection_sent_bytes_total{direction="outbound",listener="",service="orders"}: 0
 outrigger_connection_sent_bytes_total{direction="outbound",listener="orders-local",service=""}: 40
+outrigger_connections_not_http_total{direction="outbound",listener="orders-local"}: 0
 )");
 }
 
