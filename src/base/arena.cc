@@ -3,6 +3,7 @@
 #include <new>
 
 #include "base/check.h"
+#include "base/poison.h"
 
 namespace outrigger {
 
@@ -20,6 +21,7 @@ char* BlockPool::take() {
   if (free_.empty()) return static_cast<char*>(::operator new(block_size));
   char* block = free_.back();
   free_.pop_back();
+  unpoison(block, block_size);
   return block;
 }
 
@@ -28,6 +30,7 @@ void BlockPool::give(char* block) {
   --in_use_;
   if (free_.size() < kept_max_) {
     free_.push_back(block);
+    poison(block, block_size);
   } else {
     ::operator delete(block);
   }

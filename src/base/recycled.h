@@ -8,6 +8,8 @@
 #include <new>
 #include <vector>
 
+#include "base/poison.h"
+
 namespace outrigger {
 
 template <typename T>
@@ -20,12 +22,14 @@ class Recycled {
     if (kept.empty()) return ::operator new(size);
     void* memory = kept.back();
     kept.pop_back();
+    unpoison(memory, size);
     return memory;
   }
-  static void operator delete(void* memory) {
+  static void operator delete(void* memory, std::size_t size) {
     auto& kept = store().kept;
     if (kept.size() < kept_max) {
       kept.push_back(memory);
+      poison(memory, size);
     } else {
       ::operator delete(memory);
     }

@@ -5,6 +5,7 @@
 #include <new>
 
 #include "base/check.h"
+#include "base/poison.h"
 
 namespace outrigger::net {
 namespace {
@@ -35,6 +36,7 @@ BufferPool::Block BufferPool::take(std::size_t size) {
   char* data = list.back();
   list.pop_back();
   kept_ -= block_size;
+  unpoison(data, block_size);
   return {data, block_size};
 }
 
@@ -44,6 +46,7 @@ void BufferPool::give(Block block) {
   if (block.size <= largest && kept_ + block.size <= kept_max_) {
     free_[static_cast<std::size_t>(class_of(block.size))].push_back(block.data);
     kept_ += block.size;
+    poison(block.data, block.size);
   } else {
     ::operator delete(block.data);
   }
