@@ -151,11 +151,11 @@ struct Outcome {
     answered,   // the endpoint answered; `status` and perhaps `grpc_status` say what
     failed,     // it did not: connect failure, reset, protocol error
     timed_out,  // it did not within the time allowed
-    cancelled,  // the caller went away: says nothing about the endpoint
+    cancelled,  // the caller went away, or the request was not sent: nothing against the endpoint
   };
   Kind kind = Kind::answered;
-  // From the attempt's start to the answer's headers (to its end where trailers decide, as in
-  // gRPC), or to the failure.
+  // From the attempt's start to the answer's headers, however the answer ended and whatever its
+  // trailers said, since a stream may last for hours; without headers, to the end of the attempt.
   std::chrono::nanoseconds latency{};
   // What the attempt could have taken at most; 0 is unknown.
   std::chrono::nanoseconds timeout{};

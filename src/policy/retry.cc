@@ -156,6 +156,11 @@ void read_trailers(const http::Fields& trailers, AttemptEnd& end) {
   }
 }
 
+Duration pause_asked(const AttemptEnd& end) {
+  if (end.pushback && !end.pushback->stop) return end.pushback->delay;
+  return end.retry_after.value_or(Duration::zero());
+}
+
 RetryDecision decide_retry(const config::Retry& config, const AttemptEnd& end,
                            const RetryState& state, Random& random) {
   const Wish wish = wish_of(config, end);
@@ -184,6 +189,18 @@ RetryDecision decide_retry(const config::Retry& config, const AttemptEnd& end,
   if (state.time_left && decision.delay >= *state.time_left) return refuse(RetryRefusal::deadline);
   if (!state.budget_left) return refuse(RetryRefusal::budget);
   return decision;
+}
+
+bool may_send_again(const config::Retry& config, const RetryState& state, bool may_be_stale) {
+  if (may_be_stale && state.free_tries < free_tries_max &&
+      (state.idempotent || wants(config, RetryOn::reset))) {
+    return true;
+  }
+  if (state.retries >= config.max) return false;
+  return !config.statuses.empty() ||
+         std::any_of(config.retry_on.begin(), config.retry_on.end(), [&state](RetryOn what) {
+           return state.idempotent || what != RetryOn::reset_before_response;
+         });
 }
 
 const char* to_string(RetryCause cause) {

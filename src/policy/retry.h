@@ -48,6 +48,9 @@ AttemptEnd read_answer(const config::Retry& config, const http::Head& answer, Wa
 // Adds what only trailers tell: grpc-status and pushback.
 void read_trailers(const http::Fields& trailers, AttemptEnd& end);
 
+// How long the endpoint asked not to be called; nothing when it did not.
+Duration pause_asked(const AttemptEnd& end);
+
 // What has been spent already, and what is still possible.
 struct RetryState {
   int retries = 0;            // made so far for this request
@@ -101,5 +104,9 @@ inline constexpr Duration retry_delay_max = seconds(30);
 
 RetryDecision decide_retry(const config::Retry& config, const AttemptEnd& end,
                            const RetryState& state, Random& random);
+
+// Whether any end of a try whose request has begun to leave could lead to another one: if not, its
+// body need not be kept. `may_be_stale`: it goes out on a reused HTTP/1 connection.
+bool may_send_again(const config::Retry& config, const RetryState& state, bool may_be_stale);
 
 }  // namespace outrigger::policy

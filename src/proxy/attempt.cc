@@ -12,7 +12,7 @@ Attempt::Started Attempt::start(upstream::Cluster& cluster, upstream::Offer offe
   cluster_ = &cluster;
   ++count_;
   started_at_ = now;
-  request_ended_ = answer_ended_ = reused_ = http2_ = false;
+  request_ended_ = answer_ended_ = sent_ = reused_ = http2_ = false;
   slot_ = cluster.breaker().requests.try_take();
   if (!slot_) return Started::overflow;
   chosen_ = cluster.choose(tried(), hash);
@@ -30,6 +30,7 @@ Attempt::Started Attempt::start(upstream::Cluster& cluster, upstream::Offer offe
 void Attempt::take(upstream::ClientConnection& connection) {
   reused_ = connection.streams_opened() > 0;
   http2_ = connection.http2();
+  sent_ = true;
   stream_ = &connection.open_stream(*this);
 }
 

@@ -79,6 +79,8 @@ class Attempt final : private http::StreamSink, private upstream::PoolTicket {
   std::string_view endpoint() const {
     return endpoint_ != nullptr ? std::string_view(*endpoint_) : std::string_view();
   }
+  // It has had a stream: the endpoint may have read something.
+  bool sent() const { return sent_; }
   bool on_reused_connection() const { return reused_; }
   bool upstream_http2() const { return http2_; }
   TimePoint started_at() const { return started_at_; }
@@ -107,6 +109,7 @@ class Attempt final : private http::StreamSink, private upstream::PoolTicket {
   std::array<std::uint64_t, tried_max> tried_{};
   std::size_t tried_count_ = 0;
   int count_ = 0;
+  bool sent_ = false;
   bool reused_ = false;
   bool http2_ = false;
   bool request_ended_ = false;

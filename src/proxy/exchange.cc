@@ -52,7 +52,39 @@ bool asks_for_tunnel(const http::Head& request) {
   return request.method == http::Method::connect || !request.protocol.empty();
 }
 
-telemetry::RetryReason reason_of(policy::RetryCause cause, int status) {
+// What an attempt that brought no answer says about its endpoint.
+Outcome::Kind outcome_of(AttemptFailure failure, http::StreamEnd end) {
+  switch (failure) {
+    case AttemptFailure::no_endpoint:
+    case AttemptFailure::overflow:
+      return Outcome::Kind::cancelled;  // our own limits
+    case AttemptFailure::timeout:
+      return Outcome::Kind::timed_out;
+    case AttemptFailure::stream:
+      // A request that could not be written is its caller's fault.
+      return end == http::StreamEnd::local ? Outcome::Kind::cancelled : Outcome::Kind::failed;
+    default:
+      return Outcome::Kind::failed;
+  }
+}
+
+telemetry::RetryReason reason_of_grpc(int code) {
+  using telemetry::RetryReason;
+  switch (code) {
+    case 1:
+      return RetryReason::grpc_cancelled;
+    case 4:
+      return RetryReason::grpc_deadline_exceeded;
+    case 8:
+      return RetryReason::grpc_resource_exhausted;
+    case 13:
+      return RetryReason::grpc_internal;
+    default:
+      return RetryReason::grpc_unavailable;
+  }
+}
+
+telemetry::RetryReason reason_of(policy::RetryCause cause, const AttemptEnd& end) {
   using telemetry::RetryReason;
   switch (cause) {
     case policy::RetryCause::connect_failure:
@@ -70,22 +102,22 @@ telemetry::RetryReason reason_of(policy::RetryCause cause, int status) {
     case policy::RetryCause::header:
       return RetryReason::retriable_headers;
     case policy::RetryCause::grpc_status:
-      return RetryReason::grpc_unavailable;
+      return reason_of_grpc(end.grpc_status.value_or(grpc_unavailable));
     default:
-      return status >= 500 ? RetryReason::server_error : RetryReason::status;
+      return end.status >= 500 ? RetryReason::server_error : RetryReason::status;
   }
 }
 
 }  // namespace
 
-Exchange::Exchange(Scope& scope, const Peer& peer, http::Stream& stream)
+Exchange::Exchange(Scope& scope, const Peer& peer, http::Stream& stream, HeldBodies& bodies)
     : scope_(scope),
       peer_(peer),
       loop_(scope.worker.loop),
       stream_(&stream),
       routing_(scope.worker.routing),
       attempt_(*this),
-      body_(scope.worker.loop.buffers()),
+      body_(scope.worker.loop.buffers(), bodies, scope.copies_max),
       timer_(net::Timer::to<&Exchange::on_timer>(*this)),
       started_at_(scope.worker.loop.now()) {}
 
@@ -198,6 +230,8 @@ void Exchange::start_attempt() {
   state_.on(ExchangeEvent::attempt);
   cells_->attempted();
   const TimePoint now = loop_.now();
+  answered_at_ = {};
+  pause_asked_ = {};
   deadlines_.attempt_began(now, retry().per_try);
   watch_deadlines();
   using Started = Attempt::Started;
@@ -222,48 +256,43 @@ void Exchange::send_request() {
   if (!body_.empty()) upstream.send_data(body_.view(), request_ended_ && trailers_ == nullptr);
   if (trailers_ != nullptr) upstream.send_trailers(*trailers_);
   if (request_ended_) attempt_.request_sent();
-  if (!replayable_) body_.clear();
-  if (downstream_paused_ && !upstream.above_high()) {
-    downstream_paused_ = false;
-    stream_->pause(false);
-  }
+  const bool may_be_stale = attempt_.on_reused_connection() && !attempt_.upstream_http2();
+  copy_kept(body_.sent(policy::may_send_again(retry(), spent(), may_be_stale), retry().body_max));
+  if (!upstream.above_high()) pause_caller(false);
 }
 
-void Exchange::keep_body(std::string_view bytes) {
-  if (bytes.empty()) return;
-  if (replayable_ && body_.size() + bytes.size() > retry().body_max) {
-    replayable_ = false;
-    if (attempt_.streaming()) body_.clear();
-  }
-  if (replayable_ || !attempt_.streaming()) body_.append(bytes);
+// A copy that was wanted and outgrew a limit: from here on there is no other try.
+void Exchange::copy_kept(bool kept) {
+  if (!kept) cells_->replay_dropped();
+}
+
+void Exchange::pause_caller(bool paused) {
+  if (stream_ == nullptr || downstream_paused_ == paused) return;
+  downstream_paused_ = paused;
+  stream_->pause(paused);
 }
 
 void Exchange::on_data(std::string_view bytes, bool end) {
   deadlines_.moved(loop_.now());
-  bytes_in_ += bytes.size();
-  if (scope_.body_max && bytes_in_ > *scope_.body_max) {
+  body_.arrived(bytes.size());
+  if (scope_.body_max && body_.received() > *scope_.body_max) {
     if (state_.is(ExchangeState::answering))
       return fail_answer(Flag::none, http::StreamEnd::too_large);
     return local_reply(413, Flag::none, "the body is larger than this listener allows");
   }
   if (end) request_complete();
-  if (!state_.is(ExchangeState::answering)) keep_body(bytes);
   http::Stream* upstream = attempt_.stream();
   if (upstream == nullptr) {
-    // Waiting for a connection: what is more than can be replayed stays with the caller.
-    if (!replayable_ && !downstream_paused_) {
-      downstream_paused_ = true;
-      stream_->pause(true);
-    }
+    // What is more than could be sent again stays with the caller until there is a connection.
+    body_.hold(bytes);
+    if (body_.beyond(retry().body_max)) pause_caller(true);
     return;
   }
+  copy_kept(body_.copy(bytes, retry().body_max));
   upstream->send_data(bytes, end);
   if (end) attempt_.request_sent();
   upstream = attempt_.stream();
-  if (upstream != nullptr && upstream->above_high() && !downstream_paused_) {
-    downstream_paused_ = true;
-    stream_->pause(true);
-  }
+  if (upstream != nullptr && upstream->above_high()) pause_caller(true);
 }
 
 void Exchange::on_trailers(http::Fields& trailers) {
@@ -285,9 +314,7 @@ std::size_t Exchange::attempt_piece_max() const {
 }
 
 void Exchange::on_attempt_drained() {
-  if (!downstream_paused_ || stream_ == nullptr) return;
-  downstream_paused_ = false;
-  stream_->pause(false);
+  pause_caller(false);
 }
 
 void Exchange::on_drained() {
@@ -318,10 +345,13 @@ void Exchange::on_attempt_head(http::Head& head, bool end) {
   const bool marked = head.fields.remove(not_processed_name) > 0;
   if (head.status >= 400 || grpc_status_ > 0) {
     AttemptEnd result = policy::read_answer(retry(), head, loop_.wall_now());
+    pause_asked_ = policy::pause_asked(result);
     const bool unavailable = head.status == 503 || grpc_status_ == grpc_unavailable;
     result.not_processed = marked && unavailable && destination_->cluster->secure();
     if (try_again(result)) return;
   }
+  tries_.answered();
+  tries_.release();
   if (route_ != nullptr) route_->response_edits().apply(head.fields);
   state_.on(ExchangeEvent::answer);
   body_.clear();
@@ -343,6 +373,11 @@ void Exchange::on_attempt_data(std::string_view bytes, bool end) {
 
 void Exchange::on_attempt_trailers(http::Fields& trailers) {
   if (grpc_) grpc_status_ = grpc_status_of(trailers);
+  if (grpc_status_ > 0) {
+    AttemptEnd result;
+    policy::read_trailers(trailers, result);
+    pause_asked_ = policy::pause_asked(result);
+  }
   complete().send_trailers(trailers);
 }
 
@@ -361,8 +396,8 @@ void Exchange::on_attempt_failed(AttemptFailure failure, http::StreamEnd end,
 
 void Exchange::attempt_failed(AttemptFailure failure, http::StreamEnd end,
                               const std::string& detail) {
-  report_attempt(failure == AttemptFailure::timeout ? Outcome::Kind::timed_out
-                                                    : Outcome::Kind::failed);
+  tries_.ended(failure, end, attempt_.sent());
+  report_attempt(outcome_of(failure, end));
   const Flag flag = flag_of(failure, end);
   if (state_.is(ExchangeState::answering))
     return fail_answer(flag, http::StreamEnd::connection_lost);
@@ -378,39 +413,38 @@ void Exchange::attempt_failed(AttemptFailure failure, http::StreamEnd end,
   local_reply(late ? 504 : flag == Flag::UPE ? 502 : 503, gave_up ? Flag::URX : flag, detail);
 }
 
+policy::RetryState Exchange::spent() const {
+  policy::RetryState state;
+  tries_.spent(state);
+  state.idempotent = http::is_idempotent(request_->method);
+  return state;
+}
+
 // Starts another attempt if policy, budget and time allow; else what has happened stands.
 bool Exchange::try_again(const AttemptEnd& end) {
   const TimePoint now = loop_.now();
-  policy::RetryState spent;
-  spent.retries = retries_;
-  spent.free_tries = free_tries_;
-  spent.idempotent = http::is_idempotent(request_->method);
-  spent.replayable = replayable_;
-  spent.budget_left = destination_->cluster->retry_budget().has_left(now);
+  policy::RetryState state = spent();
+  state.replayable = body_.whole();
+  state.budget_left = destination_->cluster->retry_budget().has_left(now);
   const TimePoint answer_by = std::min(deadlines_[Deadline::answer], deadlines_[Deadline::whole]);
-  if (answer_by != Deadlines::never) spent.time_left = answer_by - now;
-  const policy::RetryDecision decision = policy::decide_retry(retry(), end, spent, loop_.random());
+  if (answer_by != Deadlines::never) state.time_left = answer_by - now;
+  const policy::RetryDecision decision = policy::decide_retry(retry(), end, state, loop_.random());
   if (!decision.retry()) {
-    if (decision.refusal == policy::RetryRefusal::limit && retries_ > 0) flag_ = Flag::URX;
+    if (decision.refusal == policy::RetryRefusal::limit && tries_.retries() > 0) flag_ = Flag::URX;
     if (decision.refusal == policy::RetryRefusal::budget) cells_->retry_budget_exhausted();
     return false;
   }
   if (decision.free) {
-    ++free_tries_;
-  } else {
-    retry_permit_.release();
-    retry_slot_.release();
-    retry_slot_ = destination_->cluster->breaker().retries.try_take();
-    if (retry_slot_) retry_permit_ = destination_->cluster->retry_budget().try_take(now);
-    if (!retry_permit_) {
-      cells_->retry_budget_exhausted();
-      return false;
-    }
-    ++retries_;
+    tries_.take_free();
+  } else if (!tries_.take(*destination_->cluster, now)) {
+    cells_->retry_budget_exhausted();
+    return false;
   }
-  cells_->retried(reason_of(decision.cause, end.status));
-  report_attempt(end.kind == AttemptEnd::Kind::answered ? Outcome::Kind::answered
-                                                        : Outcome::Kind::failed);
+  cells_->retried(reason_of(decision.cause, end));
+  if (end.kind == AttemptEnd::Kind::answered) {
+    if (!end.not_processed) tries_.answered();
+    report_attempt(Outcome::Kind::answered);
+  }
   attempt_.cancel(http::StreamEnd::local);
   status_ = 0;
   grpc_status_ = -1;
@@ -429,12 +463,13 @@ void Exchange::report_attempt(Outcome::Kind kind) {
   endpoint_ = request_->arena->copy(attempt_.endpoint());
   Outcome outcome;
   outcome.kind = kind;
-  outcome.latency = (kind == Outcome::Kind::answered && !grpc_ ? answered_at_ : loop_.now()) -
-                    attempt_.started_at();
+  const TimePoint until = answered_at_ == TimePoint{} ? loop_.now() : answered_at_;
+  outcome.latency = until - attempt_.started_at();
   if (allowed_.answer) outcome.timeout = *allowed_.answer;
   if (kind == Outcome::Kind::answered) {
     outcome.status = status_;
     if (grpc_status_ >= 0) outcome.grpc_status = grpc_status_;
+    if (outcome.is_failure()) outcome.retry_after = pause_asked_;
   }
   attempt_.report(outcome);
 }
@@ -451,8 +486,8 @@ void Exchange::local_reply(int status, Flag flag, std::string_view detail) {
   http::Fields extra(*request_->arena);
   add_reply_fields(extra, made, flag);
   // The callee's sidecar attests that its app saw nothing of the request: it may go elsewhere.
-  const bool untouched = flag == Flag::UH || flag == Flag::UO || flag == Flag::UF;
-  if (untouched && scope_.direction == telemetry::Direction::inbound && peer_.secure)
+  if (status == 503 && tries_.unseen() && scope_.direction == telemetry::Direction::inbound &&
+      peer_.secure)
     extra.add(not_processed_name, "1");
   if (grpc_) grpc_status_ = made.grpc_status;
   reply(made.status, made.content_type, made.body, &extra);
@@ -530,6 +565,8 @@ void Exchange::fell_idle() {
 void Exchange::finish() {
   state_.on(ExchangeEvent::end);
   timer_.cancel();
+  tries_.release();
+  body_.clear();
   const Duration duration = loop_.now() - started_at_;
   telemetry::RequestOutcome outcome;
   outcome.status = status_;
@@ -537,7 +574,7 @@ void Exchange::finish() {
   outcome.flag = flag_;
   outcome.peer = peer_.id;
   outcome.duration = duration;
-  outcome.bytes_in = bytes_in_;
+  outcome.bytes_in = body_.received();
   outcome.bytes_out = bytes_out_;
   cells_->finished(outcome);
   if (scope_.worker.access_log.enabled()) write_log(duration);
@@ -557,7 +594,7 @@ void Exchange::write_log(Duration duration) const {
   record.status = status_;
   record.grpc_status = grpc_status_;
   record.flag = flag_;
-  record.bytes_in = bytes_in_;
+  record.bytes_in = body_.received();
   record.bytes_out = bytes_out_;
   record.duration = duration;
   if (answered_at_ != TimePoint{}) record.upstream_duration = answered_at_ - attempt_.started_at();

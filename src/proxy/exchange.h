@@ -23,7 +23,9 @@
 #include "policy/timeout.h"
 #include "proxy/attempt.h"
 #include "proxy/deadlines.h"
+#include "proxy/request_body.h"
 #include "proxy/scope.h"
+#include "proxy/tries.h"
 
 namespace outrigger::proxy {
 
@@ -55,7 +57,8 @@ class Exchange final : public net::Retirable,
                        public http::StreamSink,
                        private AttemptOwner {
  public:
-  Exchange(Scope& scope, const Peer& peer, http::Stream& stream);
+  // `bodies`: what its connection's requests hold together; outlives it.
+  Exchange(Scope& scope, const Peer& peer, http::Stream& stream, HeldBodies& bodies);
 
   // http::StreamSink: the downstream side.
   void on_head(http::Head& head, bool end) override;
@@ -82,7 +85,9 @@ class Exchange final : public net::Retirable,
   bool apply_route();
   void prepare_head();
   void request_complete();
-  void keep_body(std::string_view bytes);
+  policy::RetryState spent() const;
+  void copy_kept(bool kept);
+  void pause_caller(bool paused);
   void start_attempt();
   void send_request();
   upstream::Offer offer() const;
@@ -121,28 +126,24 @@ class Exchange final : public net::Retirable,
   http::Head* request_ = nullptr;     // the codec's, until the stream is over
   http::Fields* trailers_ = nullptr;  // the request's, copied to its arena
   Attempt attempt_;
-  net::Buffer body_;  // the request's body so far: for replay, or until a stream is there
-  policy::RetryBudget::Permit retry_permit_;
-  policy::Permit retry_slot_;
+  RequestBody body_;
+  Tries tries_;
   Deadlines deadlines_;
   net::Timer timer_;  // the next deadline, or earlier: looked at again when it fires
   const TimePoint started_at_;
-  TimePoint answered_at_{};
+  TimePoint answered_at_{};  // the newest try's head came; else the beginning of time
+  Duration pause_asked_{};   // by the newest try's answer
   policy::TimeAllowed allowed_;
-  std::uint64_t bytes_in_ = 0;
   std::uint64_t bytes_out_ = 0;
   std::string_view endpoint_;  // of the newest attempt, in the request's arena
   std::string_view request_id_;
   int status_ = 0;
   int grpc_status_ = -1;
-  int free_tries_ = 0;
-  int retries_ = 0;
   Flag flag_ = Flag::none;
   Machine<exchange_table> state_{ExchangeState::begun};
   // Facts about the request, not a state.
   bool grpc_ = false;
   bool request_ended_ = false;  // all of it is here
-  bool replayable_ = true;      // body_ has all that came so far
   bool downstream_paused_ = false;
 };
 

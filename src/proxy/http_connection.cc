@@ -192,7 +192,7 @@ void HttpConnection::on_closed(net::CloseReason reason) {
 
 http::StreamSink& HttpConnection::on_stream(http::Stream& stream) {
   // Owned by itself from here on: finish() hands it to Loop::retire().
-  return *std::make_unique<Exchange>(scope_, *peer_, stream).release();
+  return *std::make_unique<Exchange>(scope_, *peer_, stream, bodies_).release();
 }
 
 void HttpConnection::on_idle() {

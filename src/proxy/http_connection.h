@@ -83,6 +83,7 @@ class HttpConnection final : public net::Retirable,
   TimePoint idle_since_;
   TimePoint head_since_ = no_head;  // a head is coming in since then
   enum class Draining : std::uint8_t { no, soon, now } draining_ = Draining::no;
+  HeldBodies bodies_;  // of its requests
 };
 
 }  // namespace outrigger::proxy

@@ -19,6 +19,7 @@
 #include "policy/retry_budget.h"
 #include "proxy/cidr.h"
 #include "proxy/peer.h"
+#include "proxy/request_body.h"
 #include "proxy/route_table.h"
 #include "telemetry/access_log.h"
 #include "telemetry/metrics.h"
@@ -90,6 +91,8 @@ struct Scope {
   net::ConnectionLimits connection;
   std::vector<Cidr> trusted_proxies;
   std::optional<std::uint64_t> body_max;
+  // Of one connection: copies of requests' bodies that are kept for another try.
+  std::size_t copies_max = HeldBodies::copies_max;
   Duration header_timeout = seconds(10);
   Duration idle_timeout = hours(1);  // of a connection without streams
   ConnectionCells* connections = nullptr;

@@ -187,6 +187,7 @@ void Worker::set_inbound(Door& door, const Snapshot& snapshot, std::size_t index
   // Without strict mTLS anybody may be at the other end.
   if (inbound.mtls == config::Mtls::strict) {
     scope.limits.raise_for_trusted();
+    scope.copies_max = proxy::HeldBodies::trusted_copies_max;
   } else {
     scope.idle_timeout = untrusted_idle;
     scope.connection.output_high = untrusted_output;
@@ -205,6 +206,7 @@ void Worker::set_outbound(Door& door, const Snapshot& snapshot, std::size_t inde
     scope.protocol = scope.destination->cluster->service().protocol;
   }
   scope.limits.raise_for_trusted();
+  scope.copies_max = proxy::HeldBodies::trusted_copies_max;
 }
 
 void Worker::Door::on_accept(net::Fd fd, const net::SocketAddress& peer) {

@@ -19,6 +19,7 @@ enum class Family : std::uint8_t {
   upstream_attempts,
   retries,
   retry_budget_exhausted,
+  replay_dropped,
   hedges,
   mirrored,
   connections_opened,

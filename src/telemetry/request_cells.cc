@@ -9,7 +9,14 @@ namespace outrigger::telemetry {
 namespace {
 
 // What a cell counts, in the key's top byte, so that no key is 0.
-enum class Kind : std::uint8_t { request = 1, retry, retry_budget_exhausted, hedge, mirrored };
+enum class Kind : std::uint8_t {
+  request = 1,
+  retry,
+  retry_budget_exhausted,
+  replay_dropped,
+  hedge,
+  mirrored,
+};
 
 constexpr int grpc_status_max = 16;
 constexpr std::uint64_t grpc_other = grpc_status_max + 2;
@@ -136,6 +143,11 @@ void RequestCells::retried(RetryReason reason) {
 void RequestCells::retry_budget_exhausted() {
   block();
   cell(kind_key(Kind::retry_budget_exhausted)).add();
+}
+
+void RequestCells::replay_dropped() {
+  block();
+  cell(kind_key(Kind::replay_dropped)).add();
 }
 
 void RequestCells::hedged() {
@@ -296,6 +308,9 @@ void RequestSeries::gather_cell(Scrape& scrape, const RequestCells::Cell& cell,
     }
     case Kind::retry_budget_exhausted:
       scrape.counter(Family::retry_budget_exhausted, {way, service_, route_}, value);
+      return;
+    case Kind::replay_dropped:
+      scrape.counter(Family::replay_dropped, {way, service_, route_}, value);
       return;
     case Kind::hedge:
       scrape.counter(Family::hedges, {way, service_, route_}, value);

@@ -120,6 +120,7 @@ class alignas(64) RequestCells {
   void attempted() { block().attempts.add(); }
   void retried(RetryReason reason);
   void retry_budget_exhausted();
+  void replay_dropped();
   void hedged();
   void mirrored();
   void finished(const RequestOutcome& outcome);

@@ -109,9 +109,10 @@ void PeakEwmaBalancer::learn(Slot& slot, const Outcome& outcome, Nanos now) {
     slot.hold = static_cast<double>(hold.count());
   }
   const bool cancelled = outcome.kind == Outcome::Kind::cancelled;
+  if (cancelled) sample = std::min(sample, before);
   if (cancelled && sample <= latency(slot, now)) return;
 
-  if (!slot.sampled || sample >= slot.average) {
+  if (cancelled || !slot.sampled || sample >= slot.average) {
     slot.average = sample;
   } else {
     const double past = weight_of_past(now - slot.sampled_at, decay);

@@ -19,7 +19,9 @@
 //   - A failure counts as max(latency, timeout, 2 x average), or an endpoint that fails fast would
 //     look the cheapest.
 //   - A retry-after is a floor for the expectation for as long as it lasts.
-//   - A cancelled request says nothing, but that the answer takes at least as long as was waited.
+//   - A cancelled request says nothing bad of the endpoint: callers have reasons of their own, and
+//     a watch may wait for hours. But while one waits in vain, the endpoint must not look better
+//     for it: up to what was waited, the decay since the last sample is undone.
 //
 // Averages belong to endpoint identities and outlive updates; each worker has its own, and load is
 // what all workers have in flight. An endpoint's slot lives until it has left the set and its last

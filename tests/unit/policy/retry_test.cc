@@ -203,6 +203,44 @@ TEST(DecideRetry, ZeroTurnsRetriesOffButNotTheFreeTries) {
   EXPECT_TRUE(decide_retry(config, connect_failed, {}, random).retry());
 }
 
+TEST(SendAgain, ABodyIsKeptOnlyWhereAnotherTryCouldUseIt) {
+  struct Keep {
+    const char* name;
+    config::Retry config;
+    RetryState state;
+    bool may_be_stale;
+    bool keep;
+  };
+  config::Retry none = retry_on({RetryOn::refused_stream});
+  none.max = 0;
+  config::Retry statuses = retry_on({});
+  statuses.statuses = {{429, 429}};
+  const std::vector<Keep> cases{
+      {"retries are off", none, {}, false, false},
+      {"a stale connection and an idempotent method", none, {.idempotent = true}, true, true},
+      {"a stale connection and another method", none, {}, true, false},
+      {"free tries are used up", none, {.free_tries = 3, .idempotent = true}, true, false},
+      {"the default, any method", config::Retry(), {}, false, true},
+      {"retries are used up", config::Retry(), {.retries = 1}, false, false},
+      {"resets, idempotent",
+       retry_on({RetryOn::reset_before_response}),
+       {.idempotent = true},
+       false,
+       true},
+      {"resets, not idempotent", retry_on({RetryOn::reset_before_response}), {}, false, false},
+      {"a status", statuses, {}, false, true},
+      {"nothing is wanted", retry_on({}), {.idempotent = true}, false, false}};
+  for (const Keep& c : cases)
+    EXPECT_EQ(may_send_again(c.config, c.state, c.may_be_stale), c.keep) << c.name;
+}
+
+TEST(PauseAsked, PushbackGoesBeforeRetryAfter) {
+  EXPECT_EQ(pause_asked({}), Duration::zero());
+  EXPECT_EQ(pause_asked({.retry_after = 3s}), Duration(3s));
+  EXPECT_EQ(pause_asked({.retry_after = 3s, .pushback = Pushback{.delay = 1s}}), Duration(1s));
+  EXPECT_EQ(pause_asked({.pushback = Pushback{.stop = true}}), Duration::zero());
+}
+
 TEST(ReadAnswer, FindsWhatRetriesGoBy) {
   BlockPool pool;
   Arena arena(pool);

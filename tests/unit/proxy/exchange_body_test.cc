@@ -1,0 +1,120 @@
+// The request's body: what is held of it, for how long, and what may be sent again.
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "proxy/exchange.h"
+#include "support/proxy_world.h"
+
+namespace outrigger::proxy {
+namespace {
+
+using telemetry::Family;
+using test::FakeEndpoint;
+using test::Peer;
+using test::ProxyWorld;
+using Accepts = FakeEndpoint::Accepts;
+
+struct BodyTest : testing::Test {
+  config::Service& service(int endpoints) { return world.add_service("orders", endpoints); }
+  ~BodyTest() override { world.expect_quiet(); }
+  // Opens this many uploads of `bytes` each on one connection and leaves them unfinished.
+  void upload(Peer& client, int count, std::size_t bytes, const std::string& method) {
+    for (int i = 0; i < count; ++i) {
+      client.call({.method = method, .body = std::string(bytes, 'b'), .end = false});
+      world.settle();
+    }
+  }
+  ProxyWorld world;
+};
+
+TEST_F(BodyTest, an_upload_that_is_held_whole_goes_elsewhere_whatever_its_size) {
+  for (const Accepts how : {Accepts::refuses, Accepts::never}) {
+    for (const auto speaks : {Peer::Speaks::h1_client, Peer::Speaks::h2_client}) {
+      ProxyWorld w;
+      w.add_service("orders", 2).retry.max = 0;
+      w.start();
+      w.endpoint(1).accepts = how;
+      Peer& client = w.connect(speaks);
+      w.settle();
+      for (int i = 0; i < 2; ++i) {
+        auto& answer = client.call({.method = "POST", .body = std::string(400'000, 'b')});
+        w.advance(seconds(2));
+        EXPECT_EQ(answer.status, 200) << answer.story().substr(0, 300);
+      }
+      EXPECT_EQ(w.endpoint(2).requests(), 2U);
+      for (auto& peer : w.endpoint(2).connections) {
+        for (auto& sink : peer->server.sinks) EXPECT_EQ(sink->body.size(), 400'000U);
+      }
+      w.expect_quiet();
+    }
+  }
+}
+
+// The callee's sidecar does not retry what has begun to leave.
+TEST_F(BodyTest, no_copy_is_kept_that_could_not_be_used) {
+  service(1).retry.max = 0;
+  world.start();
+  world.endpoint(1).on_head = [](Peer&, Peer::Sink&) {};
+  Peer& client = world.connect(Peer::Speaks::h2_client);
+  world.settle();
+  upload(client, 100, 60'000, "POST");
+  EXPECT_LT(world.loop.buffers().bytes_in_use(), 512U * 1024);
+  EXPECT_EQ(world.metric(Family::replay_dropped), 0) << "none was wanted";
+}
+
+TEST_F(BodyTest, copies_of_one_connections_uploads_have_a_bound) {
+  service(1);
+  world.start();
+  world.scope->copies_max = 1024 * 1024;
+  world.endpoint(1).on_head = [](Peer&, Peer::Sink&) {};
+  Peer& client = world.connect(Peer::Speaks::h2_client);
+  world.settle();
+  upload(client, 100, 60'000, "POST");
+  EXPECT_GT(world.loop.buffers().bytes_in_use(), 512U * 1024);
+  EXPECT_LT(world.loop.buffers().bytes_in_use(), 2 * 1024U * 1024);
+  EXPECT_GT(world.metric(Family::replay_dropped), 50);
+  // What ends makes room again.
+  for (auto& call : client.calls) call->stream->reset(http::StreamEnd::cancelled);
+  client.calls.clear();
+  world.settle();
+  EXPECT_LT(world.loop.buffers().bytes_in_use(), 64U * 1024);
+  const double before = world.metric(Family::replay_dropped);
+  upload(client, 1, 60'000, "POST");
+  EXPECT_EQ(world.metric(Family::replay_dropped), before);
+}
+
+TEST_F(BodyTest, a_body_beyond_body_max_is_counted) {
+  service(1).retry.body_max = 1'000;
+  world.start();
+  Peer& client = world.connect(Peer::Speaks::h1_client);
+  world.settle();
+  client.call({.method = "POST", .body = std::string(1'000, 'b')});
+  world.settle();
+  EXPECT_EQ(world.metric(Family::replay_dropped), 0);
+  client.call({.method = "POST", .body = std::string(1'001, 'b')});
+  world.settle();
+  EXPECT_EQ(world.metric(Family::replay_dropped), 1);
+}
+
+// A kept connection that ends may have ended before the request: an idempotent one goes again.
+TEST_F(BodyTest, an_upload_on_a_reused_connection_is_kept_for_a_stale_one) {
+  service(1).retry.max = 0;
+  world.start();
+  Peer& client = world.connect(Peer::Speaks::h1_client);
+  world.settle();
+  client.call({.method = "PUT", .body = "first"});
+  world.settle();
+  world.endpoint(1).on_request = [this](Peer& peer, Peer::Sink&) {
+    world.endpoint(1).on_request = nullptr;
+    peer.finish();
+  };
+  auto& answer = client.call({.method = "PUT", .body = "second"});
+  world.advance(seconds(1));
+  EXPECT_EQ(answer.status, 200) << answer.story();
+  EXPECT_EQ(world.endpoint(1).last().server.last().body, "second");
+}
+
+}  // namespace
+}  // namespace outrigger::proxy
