@@ -92,6 +92,7 @@ struct Inbound {
   Mtls mtls = Mtls::strict;
   InboundLimits limits;
   std::vector<std::string> trusted_proxies;  // addresses and CIDRs
+  std::vector<std::string> upgrades{"websocket"};
   Position at;
 };
 
@@ -100,6 +101,7 @@ struct Outbound {
   Address listen;
   std::string service;  // or
   bool route_by_host = false;
+  std::vector<std::string> upgrades{"websocket"};
   Position at;
 };
 

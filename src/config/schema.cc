@@ -131,6 +131,9 @@ const Record<Inbound>& inbound_record() {
        {"limits", &Inbound::limits, record(limits_record()), "What is let in."},
        {"trusted_proxies", &Inbound::trusted_proxies, list(cidr()),
         "Addresses and networks whose x-forwarded-* headers are believed."},
+       {"upgrades", &Inbound::upgrades, list(upgrade_protocol()),
+        "Protocols that requests may switch to by Upgrade or extended CONNECT, such as websocket, "
+        "SPDY/3.1 or tcp; CONNECT stands for that method. All others are ignored; [] allows none."},
        {"register", "Registries this service is announced in."},
        {"health", "A health check of the app, which decides readiness and registration."},
        {"proxy_protocol", "Accepts the PROXY protocol from these addresses."},
@@ -159,6 +162,9 @@ const Record<Outbound>& outbound_record() {
        {"service", &Outbound::service, service_name(), "The one service behind this listener."},
        {"route_by", &Outbound::route_by_host, route_by(),
         "host: the Host or :authority header names the service."},
+       {"upgrades", &Outbound::upgrades, list(upgrade_protocol()),
+        "Protocols that requests may switch to by Upgrade or extended CONNECT, such as websocket, "
+        "SPDY/3.1 or tcp; CONNECT stands for that method. All others are ignored; [] allows none."},
        {"transparent", "Takes intercepted connections."},
        {"unknown", "What happens to intercepted connections that no service claims."}});
   return table;

@@ -125,6 +125,30 @@ Result<std::string> check_header_name(const std::string& text) {
   return lower;
 }
 
+Result<std::string> check_upgrade(const std::string& text) {
+  constexpr std::size_t upgrade_max = 64;
+  const auto is_token = [](std::string_view part) {
+    return !part.empty() && std::all_of(part.begin(), part.end(), is_token_character);
+  };
+  const std::string_view whole = text;
+  const std::size_t slash = whole.find('/');
+  const bool version = slash != whole.npos;
+  if (text.size() > upgrade_max || !is_token(whole.substr(0, slash)) ||
+      (version && !is_token(whole.substr(slash + 1)))) {
+    return Error{quoted(text) + " is not the name of a protocol, such as websocket or SPDY/3.1"};
+  }
+  std::string lower = text;
+  for (char& c : lower) {
+    if (is_upper(c)) c = static_cast<char>(c - 'A' + 'a');
+  }
+  if (lower == "h2" || lower == "h2c" || lower.starts_with("http/")) {
+    return Error{quoted(text) +
+                 " is HTTP itself, which is spoken without an upgrade; requests in it would pass "
+                 "the routes by"};
+  }
+  return text;
+}
+
 Result<std::string> check_header_value(const std::string& text) {
   constexpr std::size_t value_max = 8 * 1024;
   const auto forbidden = [](char c) {
@@ -181,6 +205,10 @@ Value<std::string> spiffe_id() {
 
 Value<std::string> cidr() {
   return text("address or network", [](const std::string& from) { return parse_cidr(from); });
+}
+
+Value<std::string> upgrade_protocol() {
+  return text("protocol", check_upgrade);
 }
 
 Value<std::string> one_of(std::vector<std::string> words) {

@@ -52,6 +52,8 @@ Value<std::string> service_name();
 Value<std::string> file_path();
 Value<std::string> spiffe_id();
 Value<std::string> cidr();
+// A protocol as the Upgrade field names it.
+Value<std::string> upgrade_protocol();
 Value<std::string> one_of(std::vector<std::string> words);
 Value<bool> boolean();
 Value<Millis> duration(Millis least = Millis(1));
@@ -65,6 +67,7 @@ Value<Address> listen_address();
 Result<std::string> check_line(const std::string& text);
 Result<std::string> check_service_name(const std::string& text);
 Result<std::string> check_header_name(const std::string& text);
+Result<std::string> check_upgrade(const std::string& text);
 Result<std::string> check_header_value(const std::string& text);
 
 template <typename T>

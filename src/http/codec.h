@@ -11,6 +11,7 @@
 
 #include "base/metric_cells.h"
 #include "http/stream.h"
+#include "http/upgrades.h"
 #include "net/buffer.h"
 
 namespace outrigger::http {
@@ -62,6 +63,8 @@ struct CodecLimits {
   std::size_t chunk_overhead = 100 * 1024;  // framing beyond a tenth of the data
   std::size_t drain_bytes = 64 * 1024;      // rest of a request whose answer is already sent
   std::size_t upgrade_hold = 16 * 1024;     // client bytes kept until 101
+  // What a server lets requests switch to; never null.
+  const Upgrades* upgrades = &Upgrades::standard();
 
   std::size_t stream_high = 256 * 1024;  // queued to send, per stream
   std::size_t stream_low = 64 * 1024;

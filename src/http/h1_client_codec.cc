@@ -1,5 +1,7 @@
 #include "http/h1_client_codec.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "http/h1_encoder.h"
 
@@ -25,6 +27,7 @@ H1ClientCodec::H1ClientCodec(Wire& wire, ClientEvents& events, const CodecLimits
       parser_(H1Parser::Kind::response, limits, arena_),
       reader_(limits, parser_),
       writer_(wire),
+      early_(wire.output().pool()),
       random_(seed ^ reinterpret_cast<std::uintptr_t>(this)) {}
 
 std::size_t H1ClientCodec::capacity() const {
@@ -36,7 +39,9 @@ Stream& H1ClientCodec::open(StreamSink& sink) {
   reading_.on(H1ClientReadEvent::opened);
   asking_.on(H1AskEvent::opened);
   sink_ = &sink;
-  asked_ = {};
+  asked_.head = asked_.connect = false;
+  asked_.protocol.clear();
+  upgrade_body_left_ = 0;
   framing_ = {};
   interims_ = 0;
   key_made_ = false;
@@ -61,14 +66,15 @@ void H1ClientCodec::send_head(const Head& head, bool end) {
 }
 
 bool H1ClientCodec::write_head(const Head& head, bool end) {
-  const bool connect = head.method == Method::connect;
-  asked_ = {.head = head.method == Method::head,
-            .connect = connect,
-            .upgrade = !connect && !head.protocol.empty()};
+  asked_.head = head.method == Method::head;
+  asked_.connect = head.method == Method::connect;
+  if (!asked_.connect) asked_.protocol = head.protocol;
   H1HeadExtras extras;
   H1Body body = H1Body::none;
-  if (connect || asked_.upgrade) {
+  if (asks_for_tunnel()) {
     body = H1Body::tunnel;
+    if (!asked_.connect) extras.length = head.content_length;
+    upgrade_body_left_ = extras.length.value_or(0);
   } else if (end) {
     if (head.content_length.value_or(0) != 0) return false;
     if (head.content_length || expects_body(head.method)) extras.length = 0;
@@ -79,9 +85,12 @@ bool H1ClientCodec::write_head(const Head& head, bool end) {
     body = H1Body::chunked;
     extras.chunked = true;
   }
-  if (asked_.upgrade) {
-    extras.protocol = head.protocol;
-    if (head.protocol == "websocket" && !head.fields.has(Known::sec_websocket_key)) {
+  if (!asked_.protocol.empty()) {
+    extras.protocol = asked_.protocol;
+    // An HTTP/2 client brings no key. One of HTTP/1 that has none gets none: what it asks for is
+    // the server's to refuse.
+    if (head.version == Version::http2 && equal_ignoring_case(head.protocol, "websocket") &&
+        !head.fields.has(Known::sec_websocket_key)) {
       key_ = websocket_key(random_);
       key_made_ = true;
       extras.websocket = {key_.data(), key_.size()};
@@ -95,13 +104,32 @@ bool H1ClientCodec::write_head(const Head& head, bool end) {
 
 void H1ClientCodec::send_data(std::string_view bytes, bool end) {
   if (!asking_.is(H1Asking::body)) return;
-  // Before the peer has agreed to a tunnel its bytes would be read as another request.
   const bool too_soon = writer_.body() == H1Body::tunnel && framing_.body != H1Body::tunnel;
-  if ((too_soon && !bytes.empty()) || !writer_.data(bytes, end)) {
+  if (!(too_soon ? send_early(bytes, end) : writer_.data(bytes, end))) {
     asking_.on(H1AskEvent::broken);
     return ask_failed();
   }
   if (end) ask_ended();
+}
+
+// The body in front of a tunnel leaves; what follows it waits for the answer. False when the body
+// is cut short.
+bool H1ClientCodec::send_early(std::string_view bytes, bool end) {
+  const auto body =
+      static_cast<std::size_t>(std::min<std::uint64_t>(upgrade_body_left_, bytes.size()));
+  upgrade_body_left_ -= body;
+  if (end && upgrade_body_left_ > 0) return false;
+  if (body > 0) writer_.data(bytes.substr(0, body), false);
+  // An answer that does not open the tunnel leaves nothing to wait for.
+  if (reading_.is(H1ClientReading::head)) early_.append(bytes.substr(body));
+  return true;
+}
+
+// The tunnel is open.
+void H1ClientCodec::send_held() {
+  if (early_.empty()) return;
+  writer_.data(early_.view(), false);
+  early_.clear();
 }
 
 void H1ClientCodec::send_trailers(const Fields& trailers) {
@@ -232,9 +260,15 @@ bool H1ClientCodec::begin_answer(std::string_view rest) {
     reading_.on(framing_.body == H1Body::tunnel ? H1ClientReadEvent::switched
                                                 : H1ClientReadEvent::with_body);
     reader_.begin(framing_);
-    if (reading_.is(H1ClientReading::tunnel) && asking_.is(H1Asking::done)) wire_.end_output();
+  }
+  const bool held = !early_.empty();
+  if (reading_.is(H1ClientReading::tunnel)) {
+    send_held();
+    if (asking_.is(H1Asking::done)) wire_.end_output();
   }
   sink_->on_head(head_, bodyless);
+  // Whoever heard above_high() while bytes waited is owed this.
+  if (held && reading_.is(H1ClientReading::tunnel) && sink_ != nullptr) sink_->on_drained();
   forget();
   if (bodyless) answer_ended();
   return true;
@@ -288,7 +322,7 @@ bool H1ClientCodec::read_body(std::string_view& in) {
 void H1ClientCodec::judge_reuse(std::string_view rest) {
   if (!rest.empty()) counters_.glitches.add();
   reusable_ = framing_.keep_alive && rest.empty() && asking_.is(H1Asking::done) &&
-              !asked_.upgrade && !asked_.connect && !input_ended_;
+              !asks_for_tunnel() && !input_ended_;
 }
 
 // After the sink has heard of the answer's end; it may have reset the stream meanwhile.
@@ -379,6 +413,7 @@ StreamSink* H1ClientCodec::detach() {
   asking_.on(H1AskEvent::closed);
   if (paused_) wire_.pause_reading(false);
   paused_ = false;
+  early_.clear();
   if (!feeding_) forget();
   return std::exchange(sink_, nullptr);
 }

@@ -8,6 +8,8 @@
 //   idle -> head -> body -> done -> idle …     or tunnel; done: the request has not ended yet
 // and what is sent:
 //   idle -> owed -> body -> done -> idle …     or failed, when the request could not be sent
+// What is sent into a tunnel before the peer has agreed to it waits here: the peer would read it as
+// another request.
 // It ends with Wire::finish() after an answer that says close, after an upgrade or an early answer,
 // or when draining; with Wire::abort() on whatever breaks the protocol, and when a stream is reset.
 
@@ -97,9 +99,12 @@ class H1ClientCodec final : public ClientCodec, private Stream {
   void send_trailers(const Fields& trailers) override;
   void reset(StreamEnd reason) override;
   void pause(bool paused) override;
-  bool above_high() const override { return wire_.above_high(); }
+  bool above_high() const override { return wire_.above_high() || !early_.empty(); }
 
   bool write_head(const Head& head, bool end);
+  bool asks_for_tunnel() const { return asked_.connect || !asked_.protocol.empty(); }
+  bool send_early(std::string_view bytes, bool end);
+  void send_held();
   void ask_ended();
   void ask_failed();
 
@@ -131,6 +136,8 @@ class H1ClientCodec final : public ClientCodec, private Stream {
   H1BodyWriter writer_;
   H1Framing framing_;  // of the answer
   H1Asked asked_;
+  std::uint64_t upgrade_body_left_ = 0;  // of the body in front of a tunnel
+  net::Buffer early_;                    // for the tunnel, until the peer has agreed to it
   Random random_;
   WebsocketKey key_{};  // the one we made
   Machine<h1_client_reading> reading_{H1ClientReading::idle};

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "http/h1_message.h"
+#include "http/upgrades.h"
 #include "http/validation.h"
 
 namespace outrigger::http {
@@ -76,9 +77,11 @@ char* put_fields(char* to, const Fields& fields) {
 
 char* put_connection(char* to, const H1HeadExtras& extras) {
   if (!extras.protocol.empty()) {
-    to = extras.te_trailers ? put(to, "connection: upgrade, te\r\n")
-                            : put(to, "connection: upgrade\r\n");
-    to = put(to, "upgrade: ");
+    to = put(to, "connection: upgrade");
+    if (extras.close) to = put(to, ", close");
+    if (extras.keep_alive) to = put(to, ", keep-alive");
+    if (extras.te_trailers) to = put(to, ", te");
+    to = put(to, "\r\nupgrade: ");
     to = put(to, extras.protocol);
     to = put(to, "\r\n");
   } else if (extras.close) {
@@ -211,10 +214,11 @@ bool is_writable_target(const Head& head) {
   return head.path.starts_with('/') && is_target(head.path);
 }
 
-bool is_protocol(std::string_view protocol) {
-  const std::size_t slash = protocol.find('/');
-  return is_token(protocol.substr(0, slash)) &&
-         (slash == protocol.npos || is_token(protocol.substr(slash + 1)));
+bool are_protocols(std::string_view list) {
+  for (std::string_view protocol; next_member(list, protocol);) {
+    if (!is_protocol(protocol)) return false;
+  }
+  return true;
 }
 
 // Commits what lies between prepare()'s pointer and `end`.
@@ -252,7 +256,7 @@ bool write_request_head(net::Buffer& out, const Head& head, const H1HeadExtras& 
 
 bool write_answer_head(net::Buffer& out, const Head& head, const H1HeadExtras& extras) {
   if (head.status < 100 || head.status > 999) return false;
-  if (!extras.protocol.empty() && !is_protocol(extras.protocol)) return false;
+  if (!are_protocols(extras.protocol)) return false;
   char* const begin = out.prepare(extras.protocol.size() + extras.websocket.size() +
                                   size_of(head.fields) + fixed_max);
   char* to = put_fields(put_status_line(begin, head.status), head.fields);

@@ -19,7 +19,7 @@ struct H1HeadExtras {
   bool chunked = false;
   bool close = false;
   bool keep_alive = false;    // said aloud, to a 1.0 client
-  std::string_view protocol;  // connection: upgrade
+  std::string_view protocol;  // upgrade, and connection: upgrade; a list in a 426
   bool te_trailers = false;
   // sec-websocket-key in a request, sec-websocket-accept in an answer; empty for none.
   std::string_view websocket;

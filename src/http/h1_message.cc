@@ -14,7 +14,6 @@ struct Facts {
   std::optional<std::string_view> host;
   std::optional<std::string_view> content_length;
   std::optional<std::string_view> transfer_encoding;
-  std::string_view protocol;
   bool close = false;
   bool keep_alive = false;
   bool upgrade = false;
@@ -44,17 +43,32 @@ void read_connection(std::string_view list, Facts& facts) {
   }
 }
 
-// HTTP/2 is negotiated by ALPN or known beforehand, never by an upgrade through us: the cleartext
-// switch would carry requests past the routes.
-bool is_http_token(std::string_view token) {
-  return equal_ignoring_case(token, "h2c") || equal_ignoring_case(token, "h2") ||
-         (token.size() >= 5 && equal_ignoring_case(token.substr(0, 5), "http/"));
+// The first of the offered protocols that this listener lets switch, as its list spells it.
+std::string_view chosen_protocol(const H1Parser& parser, std::string_view text,
+                                 const Upgrades& upgrades) {
+  for (const H1Parser::Line& line : parser.lines()) {
+    if (line.known != Known::upgrade) continue;
+    std::string_view list = line.value.in(text);
+    for (std::string_view token; next_member(list, token);) {
+      const std::string_view allowed = upgrades.find(token);
+      if (!allowed.empty() && !is_http_token(token)) return allowed;
+    }
+  }
+  return {};
 }
 
-void read_upgrade(std::string_view list, Facts& facts) {
-  for (std::string_view token; next_member(list, token);) {
-    if (facts.protocol.empty() && !is_http_token(token)) facts.protocol = token;
+// What a server names in Upgrade, without HTTP itself: one protocol in 101, any number in 426.
+std::string_view named_protocols(const H1Parser& parser, std::string_view text, Arena& arena) {
+  std::string_view all;
+  for (const H1Parser::Line& line : parser.lines()) {
+    if (line.known != Known::upgrade) continue;
+    std::string_view list = line.value.in(text);
+    for (std::string_view token; next_member(list, token);) {
+      if (is_http_token(token) || !is_protocol(token)) continue;
+      all = all.empty() ? token : arena.concat(all, ", ", token);
+    }
   }
+  return all;
 }
 
 void read_te(std::string_view list, Facts& facts) {
@@ -91,15 +105,13 @@ bool take_framing(Known known, std::string_view value, Facts& facts) {
     case Known::transfer_encoding:
       facts.once(facts.transfer_encoding, known, value);
       return true;
-    case Known::upgrade:
-      read_upgrade(value, facts);
-      return true;
     case Known::te:
       read_te(value, facts);
       return true;
     case Known::http2_settings:
     case Known::keep_alive:
     case Known::proxy_connection:
+    case Known::upgrade:  // see chosen_protocol()
       return true;
     default:
       return false;
@@ -135,22 +147,6 @@ H1Verdict read_framing(const Facts& facts, Version version, Head& head, H1Framin
   }
   framing.keep_alive = !facts.close && (version == Version::http11 || facts.keep_alive);
   return H1Verdict::complete;
-}
-
-std::string_view lower(std::string_view text, Arena& arena) {
-  char* to = static_cast<char*>(arena.allocate(text.size(), 1));
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    to[i] = static_cast<char>(text[i] >= 'A' && text[i] <= 'Z' ? text[i] | 0x20 : text[i]);
-  }
-  return {to, text.size()};
-}
-
-// token ["/" token], in lower case; empty when it is nothing of the kind.
-std::string_view protocol_name(std::string_view protocol, Arena& arena) {
-  const std::size_t slash = protocol.find('/');
-  if (!is_token(protocol.substr(0, slash))) return {};
-  if (slash != protocol.npos && !is_token(protocol.substr(slash + 1))) return {};
-  return lower(protocol, arena);
 }
 
 // Removes "http://" or "https://" from the front and says which it was.
@@ -210,27 +206,34 @@ bool read_host(std::optional<std::string_view> host, Head& head) {
   return true;
 }
 
-// An Upgrade that counts: asked for in Connection, over HTTP/1.1, to something else than HTTP.
-bool read_protocol(const Facts& facts, Head& head, H1Framing& framing) {
-  if (!facts.upgrade || facts.protocol.empty() || head.version != Version::http11) return true;
-  if (head.method == Method::connect) return true;
-  head.protocol = protocol_name(facts.protocol, *head.arena);
-  // The bytes behind the head would belong to two protocols.
-  if (head.protocol.empty() || framing.body != H1Body::none) return false;
-  framing.body = H1Body::tunnel;
-  framing.websocket_key = head.fields.value(Known::sec_websocket_key);
+// An Upgrade that counts: asked for in Connection, over HTTP/1.1, to what this listener lets
+// switch. All others are ignored (RFC 9110 section 7.8).
+bool read_protocol(const H1Parser& parser, std::string_view text, const Upgrades& upgrades,
+                   Head& head, H1Framing& framing) {
+  if (head.version != Version::http11 || head.method == Method::connect) return true;
+  head.protocol = chosen_protocol(parser, text, upgrades);
+  if (head.protocol.empty()) return true;
+  // The tunnel begins behind the body (Docker's exec has one). Its end must be known beforehand; a
+  // WebSocket's handshake has none, and a forged one would hide a request.
+  const bool websocket = equal_ignoring_case(head.protocol, "websocket");
+  if (framing.body == H1Body::chunked || (websocket && framing.body != H1Body::none)) return false;
+  framing.upgrade = true;
+  if (framing.body == H1Body::none) framing.body = H1Body::tunnel;
+  if (websocket) framing.websocket_key = head.fields.value(Known::sec_websocket_key);
   return true;
 }
 
-H1Verdict finish_request(const H1Parser& parser, std::string_view text, const Facts& facts,
-                         Head& head, H1Framing& framing) {
+H1Verdict finish_request(const H1Parser& parser, std::string_view text, const Upgrades& upgrades,
+                         const Facts& facts, Head& head, H1Framing& framing) {
   const H1Verdict verdict = read_framing(facts, head.version, head, framing);
   if (verdict != H1Verdict::complete) return verdict;
   if (!read_host(facts.host, head)) return H1Verdict::malformed;
   std::optional<std::string_view> host = facts.host;
   if (host && host->empty()) host.reset();
   if (!read_target(parser.target().in(text), host, head)) return H1Verdict::malformed;
-  if (!read_protocol(facts, head, framing)) return H1Verdict::malformed;
+  if (facts.upgrade && !read_protocol(parser, text, upgrades, head, framing)) {
+    return H1Verdict::malformed;
+  }
   if (head.method == Method::connect) {
     if (facts.content_length || facts.transfer_encoding) return H1Verdict::malformed;
     framing.body = H1Body::tunnel;
@@ -263,7 +266,7 @@ bool is_framing(Known known) {
 }
 
 H1Verdict read_request(const H1Parser& parser, std::string_view text, std::string_view scheme,
-                       Head& head, H1Framing& framing) {
+                       const Upgrades& upgrades, Head& head, H1Framing& framing) {
   framing = {};
   head.method_text = parser.method().in(text);
   head.method = parse_method(head.method_text);
@@ -286,7 +289,7 @@ H1Verdict read_request(const H1Parser& parser, std::string_view text, std::strin
   }
   if (facts.nominations > nominations_max) return H1Verdict::too_large;
   if (facts.nominations > 0) remove_nominated(parser, text, head.fields);
-  return finish_request(parser, text, facts, head, framing);
+  return finish_request(parser, text, upgrades, facts, head, framing);
 }
 
 H1Verdict read_answer(const H1Parser& parser, std::string_view text, const H1Asked& asked,
@@ -309,9 +312,15 @@ H1Verdict read_answer(const H1Parser& parser, std::string_view text, const H1Ask
   if (verdict != H1Verdict::complete) return verdict;
 
   if (head.status == 101) {
-    if (!asked.upgrade || !facts.upgrade) return H1Verdict::malformed;
-    head.protocol = protocol_name(facts.protocol, *head.arena);
-    if (head.protocol.empty()) return H1Verdict::malformed;
+    // To what was asked for and nothing else (RFC 9110 section 15.2.2).
+    if (asked.protocol.empty() || !facts.upgrade) return H1Verdict::malformed;
+    if (!equal_ignoring_case(named_protocols(parser, text, *head.arena), asked.protocol)) {
+      return H1Verdict::malformed;
+    }
+    head.protocol = asked.protocol;
+  } else if (head.status == 426) {
+    // The one answer that means nothing without the field (RFC 9110 section 15.5.22).
+    head.protocol = named_protocols(parser, text, *head.arena);
   }
   const bool tunnel = head.status == 101 || (asked.connect && head.status / 100 == 2);
   if (tunnel || is_bodyless(head.status) || asked.head) {

@@ -5,6 +5,7 @@
 // take in two ways is malformed. Pure functions over a parsed head.
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "http/h1_parser.h"
@@ -24,19 +25,21 @@ struct H1Framing {
   H1Body body = H1Body::none;
   std::uint64_t length = 0;
   bool keep_alive = false;         // as far as this message is concerned
+  bool upgrade = false;            // request: a tunnel may follow the body
   std::string_view websocket_key;  // request
 };
 
 // Fills `head` from a complete request. `text` is the head's bytes, where its slices shall point.
-// `scheme`: of the connection; an absolute target overrides it. Returns complete or a fault.
+// `scheme`: of the connection; an absolute target overrides it. An Upgrade to what is not among
+// `upgrades` leaves no trace. Returns complete or a fault.
 H1Verdict read_request(const H1Parser& parser, std::string_view text, std::string_view scheme,
-                       Head& head, H1Framing& framing);
+                       const Upgrades& upgrades, Head& head, H1Framing& framing);
 
 // What an answer's meaning depends on.
 struct H1Asked {
   bool head = false;
   bool connect = false;
-  bool upgrade = false;
+  std::string protocol{};  // of an upgrade
 };
 H1Verdict read_answer(const H1Parser& parser, std::string_view text, const H1Asked& asked,
                       Head& head, H1Framing& framing);

@@ -95,7 +95,8 @@ bool H1ServerCodec::read_head(std::string_view& in) {
   if (verdict == H1Verdict::complete) {
     const std::string_view text = arena_.copy(in.substr(0, request_->parser.size()));
     in.remove_prefix(text.size());
-    verdict = read_request(request_->parser, text, scheme_, request_->head, request_->framing);
+    verdict = read_request(request_->parser, text, scheme_, *limits_.upgrades, request_->head,
+                           request_->framing);
   }
   if (verdict == H1Verdict::complete) {
     begin_exchange();
@@ -127,10 +128,16 @@ bool H1ServerCodec::read_body(std::string_view& in) {
   switch (part.kind) {
     case Kind::need_more:
       return false;
-    case Kind::data:
-      if (part.end) reading_.on(H1ReadEvent::body_ended);
-      sink_->on_data(part.data, part.end);
+    case Kind::data: {
+      const bool tunnel_follows = part.end && request_->framing.upgrade;
+      if (tunnel_follows) {
+        reading_.on(H1ReadEvent::with_hold);
+      } else if (part.end) {
+        reading_.on(H1ReadEvent::body_ended);
+      }
+      sink_->on_data(part.data, part.end && !tunnel_follows);
       return true;
+    }
     case Kind::trailers: {
       reading_.on(H1ReadEvent::body_ended);
       Fields trailers(arena_);
@@ -278,6 +285,8 @@ bool H1ServerCodec::opens_tunnel(const Head& answer) const {
 void H1ServerCodec::send_head(const Head& head, bool end) {
   if (!answering_.is(H1Answering::awaited)) return;
   const bool tunnel = opens_tunnel(head);
+  // Nobody may switch in the middle of the request.
+  if (tunnel && !reading_.is(H1Reading::held)) return answer_failed(end);
   if (reading_.is(H1Reading::held) && !tunnel) reading_.on(H1ReadEvent::declined);
   if (!(tunnel ? write_switch(head) : write_head(head, end))) return answer_failed(end);
   if (end) {
@@ -310,6 +319,7 @@ bool H1ServerCodec::write_head(const Head& head, bool end) {
   }
   extras.close = must_close() || body == H1Body::until_close;
   extras.keep_alive = !extras.close && request_->head.version == Version::http10;
+  if (head.status == 426) extras.protocol = head.protocol;
   if (!write_answer_head(wire_.output(), head, extras)) return false;
   closing_ = extras.close;
   trailers_wanted_ = request_->head.te_trailers || head.is_grpc();
@@ -326,7 +336,7 @@ bool H1ServerCodec::write_switch(const Head& head) {
   if (head.status == 101) {
     extras.protocol = head.protocol.empty() ? request_->head.protocol : head.protocol;
     // An answer that came over HTTP/2 has not proved that it understood the key.
-    if (extras.protocol == "websocket" && !request_->framing.websocket_key.empty() &&
+    if (!request_->framing.websocket_key.empty() && head.version == Version::http2 &&
         !head.fields.has(Known::sec_websocket_accept)) {
       accept = websocket_accept(request_->framing.websocket_key);
       extras.websocket = {accept.data(), accept.size()};
@@ -337,6 +347,8 @@ bool H1ServerCodec::write_switch(const Head& head) {
   writer_.send();
   answering_.on(H1AnswerEvent::switched);
   reading_.on(H1ReadEvent::switched);
+  request_->framing.body = H1Body::tunnel;
+  request_->framing.upgrade = false;
   request_->reader.begin(request_->framing);
   if (hold_paused_ && !paused_) wire_.pause_reading(false);
   hold_paused_ = false;

@@ -5,7 +5,8 @@
 //
 // Two machines move side by side. What is read:
 //   head -> body -> whole -> head …        whole: nothing is consumed until the answer has ended
-//   head -> held -> tunnel -> whole        held: an upgrade or CONNECT, bytes wait for the answer
+//   head -> held -> tunnel -> whole        held: an upgrade or CONNECT, bytes wait for the answer;
+//                                          an upgrade may have a body before that
 //   body -> drain -> head                  the answer ended first: the rest is read and dropped
 // and what is sent:
 //   idle -> awaited -> body -> idle …      or tunnel; or refused and cut, when it could not be sent
@@ -25,14 +26,14 @@ enum class H1Reading : std::uint8_t { head, body, whole, held, tunnel, drain, ov
 enum class H1ReadEvent : std::uint8_t {
   bodyless,    // a head, and that was the request
   with_body,   // a head
-  with_hold,   // a head that asks for a tunnel
+  with_hold,   // a head, or its body's end, that asks for a tunnel
   body_ended,  // also: the peer ended its side of the tunnel
   switched,    // the answer opens the tunnel
   declined,    // it does not
   answered,    // the answer has ended
   stopped,     // nothing more is read
 };
-inline constexpr StateTable<H1Reading, H1ReadEvent, 17> h1_server_reading{{{
+inline constexpr StateTable<H1Reading, H1ReadEvent, 18> h1_server_reading{{{
     {H1Reading::head, H1ReadEvent::bodyless, H1Reading::whole},
     {H1Reading::whole, H1ReadEvent::answered, H1Reading::head},
     {H1Reading::head, H1ReadEvent::with_body, H1Reading::body},
@@ -40,6 +41,7 @@ inline constexpr StateTable<H1Reading, H1ReadEvent, 17> h1_server_reading{{{
     {H1Reading::body, H1ReadEvent::answered, H1Reading::drain},
     {H1Reading::drain, H1ReadEvent::body_ended, H1Reading::head},
     {H1Reading::head, H1ReadEvent::with_hold, H1Reading::held},
+    {H1Reading::body, H1ReadEvent::with_hold, H1Reading::held},
     {H1Reading::held, H1ReadEvent::switched, H1Reading::tunnel},
     {H1Reading::held, H1ReadEvent::declined, H1Reading::whole},
     {H1Reading::tunnel, H1ReadEvent::body_ended, H1Reading::whole},

@@ -7,6 +7,27 @@
 #include "http/h2_session.h"
 
 namespace outrigger::http {
+namespace {
+
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+// An answer that HTTP/2 could not say as it was; see http/upgrades.h.
+void restore_answer(bool upgrade, Head& head) {
+  if (head.status == 426) {
+    head.protocol = head.fields.value(demanded_name);
+    head.fields.remove(demanded_name);
+  } else if (upgrade && head.status == 502) {
+    const std::string_view text = head.fields.value(declined_name);
+    if (text.size() == 3 && text[0] == '2' && is_digit(text[1]) && is_digit(text[2])) {
+      head.status = 200 + 10 * (text[1] - '0') + (text[2] - '0');
+    }
+    head.fields.remove(declined_name);
+  }
+}
+
+}  // namespace
 
 class H2ClientSession final : public H2Session {
  public:
@@ -125,6 +146,7 @@ void H2ClientSession::head_received(H2Stream& stream, bool end) {
 void H2ClientSession::note_answer(H2Stream& stream, Head& head) {
   const bool success = head.status >= 200 && head.status < 300;
   stream.tunnel = success && (stream.upgrade || stream.connect);
+  restore_answer(stream.upgrade, head);
   if (stream.tunnel) head.content_length.reset();
   if (stream.tunnel && stream.upgrade) {
     head.status = 101;

@@ -7,6 +7,7 @@
 #include "http/bytes.h"
 #include "http/h1_message.h"
 #include "http/h2_frame_scanner.h"
+#include "http/upgrades.h"
 #include "http/validation.h"
 
 namespace outrigger::http {
@@ -160,6 +161,17 @@ void H2HeadWriter::add_status(int status) {
   add(":status", {text.data(), end});
 }
 
+// Tokens of the registry are in lower case here (RFC 8441 section 5).
+void H2HeadWriter::add_protocol(std::string_view protocol) {
+  std::array<char, 64> lower;
+  if (protocol.size() > lower.size()) return add(":protocol", protocol);
+  for (std::size_t i = 0; i < protocol.size(); ++i) {
+    const char c = protocol[i];
+    lower[i] = c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+  }
+  add(":protocol", {lower.data(), protocol.size()});
+}
+
 void H2HeadWriter::add_length(std::uint64_t length) {
   std::array<char, 20> text{};
   const char* end = std::to_chars(text.data(), text.data() + text.size(), length).ptr;
@@ -206,20 +218,23 @@ void H2HeadWriter::request(const Head& head) {
     to_ = encoder_.indexed(to_, head.scheme == "https" ? scheme_https : scheme_http);
     if (!head.authority.empty()) add(":authority", head.authority);
     add(":path", head.path, Indexing::none);
-    if (upgrade) add(":protocol", head.protocol);
+    if (upgrade) add_protocol(head.protocol);
   } else {
     add(":authority", head.authority);
   }
   if (head.te_trailers) add(name_of(Known::te), "trailers");
-  if (head.content_length) add_length(*head.content_length);
+  // A tunnel has none (RFC 9113 section 8.5), though an HTTP/1 upgrade may say 0.
+  if (head.content_length && !upgrade && head.method != Method::connect) {
+    add_length(*head.content_length);
+  }
   add_fields(head.fields, false);
   finish();
 }
 
 void H2HeadWriter::response(const Head& head, Request request) {
-  constexpr std::size_t others = 2;
-  constexpr std::size_t their_text = 64;
-  begin(head.fields.size() + others, text_of(head.fields) + their_text);
+  constexpr std::size_t others = 3;
+  constexpr std::size_t their_text = 96;
+  begin(head.fields.size() + others, text_of(head.fields) + their_text + head.protocol.size());
   int status = head.status;
   const bool success = status >= 200 && status < 300;
   const bool tunnel = request == Request::connect ? success : status == 101;
@@ -230,6 +245,14 @@ void H2HeadWriter::response(const Head& head, Request request) {
     status = 502;
   }
   add_status(status);
+  if (request == Request::upgrade && success && !tunnel) {
+    std::array<char, 4> text{};
+    const char* end = std::to_chars(text.data(), text.data() + text.size(), head.status).ptr;
+    add(declined_name, {text.data(), end});
+  }
+  if (status == 426 && is_field_value(head.protocol) && !head.protocol.empty()) {
+    add(demanded_name, head.protocol);
+  }
   const bool may_have_length = status >= 200 && status != 204 && !tunnel;
   if (head.content_length && may_have_length) add_length(*head.content_length);
   add_fields(head.fields, false);

@@ -23,7 +23,8 @@ class H2HeadWriter {
 
   // Exactly one of these, once.
   void request(const Head& head);
-  // What the request was: towards an extended CONNECT 101 becomes 200, and a tunnel has no length.
+  // What the request was: towards an extended CONNECT 101 becomes 200 and another 2xx becomes 502
+  // with a mark (http/upgrades.h), and a tunnel has no length.
   enum class Request : std::uint8_t { plain, connect, upgrade };
   void response(const Head& head, Request request);
   void trailers(const Fields& fields);
@@ -44,6 +45,7 @@ class H2HeadWriter {
   void add_length(std::uint64_t length);
   void add_fields(const Fields& fields, bool trailers);
   void add_other(const Field& field);
+  void add_protocol(std::string_view protocol);
   void finish();
 
   HpackEncoder& encoder_;

@@ -38,7 +38,7 @@ H2ServerSession::H2ServerSession(ServerEvents& events, const Parts& parts)
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits_.streams},
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, limits_.stream_window},
       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<std::uint32_t>(limits_.head_bytes)},
-      {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
+      {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, limits_.upgrades->empty() ? 0U : 1U},
       // Keeps nghttp2 from remembering closed streams for the sake of the old priority tree.
       {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
   }};

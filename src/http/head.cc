@@ -278,6 +278,11 @@ std::string_view Fields::value(Known known) const {
   return field == nullptr ? std::string_view{} : field->value;
 }
 
+std::string_view Fields::value(std::string_view name) const {
+  const Field* field = find(name);
+  return field == nullptr ? std::string_view{} : field->value;
+}
+
 std::size_t Fields::remove(Known known) {
   std::uint32_t kept = 0;
   for (std::uint32_t i = 0; i < size_; ++i) {

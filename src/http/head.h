@@ -14,7 +14,8 @@
 // Upgrade, WebSocket and extended CONNECT (RFC 9110 section 7.8, RFC 8441) share one form:
 // `protocol` names the protocol, method is GET unless the client said otherwise, and an accepting
 // answer has status 101; the HTTP/2 codecs translate to and from CONNECT, :protocol and 200. A
-// plain CONNECT has method connect, an empty protocol and an authority.
+// plain CONNECT has method connect, an empty protocol and an authority. What a listener does not
+// let switch (http/upgrades.h) has no protocol: it is a request like others.
 
 #include <cstdint>
 #include <optional>
@@ -120,6 +121,7 @@ class Fields {
   const Field* find(std::string_view name) const;  // any case
   // The first one's value, or empty.
   std::string_view value(Known known) const;
+  std::string_view value(std::string_view name) const;  // any case
   bool has(Known known) const { return find(known) != nullptr; }
   // Removes all of that name; returns how many there were.
   std::size_t remove(Known known);
@@ -162,7 +164,9 @@ struct Head {
   std::string_view scheme;       // "http" or "https"
   std::string_view authority;  // as received, checked for forbidden bytes; may be empty in HTTP/1.0
   std::string_view path;       // origin form with query, or "*"
-  std::string_view protocol;   // lower case: "websocket"; empty without upgrade
+  // Of an upgrade, as the listener's list spells it: "websocket". In a 426, the list of those that
+  // the server demands. Empty otherwise.
+  std::string_view protocol;
   // Response; 0 in a request.
   int status = 0;
   // Both.

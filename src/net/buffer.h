@@ -57,6 +57,7 @@ class Buffer {
   Buffer& operator=(const Buffer&) = delete;
   ~Buffer() { clear(); }
 
+  BufferPool& pool() const { return *pool_; }
   bool empty() const { return begin_ == end_; }
   std::size_t size() const { return end_ - begin_; }
   std::string_view view() const { return {block_.data + begin_, end_ - begin_}; }

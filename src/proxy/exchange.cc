@@ -127,7 +127,7 @@ void Exchange::on_head(http::Head& head, bool end) {
   grpc_ = head.is_grpc();
   if (!find_destination()) return;
   prepare_head();
-  if (!apply_route()) return;
+  if (!apply_route() || !admit_tunnel()) return;
   destination_->cluster->retry_budget().on_request(loop_.now());
   if (scope_.body_max && head.content_length.value_or(0) > *scope_.body_max) {
     return local_reply(413, Flag::none, "the body is larger than this listener allows");
@@ -160,8 +160,41 @@ bool Exchange::find_destination() {
   if (scope_.direction == telemetry::Direction::outbound) {
     route_ = routing_->routes->match(*request_, destination_->service);
   }
+  // HTTP/1.0 may have none; the next hop must get one.
+  if (request_->authority.empty()) {
+    const std::string& name = destination_->service;
+    request_->authority = name.empty() ? std::string_view("localhost") : std::string_view(name);
+  }
   cells_ = &scope_.worker.cells(*destination_, route_);
   cells_->started();
+  return true;
+}
+
+// Whether the request is an upgrade that only HTTP/1 can carry.
+bool Exchange::needs_http1() const {
+  return !request_->protocol.empty() && !http::has_extended_connect(*request_);
+}
+
+// An upgrade to what the listener does not allow is no upgrade in HTTP/1; in HTTP/2 it has no other
+// meaning that it could have, and CONNECT never has.
+bool Exchange::admit_tunnel() {
+  const http::Upgrades& allowed = *scope_.limits.upgrades;
+  if (!request_->protocol.empty()) {
+    request_->protocol = allowed.find(request_->protocol);
+    if (request_->protocol.empty()) {
+      local_reply(501, Flag::none, "the protocol is not among this listener's upgrades");
+      return false;
+    }
+    const bool http2_only =
+        !destination_->cluster->secure() && plain_offer() == upstream::Offer::http2;
+    if (http2_only && needs_http1()) {
+      local_reply(501, Flag::none, "the endpoint speaks HTTP/2, where this upgrade does not exist");
+      return false;
+    }
+  } else if (request_->method == http::Method::connect && !allowed.allows_connect()) {
+    local_reply(501, Flag::none, "CONNECT is not among this listener's upgrades");
+    return false;
+  }
   return true;
 }
 
@@ -212,6 +245,11 @@ const config::Retry& Exchange::retry() const {
 }
 
 upstream::Offer Exchange::offer() const {
+  // On a connection of its own: no upgrade's connection is used again.
+  return needs_http1() ? upstream::Offer::http1 : plain_offer();
+}
+
+upstream::Offer Exchange::plain_offer() const {
   switch (service().wire) {
     case config::Wire::http1:
       return upstream::Offer::http1;

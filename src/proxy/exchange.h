@@ -82,6 +82,8 @@ class Exchange final : public net::Retirable,
 
   // The request.
   bool find_destination();
+  bool admit_tunnel();
+  bool needs_http1() const;
   bool apply_route();
   void prepare_head();
   void request_complete();
@@ -91,6 +93,7 @@ class Exchange final : public net::Retirable,
   void start_attempt();
   void send_request();
   upstream::Offer offer() const;
+  upstream::Offer plain_offer() const;
   const config::Service& service() const { return destination_->cluster->service(); }
   const config::Retry& retry() const;
 

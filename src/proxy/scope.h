@@ -79,7 +79,9 @@ struct WorkerContext {
 
 // One listener.
 struct Scope {
-  explicit Scope(WorkerContext& w) : worker(w) {}
+  explicit Scope(WorkerContext& w) : worker(w) { limits.upgrades = &upgrades; }
+  Scope(const Scope&) = delete;
+  Scope& operator=(const Scope&) = delete;
 
   WorkerContext& worker;
   telemetry::Direction direction = telemetry::Direction::outbound;
@@ -87,6 +89,7 @@ struct Scope {
   config::Protocol protocol = config::Protocol::http;
   // Where requests go: the app (inbound) or the one service (outbound); null: the host names it.
   Destination* destination = nullptr;
+  http::Upgrades upgrades;
   http::CodecLimits limits;
   net::ConnectionLimits connection;
   std::vector<Cidr> trusted_proxies;

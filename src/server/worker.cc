@@ -178,6 +178,7 @@ void Worker::set_inbound(Door& door, const Snapshot& snapshot, std::size_t index
   scope.protocol = inbound.protocol;
   scope.destination = apps_[index].get();
   scope.body_max = inbound.limits.body;
+  scope.upgrades = http::Upgrades(inbound.upgrades);
   for (const std::string& text : inbound.trusted_proxies) {
     if (auto cidr = proxy::Cidr::parse(text)) scope.trusted_proxies.push_back(*cidr);
   }
@@ -201,6 +202,7 @@ void Worker::set_outbound(Door& door, const Snapshot& snapshot, std::size_t inde
   proxy::Scope& scope = door.scope;
   scope.direction = Direction::outbound;
   scope.name = outbound.name;
+  scope.upgrades = http::Upgrades(outbound.upgrades);
   if (!outbound.route_by_host) {
     scope.destination = context_.find(outbound.service);
     scope.protocol = scope.destination->cluster->service().protocol;

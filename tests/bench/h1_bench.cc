@@ -61,7 +61,8 @@ void ReadRequest(benchmark::State& state) {
   H1Framing framing;
   for (auto _ : state) {
     parser.feed(raw);
-    benchmark::DoNotOptimize(read_request(parser, arena.copy(raw), "http", head, framing));
+    benchmark::DoNotOptimize(
+        read_request(parser, arena.copy(raw), "http", Upgrades::standard(), head, framing));
     head.clear();
     parser.restart(H1Parser::Kind::request);
     arena.reset();
@@ -80,7 +81,7 @@ void WriteHead(benchmark::State& state) {
   Head head(arena);
   H1Framing framing;
   parser.feed(raw);
-  read_request(parser, raw, "http", head, framing);
+  read_request(parser, raw, "http", Upgrades::standard(), head, framing);
   net::Buffer out(buffers);
   for (auto _ : state) {
     benchmark::DoNotOptimize(write_request_head(out, head, {}));

@@ -564,10 +564,11 @@ class Case(unittest.TestCase):
         return client
 
     def caller(self, services, name='web', routes='', extra='', outbound=None, workers=WORKERS, drain='2s', log='none',
-               identity='', service='orders', env=None):
-        """A sidecar with one outbound listener; sets .port to it."""
+               identity='', service='orders', env=None, listener=''):
+        """A sidecar with one outbound listener; sets .port to it. `listener`: more of its fields."""
         admin, port = free_port(), free_port()
-        listeners = outbound or f'  - {{listen: "127.0.0.1:{port}", service: {service}}}\n'
+        more = listener and ', ' + listener
+        listeners = outbound or f'  - {{listen: "127.0.0.1:{port}", service: {service}{more}}}\n'
         config = head(name, admin, identity, workers, drain, log) + f'outbound:\n{listeners}services:\n{services}{routes}{extra}'
         daemon = self.start(name, config, admin, env=env)
         daemon.port = port
@@ -587,13 +588,14 @@ class Case(unittest.TestCase):
         daemon.port = port
         return daemon
 
-    def pair(self, app, protocol='http', wire='auto', options='', workers=WORKERS, log='none', inbound='auto'):
-        """Two sidecars over mTLS: returns (caller, callee)."""
+    def pair(self, app, protocol='http', wire='auto', options='', workers=WORKERS, log='none', inbound='auto', listeners=''):
+        """Two sidecars over mTLS: returns (caller, callee). `listeners`: more fields of both's."""
         pki = Pki(self.directory / 'pki')
-        callee = self.callee(app, pki, protocol=inbound, workers=workers, log='none' if log == 'none' else f'{log}.callee')
+        callee = self.callee(app, pki, protocol=inbound, workers=workers, log='none' if log == 'none' else f'{log}.callee',
+                             options=listeners)
         caller = self.caller(
             f'  orders: {{endpoints: ["127.0.0.1:{callee.port}"], protocol: {protocol}, wire: {wire}{options and ", " + options}}}\n',
-            identity=pki.identity('web'), workers=workers, log=log)
+            identity=pki.identity('web'), workers=workers, log=log, listener=listeners)
         return caller, callee
 
     def eventually(self, expected, value, what='value', seconds=None):

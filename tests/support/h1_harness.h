@@ -17,6 +17,8 @@ namespace outrigger::http::fakes {
 class H1ServerRig {
  public:
   explicit H1ServerRig(const CodecLimits& l = {}, bool answers = true) : limits(l) {
+    static const Upgrades allowed({"websocket", "foo", "foo/2", "CONNECT"});
+    limits.upgrades = &allowed;
     if (!answers) return;
     server.stream_hook = [this](RecordingSink& sink) {
       sink.head_hook = [this, &sink](Head& head, bool end) {

@@ -280,14 +280,11 @@ class ReferenceParser {
     for (const std::string& value : by_name["upgrade"]) {
       for (const std::string& offer : split(value)) {
         const std::string o = lower(offer);
-        if (o != "h2" && o != "h2c" && o.substr(0, 5) != "http/" && protocol.empty()) protocol = o;
+        if (o == "websocket") protocol = o;  // the standard list; all else is ignored
       }
     }
     if (method == "CONNECT" && (has_length || is_chunked)) return refuse();
     if (upgrade && !old && !protocol.empty() && method != "CONNECT") {
-      const std::size_t slash = protocol.find('/');
-      if (!token(protocol.substr(0, slash))) return refuse();
-      if (slash != std::string::npos && !token(protocol.substr(slash + 1))) return refuse();
       if (length > 0 || is_chunked) return refuse();
       request.tunnel = true;
     }

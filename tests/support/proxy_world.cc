@@ -299,7 +299,8 @@ std::unique_ptr<proxy::Destination> ProxyWorld::make_destination(
     return dial(address, error);
   };
   if (upstream_alpn) {
-    connector.transport = [this](upstream::Offer) {
+    connector.transport = [this](upstream::Offer offer) {
+      offers.push_back(offer);
       net::HandshakeInfo info;
       info.alpn = *upstream_alpn;
       info.version = "TLSv1.3";

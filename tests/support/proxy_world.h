@@ -199,7 +199,8 @@ class ProxyWorld final : private proxy::HttpConnectionOwner,
   void add_route(const config::Route& route) { config.routes.push_back(route); }
   // Endpoints are reached by a ClearTransport that has agreed on this; empty text: no ALPN.
   std::optional<std::string> upstream_alpn;
-  config::AccessLog log;  // `path: none` unless set
+  std::vector<upstream::Offer> offers;  // of each such connection
+  config::AccessLog log;                // `path: none` unless set
   // Everything the access log's file holds; waits for its writer.
   std::string log_text();
 

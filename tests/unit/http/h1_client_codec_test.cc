@@ -374,7 +374,13 @@ TEST_F(H1ClientCodecTest, TheOtherSideEndsTheTunnelFirst) {
 TEST_F(H1ClientCodecTest, MakesAndChecksAWebSocketKey) {
   for (const bool honest : {true, false}) {
     H1ClientRig rig;
-    RecordingSink& sink = rig.ask("GET", "websocket");
+    Head head(rig.arena);
+    rig.make_request(head);
+    head.protocol = "websocket";
+    head.version = Version::http2;
+    RecordingSink& sink = rig.open();
+    sink.stream->send_head(head, false);
+    rig.feeder.settle();
     const std::string request = rig.wire.take();
     const std::size_t at = request.find("sec-websocket-key: ") + 19;
     const std::string key = request.substr(at, 24);
@@ -387,6 +393,15 @@ TEST_F(H1ClientCodecTest, MakesAndChecksAWebSocketKey) {
     EXPECT_EQ(sink.was_reset, !honest);
     EXPECT_EQ(sink.head, honest ? "status 101\nprotocol websocket\n" : "");
   }
+}
+
+// What an HTTP/1 client asked for in vain is the server's to refuse.
+TEST_F(H1ClientCodecTest, AddsNoKeyToAnHttp1Request) {
+  H1ClientRig rig;
+  RecordingSink& sink = rig.ask("GET", "websocket");
+  EXPECT_EQ(rig.wire.take().find("sec-websocket-key"), std::string::npos);
+  rig.feeder.feed("HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
+  EXPECT_EQ(sink.head, "status 101\nprotocol websocket\n");
 }
 
 TEST_F(H1ClientCodecTest, KeysDiffer) {
@@ -408,14 +423,39 @@ TEST_F(H1ClientCodecTest, DeclinedUpgrade) {
   EXPECT_TRUE(rig_.wire.finished);
 }
 
+// An HTTP/2 client's first DATA may come before the answer: it waits, and whoever sends is slowed.
 TEST_F(H1ClientCodecTest, NothingGoesOutBeforeTheSwitch) {
-  RecordingSink& sink = send([](Head& head) { head.protocol = "foo"; }, false);
-  sent();
-  sink.stream->send_data("GET /evil HTTP/1.1\r\nHost: a\r\n\r\n", false);
-  rig_.feeder.settle();
-  EXPECT_EQ(sent(), "");
-  EXPECT_EQ(sink.reset, StreamEnd::local);
-  EXPECT_TRUE(rig_.wire.aborted);
+  for (const bool switches : {true, false}) {
+    H1ClientRig rig;
+    RecordingSink& sink = rig.ask("GET", "foo");
+    rig.wire.take();
+    sink.stream->send_data("GET /evil HTTP/1.1\r\nHost: a\r\n\r\n", false);
+    rig.feeder.settle();
+    EXPECT_EQ(rig.wire.take(), "");
+    EXPECT_FALSE(sink.over());
+    EXPECT_TRUE(sink.stream->above_high());
+    rig.feeder.feed(switches ? "HTTP/1.1 101 S\r\nUpgrade: foo\r\nConnection: Upgrade\r\n\r\n"
+                             : "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n");
+    sink.stream->send_data("more", !switches);
+    EXPECT_EQ(rig.wire.take(), switches ? "GET /evil HTTP/1.1\r\nHost: a\r\n\r\nmore" : "");
+    EXPECT_EQ(sink.drained, switches ? 1 : 0);
+    EXPECT_EQ(sink.misuse, "");
+  }
+}
+
+TEST_F(H1ClientCodecTest, ABodyInFrontOfATunnelLeavesAndTheTunnelWaits) {
+  RecordingSink& sink = send(
+      [](Head& head) {
+        head.protocol = "tcp";
+        head.content_length = 4;
+      },
+      false);
+  EXPECT_TRUE(sent().ends_with("content-length: 4\r\nconnection: upgrade\r\nupgrade: tcp\r\n\r\n"));
+  sink.stream->send_data("bo", false);
+  sink.stream->send_data("dyearly", false);
+  EXPECT_EQ(sent(), "body");
+  rig_.feeder.feed("HTTP/1.1 101 S\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n\r\n");
+  EXPECT_EQ(sent(), "early");
 }
 
 TEST_F(H1ClientCodecTest, TheEndMayBeSentBeforeTheSwitch) {

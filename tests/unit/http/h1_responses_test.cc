@@ -119,7 +119,11 @@ std::vector<Row> good_rows() {
       // Tunnels.
       {"HTTP/1.1 101 Switching\r\nUpgrade: WebSocket\r\nConnection: upgrade\r\nx: y\r\n\r\nraw",
        head("status 101\nprotocol websocket\nx: y\n") + "body raw\ncapacity 0\n",
-       {"GET", "foo", false}},
+       {"GET", "websocket", false}},
+      // A 426 means nothing without its Upgrade; HTTP itself is not among what is passed on.
+      {"HTTP/1.1 426 Upgrade Required\r\nUpgrade: h2c, TLS/1.0\r\nUpgrade: IRC/6.9\r\nConnection: "
+       "upgrade\r\nContent-Length: 0\r\n\r\n",
+       head("status 426\nprotocol TLS/1.0, IRC/6.9\nlength 0\n") + empty + kept},
       {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nraw bytes",
        head("status 200\n") + "body raw bytes\ncapacity 0\n",
        {"CONNECT", "", false}},
@@ -218,11 +222,10 @@ std::vector<Bad> bad_heads() {
        {"GET", "foo", false}},
       {"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
        "protocol_error",
-       {"GET", "websocket", false}},
-      {"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
-       "Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n",
+       {"GET", "foo", false}},
+      {"HTTP/1.1 101 Switching\r\nUpgrade: foo, bar\r\nConnection: upgrade\r\n\r\n",
        "protocol_error",
-       {"GET", "websocket", false}},
+       {"GET", "foo", false}},
       {ok + std::string(41, 'n') + ": v\r\n\r\n", "too_large"},
       {ok + "x-a: " + std::string(200, 'v') + "\r\n\r\n", "too_large"},
       {ok + "a:\r\nb:\r\nc:\r\nd:\r\ne:\r\nf:\r\ng:\r\nh:\r\ni:\r\nj:\r\nk:\r\n\r\n", "too_large"},

@@ -185,11 +185,12 @@ TEST(H1RoundTripTest, TunnelsRunBothWays) {
       sink.stream->send_data("down", false);
     };
   };
-  chain.run("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: foo\r\nConnection: upgrade\r\n\r\nup");
+  chain.run("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\nup");
   ASSERT_EQ(chain.server.sinks.size(), 1U);
   EXPECT_EQ(chain.server.last().body, "up");
   EXPECT_EQ(chain.wire_first.take(),
-            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: foo\r\n\r\ndown");
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: "
+            "websocket\r\n\r\ndown");
   chain.run("\0\r\n more");
   EXPECT_EQ(chain.server.last().body, std::string("up"));
 }
@@ -206,7 +207,7 @@ TEST(H1RoundTripTest, SmugglingBehindAnUpgrade) {
     };
   };
   chain.run(
-      "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: foo\r\nConnection: upgrade\r\n\r\n"
+      "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n"
       "GET /evil HTTP/1.1\r\nHost: a\r\n\r\n");
   EXPECT_EQ(chain.wire_tape.find("evil"), std::string::npos);
   EXPECT_EQ(chain.relay.upstream.capacity(), 0U);

@@ -578,10 +578,54 @@ TEST_F(H1ServerCodecTest, UpgradeHoldsBytesUntil101) {
 // RFC 6455 section 1.3 has this key and this proof.
 TEST_F(H1ServerCodecTest, ProvesTheKeyWhenTheAnswerCameOverHttp2) {
   RecordingSink& sink = ask(upgrade);
-  sink.stream->send_head(answer(101), false);
+  Head& head = answer(101);
+  head.version = Version::http2;
+  sink.stream->send_head(head, false);
   EXPECT_EQ(sent(),
             "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
             "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");
+}
+
+// An HTTP/1 server's own answer is passed on as it is, proof or no proof.
+TEST_F(H1ServerCodecTest, AddsNoProofToAnHttp1ServersAnswer) {
+  ask(upgrade).stream->send_head(answer(101), false);
+  EXPECT_EQ(sent(),
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: "
+            "websocket\r\n\r\n");
+}
+
+TEST_F(H1ServerCodecTest, ATunnelMayFollowABody) {
+  RecordingSink& sink =
+      ask("POST /exec HTTP/1.1\r\nHost: a\r\nUpgrade: foo\r\nConnection: Upgrade\r\n"
+          "Content-Length: 4\r\n\r\nbo");
+  rig_.feeder.feed("dytunnel");
+  EXPECT_EQ(sink.body, "body");
+  EXPECT_FALSE(sink.ended);
+  EXPECT_EQ(rig_.feeder.kept(), "tunnel");
+  sink.stream->send_head(answer(101), false);
+  rig_.feeder.settle();
+  EXPECT_EQ(sink.body, "bodytunnel");
+  rig_.feeder.end();
+  EXPECT_TRUE(sink.ended);
+}
+
+TEST_F(H1ServerCodecTest, NobodySwitchesInTheMiddleOfABody) {
+  RecordingSink& sink =
+      ask("POST /exec HTTP/1.1\r\nHost: a\r\nUpgrade: foo\r\nConnection: Upgrade\r\n"
+          "Content-Length: 4\r\n\r\nbo");
+  sink.stream->send_head(answer(101), false);
+  rig_.feeder.settle();
+  EXPECT_TRUE(sent().starts_with("HTTP/1.1 500 "));
+  EXPECT_TRUE(rig_.wire.over());
+}
+
+TEST_F(H1ServerCodecTest, A426KeepsItsUpgrade) {
+  Head& head = answer(426);
+  head.protocol = "TLS/1.0, websocket";
+  ask(get).stream->send_head(head, true);
+  EXPECT_EQ(sent(),
+            "HTTP/1.1 426 Upgrade Required\r\ncontent-length: 0\r\nconnection: "
+            "upgrade\r\nupgrade: TLS/1.0, websocket\r\n\r\n");
 }
 
 TEST_F(H1ServerCodecTest, InputMayEndBeforeTheSwitch) {

@@ -172,6 +172,50 @@ TEST_F(H2Writer, Request) {
   EXPECT_EQ(encoder.entries(), 4U);
 }
 
+// HTTP/1's "Content-Length: 0" beside an upgrade is nothing that an extended CONNECT may have.
+TEST_F(H2Writer, AnExtendedConnectHasNoLengthAndItsProtocolInLowerCase) {
+  fakes::TestHead head(blocks);
+  head.request("GET", "/chat").length(0);
+  head.head.protocol = "WebSocket";
+  H2HeadWriter(encoder, out, 1, false).request(head);
+  EXPECT_EQ(decode(), (h2::FieldList{{":method", "CONNECT"},
+                                     {":scheme", "http"},
+                                     {":authority", "example.test"},
+                                     {":path", "/chat"},
+                                     {":protocol", "websocket"}}));
+}
+
+// What HTTP/2 has no words for: a 2xx that does not switch, and a 426's Upgrade.
+TEST_F(H2Writer, AnswersToUpgrades) {
+  using Request = H2HeadWriter::Request;
+  struct Row {
+    int status;
+    std::string protocol;
+    Request request;
+    h2::FieldList fields;
+  };
+  for (const Row& row : {
+           Row{101, "websocket", Request::upgrade, {{":status", "200"}}},
+           Row{200, "", Request::upgrade, {{":status", "502"}, {"x-outrigger-declined", "200"}}},
+           Row{204, "", Request::upgrade, {{":status", "502"}, {"x-outrigger-declined", "204"}}},
+           Row{403, "", Request::upgrade, {{":status", "403"}}},
+           Row{502, "", Request::upgrade, {{":status", "502"}}},
+           Row{200, "", Request::plain, {{":status", "200"}}},
+           Row{200, "", Request::connect, {{":status", "200"}}},
+           Row{426,
+               "TLS/1.0, foo",
+               Request::plain,
+               {{":status", "426"}, {"x-outrigger-upgrade", "TLS/1.0, foo"}}},
+           Row{426, "", Request::upgrade, {{":status", "426"}}},
+       }) {
+    fakes::TestHead head(blocks);
+    head.response(row.status);
+    head.head.protocol = row.protocol;
+    H2HeadWriter(encoder, out, 1, false).response(head, row.request);
+    EXPECT_EQ(decode(), row.fields) << row.status << row.protocol;
+  }
+}
+
 TEST_F(H2Writer, FieldsThatNobodyMayWriteAreLeftOut) {
   fakes::TestHead head(blocks);
   head.request();

@@ -565,6 +565,7 @@ TEST_F(RetryTest, an_upgrade_or_connect_that_is_not_answered_is_a_504) {
     ProxyWorld w;
     w.add_service("orders", 1).timeout = config::Millis(3'000);
     w.start();
+    w.scope->upgrades = http::Upgrades({"websocket", "CONNECT"});
     w.endpoint(1).speaks = Peer::Speaks::bytes;
     Peer& client = w.connect();
     client.send(connect ? "CONNECT orders:80 HTTP/1.1\r\nhost: orders:80\r\n\r\n"
@@ -583,6 +584,7 @@ TEST_F(RetryTest, an_upgrade_or_connect_that_is_not_answered_is_a_504) {
 TEST_F(RetryTest, a_tunnel_lives_as_long_as_bytes_move) {
   service(1).timeout = config::Millis(3'000);
   world.start();
+  world.scope->upgrades = http::Upgrades({"CONNECT"});
   world.endpoint(1).speaks = Peer::Speaks::bytes;
   Peer& client = world.connect();
   client.send("CONNECT orders:80 HTTP/1.1\r\nhost: orders:80\r\n\r\n");

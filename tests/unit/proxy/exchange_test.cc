@@ -269,14 +269,16 @@ TEST_F(ExchangeTest, a_websocket_is_a_tunnel_between_any_protocols) {
         Arena arena(blocks);
         http::Head head(arena);
         head.status = 101;
+        head.version = http::Version::http2;  // so that HTTP/1's codec proves the key
         head.protocol = "websocket";
         sink.stream->send_head(head, false);
       };
       endpoint.on_request = [](Peer&, Peer::Sink& sink) { sink.stream->send_data({}, true); };
       Peer& client = w.connect(down2 ? Peer::Speaks::h2_client : Peer::Speaks::h1_client);
       w.settle();
-      auto& call = client.call(
-          {.fields = {{"sec-websocket-version", "13"}}, .end = false, .protocol = "websocket"});
+      test::FieldList fields = {{"sec-websocket-version", "13"}};
+      if (!down2) fields.emplace_back("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+      auto& call = client.call({.fields = fields, .end = false, .protocol = "websocket"});
       w.settle();
       ASSERT_EQ(call.status, 101) << down2 << up2 << call.story();
       call.stream->send_data("ping", false);
@@ -350,6 +352,7 @@ TEST_F(ExchangeTest, a_refused_tunnel_without_a_body_reaches_the_caller) {
       ProxyWorld w;
       w.add_service("orders", 1);
       w.start();
+      w.scope->upgrades = http::Upgrades({"websocket", "CONNECT"});
       w.endpoint(1).speaks = Peer::Speaks::bytes;
       Peer& client = w.connect(down2 ? Peer::Speaks::h2_client : Peer::Speaks::h1_client);
       w.settle();
@@ -392,6 +395,73 @@ TEST_F(ExchangeTest, trailers_before_the_uploads_end_reach_the_caller) {
     EXPECT_EQ(call.trailers, "x-sum: 9\n") << down2 << call.story();
     EXPECT_TRUE(call.ended) << down2 << call.story();
     w.expect_quiet();
+  }
+}
+
+TEST_F(ExchangeTest, an_upgrade_without_an_extended_connect_has_an_http1_connection_of_its_own) {
+  world.add_service("orders", 1).mtls = config::Mtls::strict;
+  world.upstream_alpn = "http/1.1";
+  world.start();
+  world.scope->upgrades = http::Upgrades({"tcp", "websocket"});
+  world.endpoint(1).on_head = [](Peer&, Peer::Sink&) {};
+  for (const char* request : {"POST / HTTP/1.1\r\nhost: orders\r\nconnection: upgrade\r\nupgrade: "
+                              "tcp\r\n\r\n",
+                              "PUT / HTTP/1.1\r\nhost: orders\r\nconnection: upgrade\r\nupgrade: "
+                              "websocket\r\n\r\n",
+                              "GET / HTTP/1.1\r\nhost: orders\r\nconnection: upgrade\r\nupgrade: "
+                              "websocket\r\n\r\n",
+                              "GET / HTTP/1.1\r\nhost: orders\r\nconnection: upgrade\r\nupgrade: "
+                              "websocket\r\nsec-websocket-key: AAAA\r\n\r\n",
+                              "GET / HTTP/1.1\r\nhost: orders\r\nconnection: upgrade\r\nupgrade: "
+                              "SPDY/3.1\r\n\r\n"}) {
+    world.talk(world.connect(), request);
+  }
+  using upstream::Offer;
+  EXPECT_EQ(world.offers,
+            (std::vector{Offer::http1, Offer::http1, Offer::http1, Offer::http, Offer::http}));
+}
+
+// The endpoint knows HTTP/2 beforehand, where these have no form.
+TEST_F(ExchangeTest, an_upgrade_that_cannot_be_said_is_a_501) {
+  world.add_service("orders", 1).wire = config::Wire::http2;
+  world.start();
+  world.endpoint(1).speaks = Peer::Speaks::h2_server;
+  const std::string answer =
+      world.talk(world.connect(),
+                 "POST / HTTP/1.1\r\nhost: orders\r\nconnection: upgrade\r\nupgrade: "
+                 "websocket\r\n\r\n");
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 501")) << answer;
+  EXPECT_EQ(world.endpoint(1).requests(), 0U);
+}
+
+TEST_F(ExchangeTest, a_connect_that_nobody_allows_is_a_501) {
+  start();
+  const std::string answer =
+      world.talk(world.connect(), "CONNECT db:5432 HTTP/1.1\r\nhost: db:5432\r\n\r\n");
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 501")) << answer;
+  Peer& client = world.connect(Peer::Speaks::h2_client);
+  EXPECT_EQ((world.settle(), client.call({.method = "CONNECT", .end = false, .authority = "db:1"}))
+                .misuse,
+            "");
+  world.settle();
+  EXPECT_EQ(client.calls.back()->status, 501);
+  EXPECT_EQ(world.endpoint(1).requests(), 0U);
+}
+
+// HTTP/1.0 knows no Host; every hop behind us must get one.
+TEST_F(ExchangeTest, a_request_without_a_host_gets_the_services_name) {
+  for (const bool up2 : {false, true}) {
+    ProxyWorld w;
+    w.add_service("orders", 1).wire = up2 ? config::Wire::http2 : config::Wire::http1;
+    w.start();
+    w.endpoint(1).speaks = up2 ? Peer::Speaks::h2_server : Peer::Speaks::h1_server;
+    for (const char* host : {"", "host:\r\n"}) {
+      Peer& client = w.connect();
+      const std::string answer = w.talk(client, std::string("GET /x HTTP/1.0\r\n") + host + "\r\n");
+      EXPECT_TRUE(answer.starts_with("HTTP/1.1 200")) << answer;
+      EXPECT_TRUE(w.endpoint(1).last().server.last().head.starts_with("GET http://orders /x\n"))
+          << w.endpoint(1).last().server.last().head;
+    }
   }
 }
 
