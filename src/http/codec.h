@@ -41,6 +41,8 @@ class Wire {
   virtual void finish_at_once() = 0;
   // FIN after what is left; input goes on (tunnels).
   virtual void end_output() = 0;
+  // For the codec's own answers: Loop::http_date(). Empty where nobody knows the time.
+  virtual std::string_view date() { return {}; }
   // Close at once; with RST where the peer must not take what it got for complete. Nothing follows.
   virtual void abort(bool reset) = 0;
 
@@ -141,10 +143,21 @@ class Codec {
   virtual bool receiving_head() const = 0;
 };
 
+// A request that never reached a sink: the codec has answered it, or ended its stream.
+struct Refusal {
+  int status = 0;  // as the client sees it; 0: no answer, the stream or the connection ended
+  int grpc_status = -1;
+  std::uint64_t bytes_out = 0;  // of the answer's body
+  const Head& head;             // what is known of the request; any part may be empty
+};
+
 class ServerEvents {
  public:
   // A request begins; on_head() of the returned sink follows at once. Never null.
   virtual StreamSink& on_stream(Stream& stream) = 0;
+  // A request was refused; valid during the call only. What becomes of the connection, the codec
+  // does.
+  virtual void on_refused(const Refusal&) {}
   // The last open stream is gone.
   virtual void on_idle() = 0;
 
@@ -152,9 +165,14 @@ class ServerEvents {
   ~ServerEvents() = default;
 };
 
-// A server codec answers malformed requests itself (400, 431, 413, 417, GOAWAY) and finishes the
-// wire.
-class ServerCodec : public Codec {};
+// A server codec answers malformed requests itself (400, 431, 417, 505, GOAWAY), tells of it by
+// on_refused(), and finishes the wire.
+class ServerCodec : public Codec {
+ public:
+  // The head that has begun to arrive (receiving_head()) takes too long: 408, or GOAWAY. `kept`:
+  // what has been fed and not consumed.
+  virtual void head_late(std::string_view kept) = 0;
+};
 
 class ClientEvents {
  public:

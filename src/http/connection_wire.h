@@ -22,6 +22,7 @@ class ConnectionWire final : public Wire, private net::TurnHook {
   bool above_high() const override { return connection_.above_high(); }
   void pause_reading(bool paused) override { connection_.pause_reading(paused); }
   void redeliver() override { connection_.redeliver(); }
+  std::string_view date() override { return connection_.loop().http_date(); }
   void finish() override { finish(net::Linger::yes); }
   void finish_at_once() override { finish(net::Linger::no); }
   void end_output() override { connection_.end_output(); }

@@ -4,7 +4,6 @@
 #include <charconv>
 #include <cstring>
 
-#include "base/check.h"
 #include "http/h1_message.h"
 #include "http/upgrades.h"
 #include "http/validation.h"
@@ -188,24 +187,6 @@ char* put_status_line(char* to, int status) {
   return put(to, " \r\n");
 }
 
-// In the form of the proxy's own replies: status, reason flag, a word for people.
-std::string_view local_body(int status) {
-  switch (status) {
-    case 400:
-      return "{\"status\":400,\"flag\":\"DPE\",\"message\":\"malformed request\"}\n";
-    case 413:
-      return "{\"status\":413,\"flag\":\"DPE\",\"message\":\"content too large\"}\n";
-    case 417:
-      return "{\"status\":417,\"flag\":\"DPE\",\"message\":\"unknown expectation\"}\n";
-    case 431:
-      return "{\"status\":431,\"flag\":\"DPE\",\"message\":\"request head too large\"}\n";
-    case 505:
-      return "{\"status\":505,\"flag\":\"DPE\",\"message\":\"HTTP/1.0 or 1.1 only\"}\n";
-    default:
-      return "{\"status\":500,\"flag\":\"UPE\",\"message\":\"answer cannot be passed on\"}\n";
-  }
-}
-
 // A target that the next hop reads in one way only.
 bool is_writable_target(const Head& head) {
   if (head.method == Method::connect) return is_authority(head.authority);
@@ -283,19 +264,6 @@ bool write_last_chunk(net::Buffer& out, const Fields& trailers) {
 std::size_t write_chunk_size(char* to, std::size_t size) {
   char* end = std::to_chars(to, to + 16, size, 16).ptr;
   return static_cast<std::size_t>(put(end, "\r\n") - to);
-}
-
-void write_local_answer(net::Buffer& out, int status) {
-  const std::string_view line = status_line(status);
-  check(!line.empty(), "a local answer without a status line");
-  const std::string_view body = local_body(status);
-  out.append(line);
-  out.append("server: outrigger\r\ncontent-type: application/json\r\ncontent-length: ");
-  std::array<char, 20> digits;
-  out.append({digits.data(),
-              static_cast<std::size_t>(put_number(digits.data(), body.size()) - digits.data())});
-  out.append("\r\nconnection: close\r\n\r\n");
-  out.append(body);
 }
 
 }  // namespace outrigger::http

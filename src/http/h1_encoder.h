@@ -36,7 +36,4 @@ bool write_last_chunk(net::Buffer& out, const Fields& trailers);
 inline constexpr std::size_t chunk_size_max = 18;
 std::size_t write_chunk_size(char* to, std::size_t size);
 
-// A whole answer by the codec itself, the connection's last: 400, 413, 417, 431, 500 or 505.
-void write_local_answer(net::Buffer& out, int status);
-
 }  // namespace outrigger::http

@@ -162,7 +162,8 @@ std::string_view take_scheme(std::string_view& target) {
   return {};
 }
 
-// The four forms of a target (RFC 9112 section 3.2); fills scheme, authority and path.
+// The four forms of a target (RFC 9112 section 3.2); fills scheme, authority and path. An absolute
+// one overrides the Host field, whatever that says.
 bool read_target(std::string_view target, std::optional<std::string_view> host, Head& head) {
   if (head.method == Method::connect) {
     head.scheme = {};
@@ -179,7 +180,6 @@ bool read_target(std::string_view target, std::optional<std::string_view> host, 
     const std::size_t path = target.find_first_of("/?");
     const std::string_view authority = target.substr(0, path);
     if (scheme.empty() || !is_authority(authority)) return false;
-    if (host && !same_authority(*host, authority, scheme)) return false;
     head.scheme = scheme;
     head.authority = authority;
     if (path == target.npos) {

@@ -29,6 +29,7 @@ enum class H1Verdict : std::uint8_t {
   too_large,    // 431
   unsupported,  // a version of HTTP that is neither 1.0 nor 1.1: 505
   expectation,  // an Expect that nobody here can meet: 417
+  late,         // did not come in time: 408
 };
 
 class H1Parser {
@@ -56,11 +57,12 @@ class H1Parser {
   // Ready for the next head; forgets the lines' storage, so that the arena may be reset.
   void restart(Kind kind);
 
+  // Empty until they have been found, in a good request line or a bad one.
+  Slice method() const { return method_; }
+  Slice target() const { return target_; }
   // REQUIRES: complete, all below.
   std::size_t size() const { return at_; }
   Version version() const { return version_; }
-  Slice method() const { return method_; }
-  Slice target() const { return target_; }
   int status() const { return status_; }
   std::span<const Line> lines() const { return {lines_, count_}; }
 

@@ -3,6 +3,7 @@
 #include <new>
 #include <type_traits>
 
+#include "base/check.h"
 #include "http/h1_encoder.h"
 #include "http/h1_websocket.h"
 
@@ -17,8 +18,25 @@ int status_of(H1Verdict verdict) {
       return 505;
     case H1Verdict::expectation:
       return 417;
+    case H1Verdict::late:
+      return 408;
     default:
       return 400;
+  }
+}
+
+std::string_view detail_of(H1Verdict verdict) {
+  switch (verdict) {
+    case H1Verdict::too_large:
+      return "the request's head or a part of it is too large";
+    case H1Verdict::unsupported:
+      return "the version is neither HTTP/1.0 nor HTTP/1.1";
+    case H1Verdict::expectation:
+      return "the expectation cannot be met";
+    case H1Verdict::late:
+      return "the request's head did not come in time";
+    default:
+      return "the request is malformed";
   }
 }
 
@@ -87,13 +105,11 @@ bool H1ServerCodec::read_head(std::string_view& in) {
   if (in.empty()) return false;
   if (in == "\r" && !empty_line_) return false;
   if (skip_empty_line(in)) return true;
-  if (request_ == nullptr) {
-    request_ = new (arena_.allocate(sizeof(Request), alignof(Request))) Request(arena_, limits_);
-  }
-  H1Verdict verdict = request_->parser.feed(in);
+  H1Verdict verdict = request().parser.feed(in);
   if (verdict == H1Verdict::need_more) return false;
+  std::string_view text = in;
   if (verdict == H1Verdict::complete) {
-    const std::string_view text = arena_.copy(in.substr(0, request_->parser.size()));
+    text = arena_.copy(in.substr(0, request_->parser.size()));
     in.remove_prefix(text.size());
     verdict = read_request(request_->parser, text, scheme_, *limits_.upgrades, request_->head,
                            request_->framing);
@@ -101,14 +117,22 @@ bool H1ServerCodec::read_head(std::string_view& in) {
   if (verdict == H1Verdict::complete) {
     begin_exchange();
   } else {
-    refuse(verdict);
+    refuse(verdict, text);
   }
   return true;
+}
+
+H1ServerCodec::Request& H1ServerCodec::request() {
+  if (request_ == nullptr) {
+    request_ = new (arena_.allocate(sizeof(Request), alignof(Request))) Request(arena_, limits_);
+  }
+  return *request_;
 }
 
 void H1ServerCodec::begin_exchange() {
   const bool bodyless = request_->framing.body == H1Body::none;
   continue_sent_ = empty_line_ = false;
+  asked_ = true;
   if (bodyless) {
     reading_.on(H1ReadEvent::bodyless);
   } else if (request_->framing.body == H1Body::tunnel) {
@@ -238,20 +262,63 @@ void H1ServerCodec::drain() {
 
 // --- Refusing ------------------------------------------------------------------------------------
 
-// A malformed head: nobody hears of it.
-void H1ServerCodec::refuse(H1Verdict verdict) {
+// A head that no sink hears of. `text` is what there is of it.
+void H1ServerCodec::refuse(H1Verdict verdict, std::string_view text) {
   (verdict == H1Verdict::too_large ? counters_.too_large : counters_.malformed).add();
   stop();
+  Head& head = request().head;
+  if (head.method_text.empty()) {
+    head.method_text = request_->parser.method().in(text);
+    head.method = parse_method(head.method_text);
+  }
+  if (head.path.empty()) head.path = request_->parser.target().in(text);
+  Refusal refusal{.head = head};
+  if (asked_ || looks_like_http1(text)) {
+    const LocalReply reply = write_own_answer(status_of(verdict), Flag::DPE, detail_of(verdict));
+    refusal.status = reply.status;
+    refusal.grpc_status = reply.grpc_status;
+    if (head.method != Method::head) refusal.bytes_out = reply.body.size();
+  }
+  events_.on_refused(refusal);
   release();
-  write_local_answer(wire_.output(), status_of(verdict));
   wire_.finish();
+}
+
+// Not so: three words like a request line's, with no method that anybody knows, no target and no
+// version of HTTP. That is a client that speaks HTTP/2, say, and has its preface wrong; it could
+// not read our answer (RFC 9113 section 3.4).
+bool H1ServerCodec::looks_like_http1(std::string_view text) const {
+  const H1Parser::Slice target = request_->parser.target();
+  if (request_->head.method != Method::other || target.size == 0) return true;
+  const char first = text[target.at];
+  const std::size_t end = target.at + target.size;
+  if (first == '/' || first == '*' || end == text.size() || text[end] != ' ') return true;
+  return text.substr(end, text.find('\r') - end).find("HTTP/") != text.npos;
+}
+
+// Instead of an answer that somebody else would give, and the connection's last.
+LocalReply H1ServerCodec::write_own_answer(int status, Flag flag, std::string_view detail) {
+  Head& asked = request_->head;
+  const LocalReply reply = make_local_reply(arena_, status, flag, detail, asked.is_grpc());
+  Head head(arena_);
+  fill_reply_head(head, reply, flag, wire_.date());
+  H1HeadExtras extras;
+  extras.length = reply.body.size();
+  extras.close = true;
+  check(write_answer_head(wire_.output(), head, extras), "our own answer can't be written");
+  if (asked.method != Method::head) wire_.output().append(reply.body);
+  return reply;
+}
+
+void H1ServerCodec::head_late(std::string_view kept) {
+  if (reading_.is(H1Reading::head)) refuse(H1Verdict::late, kept);
 }
 
 // A malformed body: the stream ends, and the peer is told if nothing has been answered yet.
 void H1ServerCodec::break_off(StreamEnd reason, H1Verdict verdict) {
   (verdict == H1Verdict::too_large ? counters_.too_large : counters_.malformed).add();
   if (answering_.is(H1Answering::awaited)) {
-    write_local_answer(wire_.output(), status_of(verdict));
+    write_own_answer(status_of(verdict), Flag::DPE, detail_of(verdict));
     answering_.on(H1AnswerEvent::failed);
   }
   give_up(reason, true);
@@ -376,7 +443,8 @@ void H1ServerCodec::send_trailers(const Fields& trailers) {
 // Nothing has been sent yet: our own answer goes instead. Otherwise the answer must look cut short.
 void H1ServerCodec::answer_failed(bool end) {
   counters_.malformed.add();
-  if (answering_.is(H1Answering::awaited)) write_local_answer(wire_.output(), 500);
+  if (answering_.is(H1Answering::awaited))
+    write_own_answer(500, Flag::UPE, "the answer cannot be passed on");
   answering_.on(H1AnswerEvent::failed);
   if (end) {
     answer_ended();

@@ -11,7 +11,8 @@
 // and what is sent:
 //   idle -> awaited -> body -> idle …      or tunnel; or refused and cut, when it could not be sent
 // It ends with Wire::finish() after an answer that says close, after a malformed request (answered
-// here) or when draining; with Wire::abort() when an answer is cut short.
+// here, see ServerEvents::on_refused()) or when draining; with Wire::abort() when an answer is cut
+// short.
 
 #include "base/arena.h"
 #include "base/state_table.h"
@@ -19,6 +20,7 @@
 #include "http/h1_body.h"
 #include "http/h1_message.h"
 #include "http/h1_parser.h"
+#include "http/local_reply.h"
 
 namespace outrigger::http {
 
@@ -87,6 +89,7 @@ class H1ServerCodec final : public ServerCodec, private Stream {
   Version version() const override;
   std::size_t open_streams() const override { return sink_ == nullptr ? 0 : 1; }
   bool receiving_head() const override { return reading_.is(H1Reading::head) && head_begun(); }
+  void head_late(std::string_view kept) override;
 
  private:
   // What only a request under way needs. It lives in the arena, so that an idle connection is
@@ -117,7 +120,10 @@ class H1ServerCodec final : public ServerCodec, private Stream {
   bool read_rest(std::string_view& in);
   bool hold(std::string_view in);
   void finish_input();
-  void refuse(H1Verdict verdict);
+  Request& request();
+  void refuse(H1Verdict verdict, std::string_view text);
+  LocalReply write_own_answer(int status, Flag flag, std::string_view detail);
+  bool looks_like_http1(std::string_view text) const;
   void break_off(StreamEnd reason, H1Verdict verdict);
 
   bool must_close() const;
@@ -154,6 +160,7 @@ class H1ServerCodec final : public ServerCodec, private Stream {
   bool empty_line_ = false;   // one before the request line has been skipped
   bool continue_sent_ = false;
   bool trailers_wanted_ = false;
+  bool asked_ = false;  // a request has come: the peer speaks HTTP/1
 };
 
 }  // namespace outrigger::http

@@ -35,6 +35,7 @@ class H2ServerCodec final : public ServerCodec {
   Version version() const override { return Version::http2; }
   std::size_t open_streams() const override;
   bool receiving_head() const override;
+  void head_late(std::string_view kept) override;
 
  private:
   std::unique_ptr<H2ServerSession> session_;

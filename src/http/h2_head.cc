@@ -54,7 +54,15 @@ void H2HeadReader::begin(Kind kind, Fields* fields, Head* head, Arena* arena) {
 }
 
 void H2HeadReader::field(std::string_view name, std::string_view value) {
-  if (!charge(name.size(), value.size(), name == "cookie") || kind_ == Kind::none) return;
+  if (!charge(name.size(), value.size(), name == "cookie") || kind_ == Kind::none) {
+    constexpr std::size_t type_max = 64;
+    // A gRPC client is to be told in its own language that its metadata is too large.
+    if (kind_ == Kind::request && name == name_of(Known::content_type) &&
+        value.size() <= type_max && is_field_value(value) && !fields_->has(Known::content_type)) {
+      keep(name, value, Known::content_type);
+    }
+    return;
+  }
   if (name.starts_with(':')) {
     pseudo(name, value);
   } else {

@@ -5,7 +5,8 @@
 // one thread. The other direction is h2_head_writer.h.
 //
 // A reader is used block by block: begin…(), field() for each field, finish(). After the first
-// fault it keeps nothing more but goes on charging, so that the block is decoded to its end and the
+// fault it keeps nothing more (but a request's type of content, for our answer's) and goes on
+// charging, so that the block is decoded to its end and the
 // compression state stays in step.
 
 #include <cstddef>

@@ -27,6 +27,7 @@ class H2ServerSession final : public H2Session {
   StreamEnd end_of_connection() const override { return StreamEnd::cancelled; }
   bool may_finish() const override { return drain_ == Drain::final; }
   void refuse(H2Stream& stream, H2HeadReader::Verdict verdict);
+  void refuse(H2Stream& stream, int status, std::string_view detail);
 
   ServerEvents& events_;
   Drain drain_ = Drain::none;
@@ -86,17 +87,31 @@ void H2ServerSession::head_received(H2Stream& stream, bool end) {
 }
 
 void H2ServerSession::refuse(H2Stream& stream, H2HeadReader::Verdict verdict) {
+  Head& head = *stream.head;
   switch (verdict) {
     case H2HeadReader::Verdict::too_large:
       counters_.too_large.add();
-      return answer(stream, 431);
+      return refuse(stream, 431, "the request's head or a part of it is too large");
     case H2HeadReader::Verdict::bad_expectation:
       counters_.malformed.add();
-      return answer(stream, 417);
+      return refuse(stream, 417, "the expectation cannot be met");
     default:
       counters_.malformed.add();
+      events_.on_refused({.head = head});
       return fault(stream, H2Error::protocol_error, StreamEnd::protocol_error);
   }
+}
+
+void H2ServerSession::refuse(H2Stream& stream, int status, std::string_view detail) {
+  const Head& head = *stream.head;
+  const LocalReply reply =
+      make_local_reply(stream.arena, status, Flag::DPE, detail, head.is_grpc());
+  Refusal refusal{.head = head};
+  refusal.status = reply.status;
+  refusal.grpc_status = reply.grpc_status;
+  if (head.method != Method::head) refusal.bytes_out = reply.body.size();
+  events_.on_refused(refusal);
+  answer(stream, reply, Flag::DPE);
 }
 
 void H2ServerSession::submit_head(H2Stream& stream, const Head&, bool end) {
@@ -172,6 +187,9 @@ void H2ServerCodec::drain() {
 }
 std::size_t H2ServerCodec::open_streams() const {
   return session_->open_streams();
+}
+void H2ServerCodec::head_late(std::string_view) {
+  session_->head_late();
 }
 bool H2ServerCodec::receiving_head() const {
   return session_->receiving_head();

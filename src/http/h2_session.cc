@@ -497,6 +497,13 @@ void H2Session::doom(H2Error code, StreamEnd reason) {
   if (!doom_) doom_ = Doom{code, reason};
 }
 
+void H2Session::head_late() {
+  if (phase_.is(H2Phase::over)) return;
+  counters_.malformed.add();
+  doom(H2Error::enhance_your_calm, StreamEnd::idle);
+  terminate();
+}
+
 void H2Session::glitch() {
   counters_.glitches.add();
   if (!glitches_.take(now_ms_)) doom(H2Error::enhance_your_calm, StreamEnd::flood);

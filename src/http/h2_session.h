@@ -32,6 +32,7 @@
 #include "http/h2_stream.h"
 #include "http/hpack_decoder.h"
 #include "http/hpack_encoder.h"
+#include "http/local_reply.h"
 
 namespace outrigger::http {
 
@@ -69,6 +70,8 @@ class H2Session {
   void rest();
   std::size_t open_streams() const { return stream_count_; }
   bool receiving_head() const { return scanner_.in_head(); }
+  // A field block that does not end.
+  void head_late();
 
   // For streams.
   void send_interim(H2Stream& stream, const Head& head);
@@ -119,7 +122,7 @@ class H2Session {
   void fault(H2Stream& stream, H2Error code, StreamEnd reason);
   void rst(H2Stream& stream, H2Error code);
   // Answers without troubling a sink.
-  void answer(H2Stream& stream, int status);
+  void answer(H2Stream& stream, const LocalReply& reply, Flag flag);
   // The user will not be called any more, and will not call.
   void user_done(H2Stream& stream);
   // What is received and what is sent are whole; a client's user is done then.

@@ -416,13 +416,12 @@ void H2Session::submit_goaway() {
   scanner_.goaway_sent(static_cast<std::uint32_t>(last));
 }
 
-void H2Session::answer(H2Stream& stream, int status) {
-  stream.send.on(H2SendEvent::head_and_end);
-  nghttp2_submit_response(library(), stream.id, nullptr, 0, nullptr);
+void H2Session::answer(H2Stream& stream, const LocalReply& reply, Flag flag) {
   Head head(stream.arena);
-  head.status = status;
-  pump_head(stream, head);
-  user_done(stream);
+  fill_reply_head(head, reply, flag, wire_.date());
+  const bool bare = reply.body.empty() || stream.head->method == Method::head;
+  send_head(stream, head, bare);
+  if (!bare) send_data(stream, reply.body, true);
 }
 
 }  // namespace outrigger::http

@@ -1,5 +1,8 @@
 #include "net/loop.h"
 
+#include <algorithm>
+#include <cstdio>
+
 #include "base/check.h"
 
 namespace outrigger::net {
@@ -32,6 +35,28 @@ Loop::Loop(TimePoint now, std::uint64_t seed)
 
 Loop::~Loop() {
   retired_.run();
+}
+
+std::string_view Loop::http_date() {
+  const std::string_view date(date_.data(), date_.size());
+  if (now_ < date_until_) return date;
+  const WallTime wall = wall_now();
+  const auto second = std::chrono::floor<std::chrono::seconds>(wall);
+  const auto day = std::chrono::floor<std::chrono::days>(second);
+  const std::chrono::year_month_day ymd(day);
+  const std::chrono::hh_mm_ss time(second - day);
+  constexpr std::array<const char*, 7> days{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+  constexpr std::array<const char*, 12> months{"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                               "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  std::array<char, 48> text{};
+  std::snprintf(text.data(), text.size(), "%s, %02u %s %04d %02d:%02d:%02d GMT",
+                days[std::chrono::weekday(day).c_encoding()], static_cast<unsigned>(ymd.day()),
+                months[static_cast<unsigned>(ymd.month()) - 1], static_cast<int>(ymd.year()),
+                static_cast<int>(time.hours().count()), static_cast<int>(time.minutes().count()),
+                static_cast<int>(time.seconds().count()));
+  std::copy_n(text.begin(), date_.size(), date_.begin());
+  date_until_ = now_ + std::chrono::seconds(1) - (wall - second);
+  return date;
 }
 
 void Loop::finish_turn() {

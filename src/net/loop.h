@@ -6,10 +6,12 @@
 // A turn is: wait, read the clock once, run ready descriptors, due timers and posts, then the
 // turn's end: flush hooks (until there are none), then destruction of what was retired.
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <utility>
 
 #include "base/arena.h"
@@ -92,6 +94,9 @@ class Loop {
   TimePoint now() const { return now_; }
   // Wall time, read anew; for logs and certificates, not for deadlines.
   virtual WallTime wall_now() const = 0;
+  // The wall time as an HTTP date ("Sun, 06 Nov 1994 08:49:37 GMT"), written anew once a second;
+  // good until it is asked for again.
+  std::string_view http_date();
   TimerWheel& timers() { return timers_; }
   BufferPool& buffers() { return buffers_; }
   BlockPool& blocks() { return blocks_; }
@@ -139,6 +144,8 @@ class Loop {
 
  private:
   TimePoint now_;
+  std::array<char, 29> date_;
+  TimePoint date_until_ = TimePoint::min();
   BufferPool buffers_;
   BlockPool blocks_;
   TimerWheel timers_;

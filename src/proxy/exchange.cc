@@ -365,6 +365,9 @@ void Exchange::on_reset(http::StreamEnd reason) {
   const bool broken = reason == http::StreamEnd::protocol_error ||
                       reason == http::StreamEnd::too_large || reason == http::StreamEnd::flood;
   flag_ = broken ? Flag::DPE : Flag::DC;
+  // HTTP/1's codec has answered a malformed body in our place.
+  if (broken && !state_.is(ExchangeState::answering) && request_->version != http::Version::http2)
+    status_ = reason == http::StreamEnd::too_large ? 431 : 400;
   report_attempt(Outcome::Kind::cancelled);
   finish();
 }
@@ -520,9 +523,10 @@ void Exchange::redirect() {
 
 void Exchange::local_reply(int status, Flag flag, std::string_view detail) {
   flag_ = flag;
-  const LocalReply made = make_local_reply(*request_->arena, status, flag, detail, grpc_);
+  const http::LocalReply made =
+      http::make_local_reply(*request_->arena, status, flag, detail, grpc_);
   http::Fields extra(*request_->arena);
-  add_reply_fields(extra, made, flag);
+  http::add_reply_fields(extra, made, flag);
   // The callee's sidecar attests that its app saw nothing of the request: it may go elsewhere.
   if (status == 503 && tries_.unseen() && scope_.direction == telemetry::Direction::inbound &&
       peer_.secure)
@@ -539,6 +543,7 @@ void Exchange::reply(int status, std::string_view content_type, std::string_view
   http::Head head(*request_->arena);
   head.status = status;
   head.fields.add(http::Known::server, "outrigger");
+  head.fields.add(http::Known::date, loop_.http_date());
   if (!content_type.empty()) head.fields.add(http::Known::content_type, content_type);
   if (extra != nullptr) {
     for (const http::Field& field : *extra) head.fields.add(field);

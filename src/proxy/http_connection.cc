@@ -95,7 +95,8 @@ bool HttpConnection::choose_codec(std::string_view first_bytes) {
     refuse_opaque();
     return false;
   }
-  make_codec(detected == Detected::http2);
+  // What begins like the preface and is not gets HTTP/2's answer to that.
+  make_codec(detected == Detected::http2 || first_bytes.starts_with("PRI * HTTP/2."));
   return true;
 }
 
@@ -154,7 +155,9 @@ void HttpConnection::on_timer() {
   if (head_begun()) {
     const Duration waited = now - head_since_;
     if (waited < scope_.header_timeout) return timers.arm(timer_, scope_.header_timeout - waited);
-    return wire_.finish();
+    // Too little to tell what is spoken: HTTP/1's answer is the one that may be understood.
+    if (!codec_) make_codec(false);
+    return codec_->head_late(connection_->kept_input());
   }
   if (draining_ == Draining::soon) return codec_ ? drain_codec() : wire_.finish();
   if (open_streams() > 0) return timers.arm(timer_, scope_.idle_timeout);
@@ -193,6 +196,41 @@ void HttpConnection::on_closed(net::CloseReason reason) {
 http::StreamSink& HttpConnection::on_stream(http::Stream& stream) {
   // Owned by itself from here on: finish() hands it to Loop::retire().
   return *std::make_unique<Exchange>(scope_, *peer_, stream, bodies_).release();
+}
+
+// A request that no exchange was made for counts and is logged all the same.
+void HttpConnection::on_refused(const http::Refusal& refusal) {
+  WorkerContext& worker = scope_.worker;
+  const Duration duration = head_begun() ? worker.loop.now() - head_since_ : Duration(0);
+  telemetry::RequestOutcome outcome;
+  outcome.status = refusal.status;
+  outcome.grpc_status = refusal.grpc_status;
+  outcome.flag = Flag::DPE;
+  outcome.peer = peer_->id;
+  outcome.duration = duration;
+  outcome.bytes_out = refusal.bytes_out;
+  telemetry::RequestCells& cells = scope_.destination != nullptr
+                                       ? worker.cells(*scope_.destination, nullptr)
+                                       : worker.unrouted(scope_.direction);
+  cells.started();
+  cells.finished(outcome);
+  if (!worker.access_log.enabled()) return;
+  telemetry::AccessRecord record;
+  record.time = worker.loop.wall_now() - std::chrono::duration_cast<microseconds>(duration);
+  record.direction = scope_.direction;
+  if (scope_.destination != nullptr) record.service = scope_.destination->service;
+  record.method = refusal.head.method_text;
+  record.path = refusal.head.path;
+  record.status = refusal.status;
+  record.grpc_status = refusal.grpc_status;
+  record.flag = Flag::DPE;
+  record.bytes_out = refusal.bytes_out;
+  record.duration = duration;
+  record.peer = peer_->identity;
+  record.request_id = refusal.head.fields.value(http::Known::x_request_id);
+  record.protocol_in = http::to_string(codec_->version());
+  record.tls_version = peer_->tls_version;
+  worker.access_log.write(record);
 }
 
 void HttpConnection::on_idle() {

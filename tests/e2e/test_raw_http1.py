@@ -56,7 +56,7 @@ BAD_HEADS = [
     get(line=b'GET / ICE/1.0'), get(line=b'GET / HTTP/\xb11.1'), get(line=b'G(T / HTTP/1.1'), get(line=b'G\x00T / HTTP/1.1'),
     get(line=b'/ HTTP/1.1'), get(line=b'GET x HTTP/1.1'), get(line=b'GET * HTTP/1.1'), get(line=b'GET /#frag HTTP/1.1'),
     get(line=b'GET /\x00 HTTP/1.1'), get(line=b'GET /\x7f HTTP/1.1'), get(line=b'GET http://user@orders/ HTTP/1.1'),
-    get(line=b'GET http:///x HTTP/1.1'), get(line=b'GET http://other/ HTTP/1.1'),
+    get(line=b'GET http:///x HTTP/1.1'),
     b'\n' + get(), b'\r' + get(), b'\x00' + get(), b'GET / HTTP/1.1\n' + H + b'\r\n', get()[:-2] + b'\n', get()[:-2] + b'\r\r\n',
     # Host.
     get(host=b''), get(host=b'host: orders\r\nhost: orders\r\n'), get(host=b'host: orders\r\nHost: other\r\n'), get(host=b'host: a,b\r\n'),
@@ -290,7 +290,8 @@ class Raw(Case):
             begun = time.monotonic()
             client.send(b'GET / HTTP/1.1\r\nhost: or')
             answer = client.read()
-            self.assertTrue(answer is None or answer.status == 408)
+            self.assertEqual(answer.status, 408)
+            self.assertIsNotNone(answer.header('date'))
             took = time.monotonic() - begun
             self.assertGreater(took, 8)
             if not SANITIZER:

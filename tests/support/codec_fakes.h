@@ -35,6 +35,7 @@ class FakeWire final : public Wire {
     write({});
     finished = true;
   }
+  std::string_view date() override { return "Sun, 06 Nov 1994 08:49:37 GMT"; }
   void finish_at_once() override {
     finish();
     at_once = true;
@@ -272,6 +273,10 @@ class RecordingServer final : public ServerEvents {
     if (stream_hook) stream_hook(*sinks.back());
     return *sinks.back();
   }
+  void on_refused(const Refusal& refusal) override {
+    refused += std::to_string(refusal.status) + " " + std::string(refusal.head.method_text) + " " +
+               std::string(refusal.head.path) + " " + std::to_string(refusal.bytes_out) + "\n";
+  }
   void on_idle() override { ++idle; }
 
   RecordingSink& last() { return *sinks.back(); }
@@ -283,6 +288,7 @@ class RecordingServer final : public ServerEvents {
 
   std::deque<std::unique_ptr<RecordingSink>> sinks;
   int idle = 0;
+  std::string refused;  // "status method path bytes" of each
   std::function<void(RecordingSink&)> stream_hook;
 };
 

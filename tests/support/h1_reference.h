@@ -215,7 +215,6 @@ class ReferenceParser {
       const std::size_t end = rest.find_first_of("/?");
       const std::string authority = rest.substr(0, end);
       if (!authority_ok(authority)) return false;
-      if (host != nullptr && host_port(*host, scheme) != host_port(authority, scheme)) return false;
       return end == std::string::npos || path_ok(rest.substr(end));
     }
     return false;

@@ -526,21 +526,86 @@ TEST(H1LocalAnswerTest, LengthsAreRight) {
     client.feeder.feed(rig.wire.take());
     EXPECT_TRUE(sink.ended) << sink.story();
     EXPECT_EQ(client.counters.glitches.value(), 0U);
-    EXPECT_TRUE(sink.body.starts_with("{\"status\":" + std::to_string(sink.status)));
+    EXPECT_TRUE(sink.body.starts_with("{\"error\":\"")) << sink.body;
     EXPECT_TRUE(client.wire.finished);
     EXPECT_TRUE(rig.wire.finished);
   }
-  // Those that the table above does not reach.
-  for (const int status : {413, 500}) {
-    fakes::H1ClientRig client;
-    RecordingSink& sink = client.ask();
-    net::Buffer buffer(client.buffers);
-    write_local_answer(buffer, status);
-    client.feeder.feed(buffer.view());
-    EXPECT_TRUE(sink.ended);
-    EXPECT_EQ(sink.status, status);
-    EXPECT_EQ(client.counters.glitches.value(), 0U);
+}
+
+// The same shape as the exchange's: an error, a flag, a detail.
+TEST(H1LocalAnswerTest, IsAWholeAnswerWithItsDate) {
+  H1ServerRig rig;
+  rig.feeder.feed("GET /a?b HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n");
+  const std::string body =
+      R"({"error":"the caller broke the protocol","flag":"DPE","detail":"the expectation cannot be met"})"
+      "\n";
+  EXPECT_EQ(rig.wire.take(),
+            "HTTP/1.1 417 Expectation Failed\r\nserver: outrigger\r\n"
+            "date: Sun, 06 Nov 1994 08:49:37 GMT\r\ncontent-type: application/json\r\n"
+            "x-outrigger-flag: DPE\r\ncontent-length: " +
+                std::to_string(body.size()) + "\r\nconnection: close\r\n\r\n" + body);
+  EXPECT_EQ(rig.server.refused, "417 GET /a?b " + std::to_string(body.size()) + "\n");
+}
+
+TEST(H1LocalAnswerTest, ToHeadHasNoBody) {
+  for (const std::string& raw :
+       {"HEAD / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n"s, "HEAD / HTTP/1.1\r\nHost:\x01\r\n\r\n"s,
+        "HEAD / HTTP/1.1\r\n"s + std::string(9000, 'a') + ": b\r\n\r\n",
+        "HEAD / HTTP/9.9\r\n\r\n"s}) {
+    H1ServerRig rig;
+    rig.feeder.feed(raw);
+    const std::string answer = rig.wire.take();
+    EXPECT_TRUE(answer.ends_with("\r\n\r\n")) << answer;
+    EXPECT_EQ(answer.find("content-length: 0"), answer.npos) << answer;
+    EXPECT_TRUE(rig.server.refused.ends_with(" HEAD / 0\n")) << rig.server.refused;
+    EXPECT_TRUE(rig.wire.finished);
   }
+  // Also in an answer's place.
+  H1ServerRig rig({}, false);
+  rig.feeder.feed("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+  Head head(rig.arena);
+  head.status = 99;
+  rig.server.last().stream->send_head(head, true);
+  const std::string answer = rig.wire.take();
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 500 ")) << answer;
+  EXPECT_TRUE(answer.ends_with("\r\n\r\n")) << answer;
+}
+
+TEST(H1LocalAnswerTest, WhatIsKnownOfARefusedRequestIsTold) {
+  for (const auto& [raw, refused] : {
+           std::pair("DELETE /x HTTP/1.1\r\n\r\n"s, "400 DELETE /x "),
+           std::pair("GET / HTTP/1.1\r\nHost: a\r\nx: \x01\r\n\r\n"s, "400 GET / "),
+           std::pair("GET /y HTTP/9.9\r\n\r\n"s, "505 GET /y "),
+           std::pair("GET /"s + std::string(9000, 'a'), "431   "),
+           std::pair("\x01\r\n"s, "400   "),
+       }) {
+    H1ServerRig rig;
+    rig.feeder.feed(raw);
+    EXPECT_TRUE(rig.server.refused.starts_with(refused)) << rig.server.refused;
+  }
+}
+
+TEST(H1LocalAnswerTest, AHeadThatDoesNotComeInTimeIsA408) {
+  H1ServerRig rig;
+  rig.feeder.feed("HEAD /slow HTTP/1.1\r\nHost: a");
+  rig.codec.head_late(rig.feeder.kept());
+  EXPECT_TRUE(rig.wire.take().starts_with("HTTP/1.1 408 Request Timeout\r\n"));
+  EXPECT_EQ(rig.server.refused, "408 HEAD /slow 0\n");
+  EXPECT_TRUE(rig.wire.finished);
+}
+
+// A client that speaks HTTP/2 and has its preface wrong (h2spec 3.5/2) could not read an HTTP/1
+// answer; one that has spoken HTTP/1 before can.
+TEST(H1LocalAnswerTest, ALineThatIsNothingLikeHttp1IsNotAnswered) {
+  const std::string line = "INVALID CONNECTION PREFACE\r\n\r\n";
+  H1ServerRig rig;
+  rig.feeder.feed(line);
+  EXPECT_EQ(rig.wire.take(), "");
+  EXPECT_TRUE(rig.wire.finished);
+  EXPECT_EQ(rig.server.refused, "0 INVALID CONNECTION 0\n");
+  H1ServerRig before;
+  before.feeder.feed(get + line);
+  EXPECT_NE(before.wire.take().find("HTTP/1.1 400 "), std::string::npos);
 }
 
 // --- Tunnels -------------------------------------------------------------------------------------

@@ -86,6 +86,89 @@ TEST_F(HttpConnectionTest, what_looks_like_a_broken_request_is_answered_as_a_bad
   EXPECT_EQ(world.endpoint(1).tries, 0);
 }
 
+// h2spec 3.5/2: what a client of HTTP/2 gets that has its preface wrong, on a port for both.
+TEST_F(HttpConnectionTest, a_wrong_preface_is_not_answered_in_http1) {
+  Peer& client = world.connect();
+  EXPECT_EQ(world.talk(client, "INVALID CONNECTION PREFACE\r\n\r\n"), "");
+  EXPECT_TRUE(client.input_ended);
+  Peer& nearly = world.connect();
+  const std::string answer = world.talk(nearly, "PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n");
+  EXPECT_FALSE(answer.starts_with("HTTP/1")) << answer;
+  EXPECT_TRUE(nearly.input_ended);
+}
+
+TEST_F(HttpConnectionTest, a_head_that_does_not_come_in_time_is_a_408) {
+  for (const char* text : {"GET /slow HTTP/1.1\r\nhost: or", "GE"}) {
+    Peer& client = world.connect();
+    client.send(text);
+    world.advance(milliseconds(9'900));
+    EXPECT_EQ(client.take(), "") << text;
+    world.advance(milliseconds(300));
+    const std::string answer = client.take();
+    EXPECT_TRUE(answer.starts_with("HTTP/1.1 408 ")) << text << answer;
+    EXPECT_TRUE(client.input_ended);
+  }
+  EXPECT_EQ(world.metric(Family::requests, {"408", "DPE"}), 2);
+}
+
+TEST(HttpConnectionLog, refusals_of_the_codec_are_logged_and_counted) {
+  test::TempDirectory directory;
+  ProxyWorld w;
+  w.log.path = directory.path("access.log");
+  w.add_service("orders", 1);
+  w.start();
+  for (const char* text :
+       {"GET /bad HTTP/1.1\r\n\r\n", "PUT /hope HTTP/1.1\r\nhost: a\r\nexpect: x\r\n\r\n"})
+    w.talk(w.connect(), text);
+  Peer& client = w.connect(Peer::Speaks::h2_client);
+  auto& large = client.call({.path = "/large", .fields = {{"x-large", std::string(9000, 'a')}}});
+  w.settle();
+  EXPECT_EQ(large.status, 431);
+  EXPECT_TRUE(contains(large.head, "date: ")) << large.head;
+  EXPECT_TRUE(contains(large.body, R"("flag":"DPE")")) << large.body;
+  for (const char* status : {"400", "417", "431"})
+    EXPECT_EQ(w.metric(Family::requests, {"orders", status, "DPE"}), 1) << status;
+  EXPECT_EQ(w.metric(Family::requests_active), 0);
+  w.expect_quiet();
+  const std::string log = w.log_text();
+  for (const char* part : {R"("method":"GET","path":"/bad")", R"("method":"PUT","path":"/hope")",
+                           R"("method":"GET","path":"/large")", R"("flag":"DPE")"})
+    EXPECT_TRUE(contains(log, part)) << part << "\n" << log;
+}
+
+// In JSON a gRPC client would read UNKNOWN.
+TEST_F(HttpConnectionTest, grpc_metadata_that_are_too_large_are_told_in_grpc) {
+  const std::pair<std::string, std::string> type("content-type", "application/grpc");
+  const std::pair<std::string, std::string> large("x-large", std::string(9000, 'a'));
+  for (const test::FieldList& fields :
+       {test::FieldList{type, large}, test::FieldList{large, type}}) {
+    Peer& client = world.connect(Peer::Speaks::h2_client);
+    auto& answer = client.call({.method = "POST", .fields = fields, .body = "x"});
+    world.settle();
+    EXPECT_EQ(answer.status, 200) << answer.story();
+    EXPECT_TRUE(contains(answer.head, "content-type: application/grpc\n")) << answer.head;
+    EXPECT_TRUE(contains(answer.head, "grpc-status: 8\n")) << answer.head;
+    EXPECT_TRUE(contains(answer.head, "grpc-message: DPE: ")) << answer.head;
+    EXPECT_TRUE(answer.ended);
+    EXPECT_EQ(answer.body, "");
+  }
+}
+
+TEST_F(HttpConnectionTest, replies_of_our_own_have_the_date) {
+  ProxyWorld w;
+  w.add_service("orders", 0);
+  w.start();
+  const std::string first(w.loop.http_date());
+  Peer& client = w.connect();
+  EXPECT_TRUE(contains(w.talk(client, get), "\r\ndate: " + first + "\r\n"));
+  w.advance(seconds(2));
+  const std::string second(w.loop.http_date());
+  EXPECT_NE(first, second);
+  EXPECT_TRUE(contains(w.talk(client, get), "\r\ndate: " + second + "\r\n"));
+  EXPECT_EQ(first.size(), 29U);
+  EXPECT_TRUE(first.ends_with(" GMT")) << first;
+}
+
 TEST_F(HttpConnectionTest, what_is_no_text_is_closed_without_a_word_and_counted) {
   Peer& client = world.connect();
   EXPECT_EQ(world.talk(client, "\x16\x03\x01 hello\r\n\r\n"), "");

@@ -1,9 +1,9 @@
-#include "proxy/local_reply.h"
+#include "http/local_reply.h"
 
 #include <algorithm>
 #include <array>
 
-namespace outrigger::proxy {
+namespace outrigger::http {
 namespace {
 
 constexpr std::size_t detail_max = 256;
@@ -33,10 +33,12 @@ int grpc_status_for(int http_status) {
     case 403:
       return 7;  // PERMISSION_DENIED
     case 404:
+    case 501:
       return 12;  // UNIMPLEMENTED
     case 408:
       return 4;
     case 413:
+    case 431:
       return 8;  // RESOURCE_EXHAUSTED
     case 429:
     case 502:
@@ -71,11 +73,20 @@ LocalReply make_local_reply(Arena& arena, int status, Flag flag, std::string_vie
   return reply;
 }
 
-void add_reply_fields(http::Fields& fields, const LocalReply& reply, Flag flag) {
-  if (flag != Flag::none) fields.add(http::Known::x_outrigger_flag, letters(flag));
-  if (reply.grpc_status < 0) return;
-  fields.add(http::Known::grpc_status, grpc_numbers[static_cast<std::size_t>(reply.grpc_status)]);
-  fields.add(http::Known::grpc_message, reply.message);
+void fill_reply_head(Head& head, const LocalReply& reply, Flag flag, std::string_view date) {
+  head.status = reply.status;
+  head.fields.add(Known::server, "outrigger");
+  if (!date.empty()) head.fields.add(Known::date, date);
+  head.fields.add(Known::content_type, reply.content_type);
+  add_reply_fields(head.fields, reply, flag);
+  if (reply.grpc_status < 0) head.content_length = reply.body.size();
 }
 
-}  // namespace outrigger::proxy
+void add_reply_fields(Fields& fields, const LocalReply& reply, Flag flag) {
+  if (flag != Flag::none) fields.add(Known::x_outrigger_flag, letters(flag));
+  if (reply.grpc_status < 0) return;
+  fields.add(Known::grpc_status, grpc_numbers[static_cast<std::size_t>(reply.grpc_status)]);
+  fields.add(Known::grpc_message, reply.message);
+}
+
+}  // namespace outrigger::http
