@@ -22,7 +22,6 @@ WEBSOCKET = b'258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 # In clear text, who does not begin as HTTP/2 does is taken at its word; it never gets to the codec.
 HTTP1 = {
     '3.4 wrong first byte': b'',
-    '3.4 wrong last byte': b'HTTP/1.1 505 ',
     '3.4 an HTTP/1 request': b'HTTP/1.1 200 ',
 }
 # A case over a socket has so long; nothing takes more than a few milliseconds when all is well.
@@ -211,13 +210,14 @@ class AsServer(Case):
         self.eventually(0, lambda: sidecar.metric('outrigger_requests_active'), 'no request is left')
 
     def test_in_clear_text(self):
-        sidecar = self.callee(self.app.port, Pki(self.directory / 'pki'), protocol='http', options='mtls: disabled')
+        sidecar = self.callee(self.app.port, Pki(self.directory / 'pki'), protocol='http',
+                              options='mtls: disabled, upgrades: [websocket, CONNECT]')
         self.run_table(sidecar)
         self.assertEqual(fetch(sidecar.port).status, 200)
 
     def test_over_mutual_tls(self):
         pki = Pki(self.directory / 'pki')
-        self.run_table(self.callee(self.app.port, pki), raw_h2.client_context(pki, 'web'))
+        self.run_table(self.callee(self.app.port, pki, options='upgrades: [websocket, CONNECT]'), raw_h2.client_context(pki, 'web'))
 
 
 class AsClient(Case):
