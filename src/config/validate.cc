@@ -235,6 +235,9 @@ class Validator {
     if (!inbound.trusted_proxies.empty()) {
       error(at["trusted_proxies"], "trusted_proxies means nothing with protocol: tcp");
     }
+    if (at["upgrades"].given()) {
+      error(at["upgrades"], "upgrades means nothing with protocol: tcp");
+    }
   }
 
   void check_http_or_tcp(const Inbound& inbound, const Cursor& at) {

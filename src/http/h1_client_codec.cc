@@ -68,7 +68,7 @@ void H1ClientCodec::send_head(const Head& head, bool end) {
 bool H1ClientCodec::write_head(const Head& head, bool end) {
   asked_.head = head.method == Method::head;
   asked_.connect = head.method == Method::connect;
-  if (!asked_.connect) asked_.protocol = head.protocol;
+  if (!asked_.connect && !head.protocol.empty()) asked_.protocol = head.protocol;
   H1HeadExtras extras;
   H1Body body = H1Body::none;
   if (asks_for_tunnel()) {
@@ -413,7 +413,7 @@ StreamSink* H1ClientCodec::detach() {
   asking_.on(H1AskEvent::closed);
   if (paused_) wire_.pause_reading(false);
   paused_ = false;
-  early_.clear();
+  if (!early_.empty()) early_.clear();
   if (!feeding_) forget();
   return std::exchange(sink_, nullptr);
 }

@@ -521,6 +521,20 @@ TEST(Load, ListenersThatLeadNowhere) {
   bad("inbound: [{listen: 127.0.0.1:1, app: 127.0.0.1:2, mtls: disabled, protocol: tcp, limits: "
       "{body: 1MiB}}]\n",
       2, "means nothing with protocol: tcp");
+  bad("inbound: [{listen: 127.0.0.1:1, app: 127.0.0.1:2, mtls: disabled, protocol: tcp, upgrades: "
+      "[foo]}]\n",
+      2, "upgrades means nothing with protocol: tcp");
+  // HTTP itself is never switched to, and a name must be one that Upgrade may hold.
+  for (const char* upgrade : {"h2c", "H2", "HTTP/2.0"}) {
+    bad("inbound: [{listen: 127.0.0.1:1, app: 127.0.0.1:2, mtls: disabled, upgrades: [" +
+            std::string(upgrade) + "]}]\n",
+        2, "is HTTP itself");
+  }
+  for (const char* upgrade : {"'a b'", "x/", "/x", "a/b/c"}) {
+    bad("inbound: [{listen: 127.0.0.1:1, app: 127.0.0.1:2, mtls: disabled, upgrades: [" +
+            std::string(upgrade) + "]}]\n",
+        2, "is not the name of a protocol");
+  }
   bad("inbound: [{listen: 127.0.0.1:1, app: 127.0.0.1:2, mtls: disabled, trusted_proxies: "
       "[10.0.0.0/33]}]\n",
       2, "prefix length");
