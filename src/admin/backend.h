@@ -18,6 +18,7 @@ struct ServerInfo {
   std::string service{};
   std::string node_id{};
   config::Locality locality{};
+  std::map<std::string, std::string> labels{};
   std::string config_version{};  // hash of the configuration in force
   int workers = 0;
   int pid = 0;
@@ -33,6 +34,7 @@ struct Readiness {
 
 struct EndpointInfo {
   std::string address{};
+  std::string id{};  // what its registry calls it
   config::Locality locality{};
   std::map<std::string, std::string> labels{};
   std::uint32_t weight = 1;
@@ -89,7 +91,6 @@ struct MemoryInfo {
   std::uint64_t heap = 0;       // what the allocator holds
   std::uint64_t allocated = 0;  // of it in use
   std::uint64_t buffers = 0;    // in connections' buffers
-  std::uint64_t budget = 0;     // 0: none
 };
 
 // Called on the thread of the admin server; answers at once, from values of its own or under a lock

@@ -61,6 +61,7 @@ Json stat(std::string_view name, std::string_view type, std::int64_t value) {
 Json endpoint_json(const EndpointInfo& e) {
   Json out;
   out["address"] = address_json(e.address);
+  if (!e.id.empty()) out["id"] = e.id;
   out["stats"] = {stat("rq_total", "COUNTER", static_cast<std::int64_t>(e.requests)),
                   stat("rq_error", "COUNTER", static_cast<std::int64_t>(e.failures)),
                   stat("rq_active", "GAUGE", e.active), stat("cx_active", "GAUGE", e.connections)};
@@ -141,7 +142,8 @@ std::string server_info_json(const ServerInfo& info, const Readiness& readiness,
   out["node"] = {{"id", info.node_id},
                  {"cluster", info.service},
                  {"service", info.service},
-                 {"locality", locality_json(info.locality)}};
+                 {"locality", locality_json(info.locality)},
+                 {"labels", info.labels}};
   return dump(out);
 }
 
@@ -240,8 +242,7 @@ std::string memory_json(const MemoryInfo& memory) {
   return dump({{"allocated", memory.allocated},
                {"heap_size", memory.heap},
                {"resident", memory.resident},
-               {"buffers", memory.buffers},
-               {"budget", memory.budget}});
+               {"buffers", memory.buffers}});
 }
 
 }  // namespace outrigger::admin

@@ -6,8 +6,10 @@
 #include <iostream>
 
 #include "cli/cert_commands.h"
+#include "cli/completion.h"
 #include "cli/config_commands.h"
 #include "cli/run_command.h"
+#include "cli/version.h"
 
 namespace {
 
@@ -57,7 +59,16 @@ int main(int argc, char** argv) {
   schema->callback([&] { exit_code = schema_command(); });
 
   CLI::App* version = app.add_subcommand("version", "print the version");
-  version->callback([&] { std::printf("outrigger %s\n", OUTRIGGER_VERSION); });
+  version->callback(
+      [&] { std::printf("outrigger %s (commit %s)\n", OUTRIGGER_VERSION, build_commit); });
+
+  std::string shell;
+  CLI::App* complete = app.add_subcommand(
+      "completion", "print a script that completes this command line in a shell");
+  complete->add_option("shell", shell, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  complete->callback([&] { std::fputs(completion(app, shell)->c_str(), stdout); });
 
   CLI::App* cert = app.add_subcommand("cert", "a development CA and certificates with SPIFFE IDs");
   cert->require_subcommand(1);

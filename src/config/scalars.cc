@@ -232,7 +232,8 @@ Result<bool> parse_bool(std::string_view text) {
   const std::string word = lower(text);
   const bool yes = word == "yes" || word == "on" || word == "true" || word == "1" || word == "y";
   const bool no = word == "no" || word == "off" || word == "false" || word == "0" || word == "n";
-  if (yes || no) return Error{quoted(text) + " is not a truth; write " + (yes ? "true" : "false")};
+  if (yes || no)
+    return Error{quoted(text) + " is not a boolean; write " + (yes ? "true" : "false")};
   return Error{quoted(text) + " is neither true nor false"};
 }
 

@@ -25,7 +25,8 @@ const Record<Node>& node_record() {
       {{"service", &Node::service, service_name(), "The service of this node."},
        {"id", &Node::id, text(), "What tells this instance from others, in logs and metrics."},
        {"locality", &Node::locality, record(locality_record()), "Where this node runs."},
-       {"labels", &Node::labels, labels(), "Labels of this node, such as its version."}});
+       {"labels", &Node::labels, labels(),
+        "Labels of this node, such as its version; shown in /server_info."}});
   return table;
 }
 
@@ -48,7 +49,8 @@ const Record<Runtime>& runtime_record() {
         "Worker threads; auto follows the CPU quota, from 1 to 4."},
        {"drain", &Runtime::drain, duration(Millis(0)),
         "How long a stopping process lets exchanges end."},
-       {"memory", memory_budget(), "The memory budget: a share of the machine's, or a size."},
+       {"memory", memory_budget(), "The memory budget: a share of the machine's, or a size.",
+        Flag::later},
        {"connections", &Runtime::connections, optional(count<int>(1, 10'000'000)),
         "The most connections; without it the limit of open files less 512."}});
   return table;
@@ -73,7 +75,7 @@ const Record<Identity>& identity_record() {
        {"ca", &Identity::ca, file_path(), "The certificates that peers must chain to, PEM."},
        {"crl", &Identity::crl, file_path(), "Revoked certificates, PEM.", Flag::later},
        {"warn_before", &Identity::warn_before, duration(Millis(0)),
-        "How long before its end a certificate is warned about."}});
+        "How long before its end a certificate is warned about, once a day."}});
   return table;
 }
 

@@ -117,9 +117,10 @@ const Record<Service>& service_record() {
             {"subsets", &Service::subsets,
              map_of<std::map<std::string, std::string>>("subset", check_service_name, labels()),
              "Named parts of its endpoints, each by the labels they must have."},
-            {"expect_ids", &Service::expect_ids, list(spiffe_id()),
-             "The SPIFFE IDs its endpoints may show; without them an ID that ends in the service's "
-             "name."},
+            {"expect_ids", &Service::expect_ids, list(spiffe_id_pattern()),
+             "The SPIFFE IDs its endpoints may show, or spiffe://domain/path/* for all below a "
+             "path; "
+             "without them an ID that ends in the service's name."},
             {"addresses", "Virtual addresses for intercepted TCP."},
             {"proxy_protocol", "Sends the PROXY protocol."}};
         for (const Field<Service>& field : shared_fields()) fields.push_back(field);

@@ -260,9 +260,9 @@ Value<HealthCheck> health_target(HealthCheck::Kind kind, const Value<std::string
 }
 
 Value<HealthCheck> health_tcp() {
-  const Value<bool> truth = boolean();
-  return {truth.shape,
-          [read = truth.read](Reader& reader, const YamlNode& node, HealthCheck& out) {
+  const Value<bool> value = boolean();
+  return {value.shape,
+          [read = value.read](Reader& reader, const YamlNode& node, HealthCheck& out) {
             bool on = false;
             read(reader, node, on);
             if (on) out.kind = HealthCheck::Kind::tcp;
@@ -292,7 +292,7 @@ Value<TextMatch> text_match(TextMatch::Kind kind) {
 
 Value<TextMatch> presence(bool wanted) {
   return scalar<TextMatch>(
-      {.kind = Shape::Kind::boolean, .noun = "truth"},
+      {.kind = Shape::Kind::boolean, .noun = "boolean"},
       [wanted](const std::string& text) -> Result<TextMatch> {
         const auto given = parse_bool(text);
         if (!given) return given.error();

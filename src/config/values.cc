@@ -39,11 +39,13 @@ Result<std::string> check_name(const std::string& text) {
   return text;
 }
 
-Result<std::string> check_spiffe_id(const std::string& text) {
+Result<std::string> check_spiffe_pattern(const std::string& pattern) {
   constexpr std::string_view scheme = "spiffe://";
   constexpr std::size_t id_max = 2048;
+  const bool below = pattern.ends_with("/*");
+  const std::string text = below ? pattern.substr(0, pattern.size() - 2) : pattern;
   if (!text.starts_with(scheme)) {
-    return Error{quoted(text) + " is not a SPIFFE ID; it reads spiffe://trust-domain/path"};
+    return Error{quoted(pattern) + " is not a SPIFFE ID; write spiffe://trust-domain/path"};
   }
   const std::string_view rest = std::string_view(text).substr(scheme.size());
   const std::string_view domain = rest.substr(0, rest.find('/'));
@@ -61,12 +63,17 @@ Result<std::string> check_spiffe_id(const std::string& text) {
     return (std::string(path) + "/").find("/" + std::string(segment) + "/") != std::string::npos;
   };
   const bool well_formed = !domain.empty() && domain.size() <= domain_max && !has_segment(".") &&
-                           !has_segment("..") && path.size() > 1 && path.back() != '/' &&
-                           path.find("//") == std::string_view::npos && text.size() <= id_max &&
+                           !has_segment("..") && (below || path.size() > 1) &&
+                           !path.ends_with('/') && path.find("//") == std::string_view::npos &&
+                           text.size() <= id_max &&
                            std::all_of(domain.begin(), domain.end(), domain_character) &&
                            std::all_of(path.begin(), path.end(), path_character);
-  if (!well_formed) return Error{quoted(text) + " is not a well-formed SPIFFE ID"};
-  return text;
+  if (!well_formed) {
+    const bool star = text.find('*') != std::string::npos;
+    return Error{quoted(pattern) + " is not a well-formed SPIFFE ID" +
+                 (star ? "; '*' stands only alone, after the last '/'" : "")};
+  }
+  return pattern;
 }
 
 Shape text_shape(std::string noun, std::string pattern) {
@@ -199,8 +206,8 @@ Value<std::string> file_path() {
           show_text};
 }
 
-Value<std::string> spiffe_id() {
-  return text("SPIFFE ID", check_spiffe_id, "spiffe://[^/]+/.+");
+Value<std::string> spiffe_id_pattern() {
+  return text("SPIFFE ID", check_spiffe_pattern, "spiffe://[^/]+/.+");
 }
 
 Value<std::string> cidr() {
@@ -226,7 +233,7 @@ Value<std::string> one_of(std::vector<std::string> words) {
 }
 
 Value<bool> boolean() {
-  return scalar<bool>({.kind = Shape::Kind::boolean, .noun = "truth"}, parse_bool,
+  return scalar<bool>({.kind = Shape::Kind::boolean, .noun = "boolean"}, parse_bool,
                       [](const bool& value) { return std::string(value ? "true" : "false"); });
 }
 

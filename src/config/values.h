@@ -50,7 +50,8 @@ Value<std::string> name();
 Value<std::string> service_name();
 // A path of a file; relative ones are relative to the file that names them.
 Value<std::string> file_path();
-Value<std::string> spiffe_id();
+// A whole SPIFFE ID, or "spiffe://domain/path/*" for every ID below that path.
+Value<std::string> spiffe_id_pattern();
 Value<std::string> cidr();
 // A protocol as the Upgrade field names it.
 Value<std::string> upgrade_protocol();

@@ -1,7 +1,7 @@
 #pragma once
 
 // YAML text as a tree of our own, every key and value with its place. The only file of the project
-// that knows yaml-cpp. Scalars stay text: what looks like a number or a truth is decoded by the
+// that knows yaml-cpp. Scalars stay text: what looks like a number or a boolean is decoded by the
 // field that reads it.
 //
 // Refused, each with its line: a duplicate or merge key, tags, an alias that multiplies or contains

@@ -206,7 +206,7 @@ bool Exchange::apply_route() {
     return false;
   }
   if (const auto& answer = route_->config().answer) {
-    reply(answer->status, answer->content_type, answer->body, nullptr);
+    reply(answer->status, answer->content_type, answer->body, nullptr, &route_->response_edits());
     return false;
   }
   route_->rewrite(*request_);
@@ -384,7 +384,9 @@ void Exchange::on_attempt_head(http::Head& head, bool end) {
   // The mark is between sidecars: believed from a callee that proved who it is, and passed on to
   // nobody. An app that writes it itself is not heard.
   const bool marked = head.fields.remove(not_processed_name) > 0;
-  if (head.status >= 400 || grpc_status_ > 0) {
+  // A header, or a status that is listed, may ask for a retry of what is no error in itself.
+  const bool listed = !retry().headers.empty() || !retry().statuses.empty();
+  if (head.status >= 400 || grpc_status_ > 0 || listed) {
     AttemptEnd result = policy::read_answer(retry(), head, loop_.wall_now());
     pause_asked_ = policy::pause_asked(result);
     const bool unavailable = head.status == 503 || grpc_status_ == grpc_unavailable;
@@ -518,7 +520,7 @@ void Exchange::report_attempt(Outcome::Kind kind) {
 void Exchange::redirect() {
   http::Fields extra(*request_->arena);
   extra.add("location", route_->location(*request_));
-  reply(route_->config().redirect->status, {}, {}, &extra);
+  reply(route_->config().redirect->status, {}, {}, &extra, &route_->response_edits());
 }
 
 void Exchange::local_reply(int status, Flag flag, std::string_view detail) {
@@ -536,7 +538,7 @@ void Exchange::local_reply(int status, Flag flag, std::string_view detail) {
 }
 
 void Exchange::reply(int status, std::string_view content_type, std::string_view body,
-                     http::Fields* extra) {
+                     http::Fields* extra, const HeaderEdits* edits) {
   attempt_.cancel(http::StreamEnd::local);
   state_.on(ExchangeEvent::answer);
   status_ = status;
@@ -548,6 +550,7 @@ void Exchange::reply(int status, std::string_view content_type, std::string_view
   if (extra != nullptr) {
     for (const http::Field& field : *extra) head.fields.add(field);
   }
+  if (edits != nullptr) edits->apply(head.fields);
   if (!grpc_) head.content_length = body.size();
   const bool bare = body.empty() || request_->method == http::Method::head;
   if (!bare) bytes_out_ = body.size();

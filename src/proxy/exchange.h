@@ -105,7 +105,8 @@ class Exchange final : public net::Retirable,
   // The answer.
   http::Stream& complete();
   void redirect();
-  void reply(int status, std::string_view content_type, std::string_view body, http::Fields* extra);
+  void reply(int status, std::string_view content_type, std::string_view body, http::Fields* extra,
+             const HeaderEdits* edits = nullptr);
   void local_reply(int status, Flag flag, std::string_view detail);
   void fail_answer(Flag flag, http::StreamEnd reason);
 

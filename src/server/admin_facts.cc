@@ -74,6 +74,7 @@ admin::ClusterInfo describe_cluster(const std::string& name, const ServiceSnapsh
   for (const upstream::EndpointInfo& known : *service.endpoints) {
     admin::EndpointInfo endpoint;
     endpoint.address = known.value.address.to_string();
+    endpoint.id = known.value.id;
     endpoint.locality = known.value.locality;
     endpoint.labels = known.value.labels;
     endpoint.weight = known.value.weight;
@@ -110,6 +111,7 @@ admin::ServerInfo AdminFacts::server_info() {
   info.service = config->node.service;
   info.node_id = config->node.id;
   info.locality = config->node.locality;
+  info.labels = config->node.labels;
   info.config_version = config->hash;
   info.workers = shared_.workers;
   info.pid = static_cast<int>(getpid());
@@ -237,6 +239,10 @@ admin::MemoryInfo AdminFacts::memory() {
     memory.buffers += static_cast<std::uint64_t>(shared_.metrics.worker(i).buffer_bytes.value());
   }
   return memory;
+}
+
+bool AdminFacts::wants_endpoint_series() {
+  return snapshot()->config->telemetry.prometheus.per_endpoint;
 }
 
 std::string AdminFacts::config_json() {

@@ -33,6 +33,8 @@ class AdminFacts final : public admin::AdminBackend {
   std::vector<admin::CertificateInfo> certificates() override;
   admin::MemoryInfo memory() override;
   std::string config_json() override;
+  // telemetry.prometheus.per_endpoint
+  bool wants_endpoint_series();
   void set_health_failed(bool failed) override { life_.health_failed = failed; }
   void drain_listeners() override { actions_.drain_listeners(); }
   void quit() override { actions_.quit(); }

@@ -27,6 +27,25 @@ void collect_cluster(telemetry::Scrape& scrape, const admin::ClusterInfo& cluste
   }
 }
 
+// Their number is the mesh's, not this configuration's: the first to be left out beyond
+// max_series.
+void collect_endpoints(telemetry::Scrape& scrape, const std::vector<admin::ClusterInfo>& clusters) {
+  for (const admin::ClusterInfo& cluster : clusters) {
+    for (const admin::EndpointInfo& endpoint : cluster.endpoints) {
+      const std::string& at = endpoint.address;
+      scrape.gauge(Family::endpoint_healthy, {cluster.name, at}, endpoint.state == "healthy");
+      scrape.counter(Family::endpoint_requests, {cluster.name, at},
+                     static_cast<double>(endpoint.requests));
+      scrape.counter(Family::endpoint_failures, {cluster.name, at},
+                     static_cast<double>(endpoint.failures));
+      scrape.gauge(Family::endpoint_active, {cluster.name, at},
+                   static_cast<double>(endpoint.active));
+      scrape.gauge(Family::endpoint_latency, {cluster.name, at},
+                   std::chrono::duration<double>(endpoint.latency).count());
+    }
+  }
+}
+
 }  // namespace
 
 void collect_facts(telemetry::Scrape& scrape, AdminFacts& facts, Shared& shared, WallTime now) {
@@ -42,6 +61,8 @@ void collect_facts(telemetry::Scrape& scrape, AdminFacts& facts, Shared& shared,
                  shared.threads[i]->open_connections());
   }
   shared.access_log.collect(scrape);
+  // Workers have to be asked, so only where it was asked for.
+  if (facts.wants_endpoint_series()) collect_endpoints(scrape, facts.clusters());
 }
 
 }  // namespace outrigger::server

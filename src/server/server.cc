@@ -105,6 +105,7 @@ Server::Server(std::shared_ptr<const config::Config> config)
       balancers_(upstream::Balancers::built_in()),
       states_(static_cast<std::uint32_t>(workers_)),
       metrics_(metrics_options(*config_, workers_)),
+      expiry_(config_->identity ? config_->identity->warn_before : config::Millis(0)),
       second_timer_(net::Timer::to<&Server::every_second>(*this)),
       drain_timer_(net::Timer::to<&Server::wait_for_idle>(*this)) {}
 
@@ -277,7 +278,9 @@ void Server::endpoints_changed(const std::string& key,
 void Server::every_second() {
   loop_.timers().arm(second_timer_, second);
   if (life_.phase == Phase::waiting && book_->settled()) life_.phase = Phase::live;
-  if (!identity_ || !identity_->changed_on_disk()) return;
+  if (!identity_) return;
+  warn_of_expiry();
+  if (!identity_->changed_on_disk()) return;
   const auto reloaded = identity_->reload(loop_.wall_now());
   if (reloaded) {
     log::info("tls", "certificates reloaded");
@@ -285,6 +288,12 @@ void Server::every_second() {
   } else {
     log::error("tls", "the new certificates are broken; the old ones stay in force",
                {{"why", reloaded.error().message}});
+  }
+}
+
+void Server::warn_of_expiry() {
+  for (const std::string& line : expiry_.due(identity_->certificates(), loop_.wall_now())) {
+    log::warn("tls", line);
   }
 }
 

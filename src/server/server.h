@@ -21,6 +21,7 @@
 #include "server/shared.h"
 #include "server/signals.h"
 #include "server/worker_thread.h"
+#include "tls/expiry.h"
 
 namespace outrigger::server {
 
@@ -34,6 +35,7 @@ class Server final : private SignalHandler {
  private:
   explicit Server(std::shared_ptr<const config::Config> config);
   Result<void> load_identity();
+  void warn_of_expiry();
   Result<void> open_sockets();
   Result<void> open_logs();
   Result<void> compile_first();
@@ -56,6 +58,7 @@ class Server final : private SignalHandler {
   upstream::Balancers balancers_;
   upstream::EndpointStates states_;
   telemetry::Metrics metrics_;
+  tls::ExpiryWarnings expiry_;
   std::unique_ptr<telemetry::AccessLog> access_log_;
   std::unique_ptr<tls::CertStore> identity_;
   std::unique_ptr<Shared> shared_;

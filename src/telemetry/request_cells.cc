@@ -14,8 +14,6 @@ enum class Kind : std::uint8_t {
   retry,
   retry_budget_exhausted,
   replay_dropped,
-  hedge,
-  mirrored,
 };
 
 constexpr int grpc_status_max = 16;
@@ -148,16 +146,6 @@ void RequestCells::retry_budget_exhausted() {
 void RequestCells::replay_dropped() {
   block();
   cell(kind_key(Kind::replay_dropped)).add();
-}
-
-void RequestCells::hedged() {
-  block();
-  cell(kind_key(Kind::hedge)).add();
-}
-
-void RequestCells::mirrored() {
-  block();
-  cell(kind_key(Kind::mirrored)).add();
 }
 
 void RequestCells::finished(const RequestOutcome& outcome) {
@@ -311,12 +299,6 @@ void RequestSeries::gather_cell(Scrape& scrape, const RequestCells::Cell& cell,
       return;
     case Kind::replay_dropped:
       scrape.counter(Family::replay_dropped, {way, service_, route_}, value);
-      return;
-    case Kind::hedge:
-      scrape.counter(Family::hedges, {way, service_, route_}, value);
-      return;
-    case Kind::mirrored:
-      scrape.counter(Family::mirrored, {way, service_, route_}, value);
       return;
   }
 }

@@ -121,8 +121,6 @@ class alignas(64) RequestCells {
   void retried(RetryReason reason);
   void retry_budget_exhausted();
   void replay_dropped();
-  void hedged();
-  void mirrored();
   void finished(const RequestOutcome& outcome);
 
  private:

@@ -87,6 +87,22 @@ class Mesh(Case):
         self.eventually(True, lambda: f'spiffe://{DOMAIN}/payments' in caller.log and f'spiffe://{DOMAIN}/orders' in caller.log,
                         'the log says what was presented and what was expected')
 
+    def test_expect_ids_may_name_everything_below_a_path(self):
+        pki = Pki(self.directory / 'pki')
+        pki.issue('storage', 'ns/shop/sa/storage')
+        callee = self.callee(self.app.port, pki, name='storage')
+        for pattern, status in ((f'spiffe://{DOMAIN}/ns/shop/*', 200), (f'spiffe://{DOMAIN}/ns/shop/sa/storage/*', 503)):
+            caller = self.caller(f'  orders: {{endpoints: ["127.0.0.1:{callee.port}"], expect_ids: ["{pattern}"]}}\n',
+                                 identity=pki.identity('web'))
+            self.assertEqual(fetch(caller.port).status, status, pattern)
+
+    def test_a_certificate_that_ends_within_warn_before_is_warned_about(self):
+        pki = Pki(self.directory / 'pki')
+        for before, said in (('2400h', True), ('1s', False)):
+            identity = pki.identity('web').replace('{', f'{{warn_before: {before}, ', 1)
+            daemon = self.caller('  orders: {endpoints: ["127.0.0.1:9"]}\n', identity=identity)
+            self.eventually(said, lambda: ' expires in ' in daemon.log, before)
+
     def test_expect_ids_overrides_the_default(self):
         pki = Pki(self.directory / 'pki')
         callee = self.callee(self.app.port, pki, name='payments')

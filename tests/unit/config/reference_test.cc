@@ -31,10 +31,12 @@ std::string content_of(const fs::path& path) {
   return out.str();
 }
 
-// With OUTRIGGER_UPDATE=1 in the environment the file is written instead.
+// With OUTRIGGER_UPDATE_GOLDEN=1 in the environment the file is written instead.
 void expect_file(const fs::path& path, const std::string& made) {
-  if (std::getenv("OUTRIGGER_UPDATE") != nullptr) std::ofstream(path, std::ios::binary) << made;
-  EXPECT_EQ(content_of(path), made) << path << " is stale; run test_config with OUTRIGGER_UPDATE=1";
+  if (std::getenv("OUTRIGGER_UPDATE_GOLDEN") != nullptr)
+    std::ofstream(path, std::ios::binary) << made;
+  EXPECT_EQ(content_of(path), made)
+      << path << " is stale; run test_config with OUTRIGGER_UPDATE_GOLDEN=1";
 }
 
 // Certificates and the like are taken to be there.

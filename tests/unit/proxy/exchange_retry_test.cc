@@ -667,5 +667,35 @@ TEST_F(RetryTest, a_slow_endpoint_slows_the_caller_down) {
   }
 }
 
+// --- Asked for by what is no error ---------------------------------------------------------------
+
+TEST_F(RetryTest, a_retriable_header_counts_whatever_the_status) {
+  config::Service& orders = service(2);
+  orders.retry.retry_on = {config::RetryOn::retriable_headers};
+  orders.retry.headers = {"x-try-again"};
+  world.start();
+  says(1, 200, {{"x-try-again", "1"}});
+  says(2, 200, {{"x-good", "1"}});
+  for (int i = 0; i < 4; ++i) {
+    const std::string answer = ask(post);
+    EXPECT_TRUE(contains(answer, "x-good: 1")) << answer;
+  }
+  EXPECT_GT(retries(), 0);
+}
+
+TEST_F(RetryTest, a_listed_status_below_400_is_retried) {
+  config::Service& orders = service(2);
+  orders.retry.retry_on.clear();
+  orders.retry.statuses = {{202, 204}};
+  world.start();
+  says(1, 203);
+  says(2, 200);
+  for (int i = 0; i < 4; ++i) {
+    const std::string answer = ask(get);
+    EXPECT_TRUE(answer.starts_with("HTTP/1.1 200")) << answer;
+  }
+  EXPECT_GT(retries(), 0);
+}
+
 }  // namespace
 }  // namespace outrigger::proxy

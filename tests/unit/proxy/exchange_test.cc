@@ -465,6 +465,32 @@ TEST_F(ExchangeTest, a_request_without_a_host_gets_the_services_name) {
   }
 }
 
+TEST_F(ExchangeTest, response_headers_apply_to_a_routes_own_redirect_and_answer) {
+  world.add_service("orders", 1);
+  config::Route redirect;
+  redirect.name = "away";
+  redirect.match.path = config::TextMatch{config::TextMatch::Kind::exact, "/old"};
+  redirect.redirect.emplace();
+  redirect.redirect->path = "/new";
+  redirect.response_headers.set = {{"cache-control", "max-age=60"}};
+  redirect.response_headers.remove = {"server"};
+  world.add_route(redirect);
+  config::Route fixed;
+  fixed.name = "fixed";
+  fixed.answer = config::FixedAnswer{.status = 200, .body = "x", .content_type = "text/css"};
+  fixed.response_headers.add = {{"vary", "accept"}};
+  world.add_route(fixed);
+  world.start();
+  Peer& client = world.connect();
+  std::string answer = world.talk(client, "GET /old HTTP/1.1\r\nhost: orders\r\n\r\n");
+  EXPECT_TRUE(contains(answer, "cache-control: max-age=60\r\n")) << answer;
+  EXPECT_TRUE(contains(answer, "location: http://orders/new\r\n")) << answer;
+  EXPECT_FALSE(contains(answer, "server:")) << answer;
+  answer = world.talk(client, "GET /x HTTP/1.1\r\nhost: orders\r\n\r\n");
+  EXPECT_TRUE(contains(answer, "vary: accept\r\n")) << answer;
+  EXPECT_TRUE(contains(answer, "content-type: text/css\r\n")) << answer;
+}
+
 TEST_F(ExchangeTest, routes_redirect_answer_rewrite_and_split) {
   world.add_service("orders", 1);
   world.add_service("billing", 1);

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <regex>
 #include <set>
 #include <string>
 
@@ -55,6 +57,29 @@ TEST(Families, bounds_rise) {
   }
   EXPECT_EQ(exported_bounds().front(), 500U);
   EXPECT_EQ(exported_bounds().back(), 60'000'000U);
+}
+
+// A family that nothing counts is a promise without code. What counts it stands in another file
+// than the table; that it is reached is shown by tests/e2e/test_docs.py.
+TEST(Families, each_has_a_producer) {
+  namespace fs = std::filesystem;
+  const fs::path source = OUTRIGGER_SOURCE_DIR;
+  std::string text;
+  for (const auto& entry : fs::recursive_directory_iterator(source / "src")) {
+    const std::string name = entry.path().filename().string();
+    if (!entry.is_regular_file() || name.starts_with("families.")) continue;
+    text += test::read_source_file(fs::relative(entry.path(), source).string());
+  }
+  // The table names each one as "Family::NAME," in its order.
+  const std::string table = test::read_source_file("src/telemetry/families.cc");
+  const std::regex entry("\\{Family::([a-z_0-9]+),");
+  std::size_t seen = 0;
+  for (auto at = std::sregex_iterator(table.begin(), table.end(), entry);
+       at != std::sregex_iterator(); ++at, ++seen) {
+    const std::regex use("Family::" + (*at)[1].str() + "\\b");
+    EXPECT_TRUE(std::regex_search(text, use)) << (*at)[1].str() << " is produced nowhere";
+  }
+  EXPECT_EQ(seen, all_families().size());
 }
 
 // The page's table is the code's table.

@@ -111,14 +111,10 @@ TEST(RequestCells, retries_by_reason) {
   for (int i = 0; i < retry_reason_count; ++i) cells.retried(static_cast<RetryReason>(i));
   cells.retried(RetryReason::server_error);
   cells.retry_budget_exhausted();
-  cells.hedged();
-  cells.mirrored();
   const Scrape& scrape = world.gather();
   EXPECT_EQ(series_of(scrape, Family::retries), static_cast<std::size_t>(retry_reason_count));
   EXPECT_EQ(total(scrape, Family::retries, {"5xx"}), 2);
   EXPECT_EQ(total(scrape, Family::retry_budget_exhausted, {"orders"}), 1);
-  EXPECT_EQ(total(scrape, Family::hedges), 1);
-  EXPECT_EQ(total(scrape, Family::mirrored), 1);
 }
 
 TEST(RequestCells, workers_add_up_to_one_series) {

@@ -1,0 +1,105 @@
+"""Keys of the configuration whose effect no other test sees. tests/keys.txt names the test of each key."""
+import json
+
+from harness import Case, Client, Pki, fetch, free_port, main, run_outrigger
+
+SERVICE = '  orders: {{endpoints: ["127.0.0.1:{}"], mtls: disabled}}\n'
+
+
+class Keys(Case):
+    def setUp(self):
+        super().setUp()
+        self.app = self.origin()
+
+    def daemon(self, text, name='web', env=None):
+        """A sidecar with exactly this configuration, and an admin port where it names none."""
+        admin = free_port()
+        return self.start(name, f'version: 1\nadmin: 127.0.0.1:{admin}\n' + text, admin, env=env)
+
+    def json(self, daemon, path):
+        return json.loads(daemon.get(path)[2])
+
+    def test_the_node_says_who_and_where_it_is(self):
+        daemon = self.daemon('node: {service: web, id: web-7, locality: {cloud: aws, region: eu, zone: eu-1a}, labels: {version: v42}}\n'
+                             'runtime: {workers: 2}\n')
+        info = self.json(daemon, '/server_info')
+        self.assertEqual(info['node'], {'id': 'web-7', 'cluster': 'web', 'service': 'web', 'labels': {'version': 'v42'},
+                                        'locality': {'cloud': 'aws', 'region': 'eu', 'zone': 'eu-1a'}})
+        self.assertEqual(info['workers'], 2)
+
+    def test_endpoints_say_where_they_are(self):
+        daemon = self.daemon('node: web\nservices:\n  orders:\n    mtls: disabled\n    endpoints:\n'
+                             '      - {address: "127.0.0.1:9", weight: 3, cloud: aws, region: eu, zone: eu-1a, id: i-7, labels: {v: a}}\n')
+        cluster = next(c for c in self.json(daemon, '/clusters?format=json')['cluster_statuses'] if c['name'] == 'orders')
+        host = cluster['host_statuses'][0]
+        self.assertEqual((host['weight'], host['id'], host['labels'], host['locality']),
+                         (3, 'i-7', {'v': 'a'}, {'cloud': 'aws', 'region': 'eu', 'zone': 'eu-1a'}))
+        self.assertEqual(daemon.metric('outrigger_endpoints', service='orders', locality='aws/eu/eu-1a', state='healthy'), 1)
+
+    def test_listeners_have_the_names_they_were_given(self):
+        a, b = free_port(), free_port()
+        daemon = self.daemon(f'node: web\ninbound:\n  - {{name: app, listen: 127.0.0.1:{a}, app: 127.0.0.1:{self.app.port}, mtls: disabled}}\n'
+                             f'outbound:\n  - {{name: calls, listen: 127.0.0.1:{b}, service: orders}}\nservices:\n' + SERVICE.format(9))
+        names = {entry['name'] for entry in self.json(daemon, '/listeners?format=json')['listener_statuses']}
+        self.assertLessEqual({'app', 'calls'}, names)
+
+    def test_metrics_have_a_listener_and_a_path_of_their_own(self):
+        port = free_port()
+        self.daemon(f'node: web\ntelemetry: {{prometheus: {{listen: 127.0.0.1:{port}, path: /numbers}}}}\n')
+        self.assertIn('outrigger_build_info', fetch(port, '/numbers').text)
+        self.assertEqual(fetch(port, '/metrics').status, 404)
+
+    def test_series_of_endpoints_exist_when_asked_for(self):
+        for wanted in (True, False):
+            port = free_port()
+            daemon = self.daemon(f'node: web\ntelemetry: {{prometheus: {{per_endpoint: {str(wanted).lower()}}}}}\n'
+                                 f'outbound:\n  - {{listen: 127.0.0.1:{port}, service: orders}}\nservices:\n' + SERVICE.format(self.app.port))
+            self.assertEqual(fetch(port).status, 200)
+            at = {'service': 'orders', 'endpoint': f'127.0.0.1:{self.app.port}'}
+            if not wanted:
+                self.assertNotIn('outrigger_endpoint_', daemon.get('/stats/prometheus')[2])
+                continue
+            self.assertEqual(daemon.metric('outrigger_endpoint_requests_total', **at), 1)
+            self.assertEqual(daemon.metric('outrigger_endpoint_failures_total', **at), 0)
+            self.assertEqual(daemon.metric('outrigger_endpoint_healthy', **at), 1)
+            self.assertEqual(daemon.metric('outrigger_endpoint_requests_active', **at), 0)
+            self.assertGreater(daemon.metric('outrigger_endpoint_latency_seconds', **at), 0)
+
+    def test_the_log_has_a_level_a_format_and_levels_of_rooms(self):
+        daemon = self.daemon('node: web\ntelemetry: {log: {level: error, format: json, levels: {server: info}}}\n')
+        lines = [json.loads(line) for line in daemon.log.splitlines()]
+        self.assertTrue(lines)
+        self.assertEqual({(line['room'], line['level']) for line in lines}, {('server', 'info')})
+
+    def test_a_redirect_has_a_scheme_a_host_and_a_status(self):
+        port = free_port()
+        self.daemon(f'node: web\noutbound:\n  - {{listen: 127.0.0.1:{port}, service: orders}}\nservices:\n' + SERVICE.format(9) +
+                    'routes:\n  - {match: orders, redirect: {scheme: https, host: docs.example.org, path: /x, status: 307}}\n')
+        answer = fetch(port, '/y?q')
+        self.assertEqual((answer.status, answer.header('location')), (307, 'https://docs.example.org/x?q'))
+
+    def test_connections_beyond_the_limit_are_refused(self):
+        port = free_port()
+        daemon = self.daemon(f'node: web\nruntime: {{workers: 1, connections: 2}}\noutbound:\n  - {{listen: 127.0.0.1:{port}, service: orders}}\n'
+                             'services:\n' + SERVICE.format(self.app.port))
+        kept = [self.client(port) for _ in range(2)]
+        for client in kept:
+            self.assertEqual(client.request('GET', '/').status, 200)
+        try:
+            with Client(port) as third:
+                self.assertIsNone(third.request('GET', '/'), 'closed without an answer')
+        except OSError:
+            pass  # or reset, when the request was on its way
+        self.assertEqual(daemon.get('/ready')[0], 200)
+
+    def test_an_identity_of_another_trust_domain_is_refused(self):
+        pki = Pki(self.directory / 'pki')
+        path = self.directory / 'bad.yaml'
+        path.write_text('version: 1\nnode: web\n' + pki.identity('web').replace(f'trust_domain: {pki.domain}', 'trust_domain: other.example'))
+        done = run_outrigger('validate', str(path))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('other.example', done.stderr)
+
+
+if __name__ == '__main__':
+    main()
