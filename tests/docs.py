@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""The pages say what is so, as far as text can tell: README's table of costs is that of docs/benchmarks.md, every
+verb and option of ./dev that a page shows exists, every subcommand of outrigger too, and every link leads somewhere.
+
+Usage: docs.py SOURCE_DIR [--update]    --update writes README's table anew.
+"""
+import re
+import sys
+from pathlib import Path
+
+MARK = ('<!-- cost: from docs/benchmarks.md, written by tests/docs.py --update -->\n', '<!-- /cost -->\n')
+SHOWN = {
+    'h1': 'HTTP/1.1 to HTTP/1.1, in clear text', 'h2c_h1': 'HTTP/2 to HTTP/1.1, in clear text',
+    'mesh': 'HTTP/1.1 to HTTP/2 with mTLS, as a caller', 'mtls_h1': 'HTTP/1.1 with mTLS to HTTP/1.1, as a callee',
+    'tcp_bulk': 'a MiB of opaque TCP', 'connect': 'a short connection with one request',
+}
+
+
+def tables(page):
+    """Every table of a page as a list of {column: cell}."""
+    for block in re.findall(r'(?:^\|.*\|\n)+', page, re.M):
+        rows = [[cell.strip() for cell in line.strip('|').split('|')] for line in block.splitlines()]
+        yield [dict(zip(rows[0], row)) for row in rows[2:]]
+
+
+def cost(benchmarks):
+    """README's table: the benchmarks' summary where there is one, else rows with our cost and the ratio."""
+    if summary := re.search(r'^\| CPU a request \|.*\n(?:\|.*\n)+', benchmarks, re.M):
+        return summary.group()
+    for table in tables(benchmarks):
+        rows = {row['Scenario'].strip('`'): row for row in table if {'Scenario', 'outrigger', 'to the best peer'} <= row.keys()}
+        if rows:
+            lines = ['| One request | CPU µs | to the best peer |\n', '|---|---|---|\n']
+            lines += [f'| {text} | {rows[name]["outrigger"]} | {rows[name]["to the best peer"]} |\n'
+                      for name, text in SHOWN.items() if name in rows]
+            return ''.join(lines)
+    raise SystemExit('docs: docs/benchmarks.md has no table of costs')
+
+
+def blocks(page):
+    return re.findall(r'```(\w*)\n(.*?)```', page, re.S)
+
+
+def problems(root):
+    readme = (root / 'README.md').read_text()
+    errors = []
+    if MARK[0] + cost((root / 'docs/benchmarks.md').read_text()) + MARK[1] not in readme:
+        errors.append("README.md: the table of costs is not docs/benchmarks.md's; run tests/docs.py . --update")
+    dev = (root / 'dev').read_text()
+    verbs = set(re.search(r'\n  (deps\|[\w|]+)\)', dev).group(1).split('|')) | {'test', 'help'}
+    main = (root / 'src/cli/main.cc').read_text()
+    commands = set(re.findall(r'add_subcommand\(\s*"(\w+)"', main))
+    options = set(re.findall(r'"(?:-\w,)?(--[\w-]+)"', main)) | {'--help', '--version'}
+    presets = set(re.findall(r'"name": "(\w+)"', (root / 'CMakePresets.json').read_text()))
+    pages = [root / 'README.md', root / 'CONTRIBUTING.md', *sorted((root / 'docs').glob('*.md'))]
+    scripts = dev + ''.join(p.read_text() for folder in ('tests/bench', 'tests/e2e', 'tests/fuzz', 'docker/demo', 'tests/interop')
+                            for p in sorted((root / folder).glob('*.py')))
+    for path in pages:
+        page = path.read_text()
+        name = path.relative_to(root)
+        code = '\n'.join([body for _, body in blocks(page)] + re.findall(r'`([^`\n]+)`', re.sub(r'```.*?```', '', page, flags=re.S)))
+        for verb, rest in re.findall(r'\./dev (\w+)([^\n#;]*)', code):
+            if verb not in verbs:
+                errors.append(f'{name}: ./dev has no verb {verb}')
+            for preset in re.findall(r'--preset (\w+)', rest):
+                if preset not in presets | {'P'}:
+                    errors.append(f'{name}: there is no preset {preset}')
+            for option in re.findall(r'--[a-z][\w-]*', rest):
+                if option not in scripts and f"'{option}'" not in scripts:
+                    errors.append(f'{name}: ./dev {verb} has no {option}')
+        for line in re.findall(r'^(?:\$ |sudo )?(outrigger [^\n#|]*)', code, re.M):
+            words = line.split()
+            if words[1:] and words[1] not in commands | options and re.match(r'[a-z-]', words[1]):
+                errors.append(f'{name}: outrigger has no command {words[1]}')
+            errors += [f'{name}: outrigger has no option {w}' for w in words if w.startswith('--') and w.split('=')[0] not in options]
+        for target in re.findall(r'\]\(([^)#:]+)(?:#[^)]*)?\)', re.sub(r'```.*?```', '', page, flags=re.S)):
+            if not (path.parent / target).exists():
+                errors.append(f'{name}: no page {target}')
+    return errors
+
+
+def self_test():
+    page = '| Scenario | outrigger | to the best peer |\n|---|---|---|\n| `h1` | 13.6 | **0.92** |\n'
+    return '| 13.6 | **0.92** |' in cost(page) and blocks('```sh\nx\n```') == [('sh', 'x\n')]
+
+
+def main():
+    root = Path(sys.argv[1])
+    if not self_test():
+        sys.exit('docs: the self-test failed')
+    if '--update' in sys.argv:
+        readme = (root / 'README.md').read_text()
+        begin, end = readme.index(MARK[0]) + len(MARK[0]), readme.index(MARK[1])
+        (root / 'README.md').write_text(readme[:begin] + cost((root / 'docs/benchmarks.md').read_text()) + readme[end:])
+    errors = problems(root)
+    print('\n'.join(errors))
+    sys.exit(1 if errors else 0)
+
+
+if __name__ == '__main__':
+    main()
