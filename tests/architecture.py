@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""docs/architecture.md is held true: what it names in backticks exists in the sources.
+"""docs/architecture.md is held true: what it names in backticks exists in the sources and is used by them; and so
+are comments: a function that one names exists.
 
 Files and folders must be there, `Type` must be declared, `Type::function()` must be a member of that type,
 `function()` must be declared in a header, and any other word must occur in the code. A link to another
@@ -39,10 +40,29 @@ class Sources:
             for m in ALIAS.finditer(text):
                 self.types.setdefault(m.group(1), [])
         self.headers = '\n'.join(t for p, t in self.texts.items() if p.suffix == '.h')
+        self.all = '\n'.join(self.texts.values())
         self.words = set(re.findall(r'\w+', '\n'.join(self.texts.values())))
 
     def is_room(self, word):
         return (self.root / 'src' / word).is_dir()
+
+    def is_used(self, function):
+        """Whether it is named anywhere but where it is declared and defined: code that is not wired up proves nothing."""
+        declarations = re.findall(rf'[\w>&*]\s+[&*]?(?:\w+::)*{function}\(', self.all)
+        calls = [d for d in declarations if re.match(r'(return|co_return|else)\b', d)]
+        used = len(re.findall(rf'\b{function}\b', self.all)) - len(declarations) + len(calls)
+        return used > 0 or re.search(rf'(return|else|=|\(|,|!|&&|\|\|)\s*(?:\w+::)*{function}\b', self.all) is not None
+
+    def comment_problems(self, path, text):
+        """Functions named as name() or Type::name in comments that do not exist."""
+        for m in re.finditer(r'//[^\n]*', text):
+            line = text.count('\n', 0, m.start()) + 1
+            for name in re.findall(r'(?<![\w/.:])((?:[a-z]+_)+[a-z]+)\(', m.group()) + re.findall(r'(?<![\w.>:])([a-z_]\w*)\(\)', m.group()):
+                if not re.search(rf'\b{name}\(', self.all):
+                    yield f'{path}:{line}: a comment names {name}(), which does not exist'
+            for owner, member in re.findall(r'\b([A-Z]\w+)::(\w+)', m.group()):
+                if owner in self.types and not any(re.search(rf'\b{member}\b', body) for body in self.types[owner]):
+                    yield f'{path}:{line}: a comment names {owner}::{member}, which does not exist'
 
     def problem(self, name):
         """What is wrong with a name from the page, or None."""
@@ -53,11 +73,15 @@ class Sources:
             if owner not in self.types:
                 return f'no type {owner}'
             declared = any(re.search(rf'\b{function}\(', body) for body in self.types[owner])
-            return None if declared else f'{owner} has no {function}()'
+            if not declared:
+                return f'{owner} has no {function}()'
+            return None if self.is_used(function) else f'nobody calls {function}()'
         if m := re.fullmatch(r'(\w+)\(\)', name):
             # A declaration has a type before the name.
             declared = re.search(rf'[\w>&*]\s+[&*]?{m.group(1)}\(', self.headers)
-            return None if declared else 'no header declares it'
+            if not declared:
+                return 'no header declares it'
+            return None if self.is_used(m.group(1)) else 'nobody calls it'
         if re.fullmatch(r'[A-Z]\w*', name):
             return None if name in self.types else 'no such type'
         if re.fullmatch(r'\w+', name):
@@ -87,6 +111,8 @@ def check(root, page=None):
     for m in re.finditer(r'\]\(([^)#:]+)\)', prose):
         if not (root / 'docs' / m.group(1)).exists():
             errors.append(f'{PAGE}:{prose.count(chr(10), 0, m.start()) + 1}: no page {m.group(1)}')
+    for path in sources.texts:
+        errors += sources.comment_problems(path.relative_to(root), path.read_text())
     if not re.search(r'`\w+::\w+\(\)`', prose):
         errors.append(f'{PAGE}: names no function at all')
     return errors
@@ -98,7 +124,10 @@ def self_test(root):
              '/raedyz', 'a b']
     right = ['Exchange::on_head()', 'decide_retry()', 'Exchange', 'src/proxy/exchange.h', 'not_processed_name', '/readyz']
     page = '\n'.join(f'`{name}`' for name in wrong + right) + '\n[x](nowhere.md)\n```\nExchange::on_haed\n```\n'
-    return len(check(root, page)) == len(wrong) + 2
+    sources = Sources(root)
+    comments = '// see Exchange::on_haed and no_such_function(x)\n// Exchange::on_head is called by decide_retry()\n'
+    return (len([e for e in check(root, page) if e.startswith(PAGE)]) == len(wrong) + 2
+            and len(list(sources.comment_problems('x.h', comments))) == 2 and not sources.is_used('nobody_calls_this'))
 
 
 def main():

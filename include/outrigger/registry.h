@@ -13,8 +13,8 @@
 //     observer.on_endpoints({...});           // the first answer, then every change
 //     observer.on_endpoints({});              // the registry says: nobody serves it now
 //     events.on_registry_error({...});        // the registry is down or talks nonsense
-//     ...                                     // silence: the last list stays in force, marked
-//     stale events.on_registry_current();           // it answers again; lists that changed follow
+//     ...                                     // silence: the last list stays in force
+//     events.on_registry_current();           // it answers again; lists that changed follow
 //   orders.reset();                           // no callback after this returns
 //
 // Rules. Callbacks never come from inside subscribe() or start(), but in a later turn. A list is

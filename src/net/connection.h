@@ -5,11 +5,12 @@
 // the handler writes leaves at once or at the end of the turn. Owned by whoever speaks the protocol
 // on it; one thread; dies through Loop::retire().
 //
-//   connection.start(handler)      -> on_open() (at once in plain text, after the handshake with
-//   TLS) bytes arrive                   -> on_bytes(), again and again; -> on_end_of_input() at
-//   most once output() << …, flush()         -> on_drained() when the output falls from above high
-//   to below low finish() or peer gone or abort -> on_closed(reason), exactly once and last;
-//   nothing follows.
+//   connection.start(handler)   -> on_open(): at once in plain text, after the handshake with TLS
+//   bytes arrive                -> on_bytes(), again and again
+//   the peer ends its side      -> on_end_of_input(), at most once
+//   output() << …, flush()      -> on_drained() when the output falls from above high to below low
+//   finish(), or the peer goes  -> on_closed(reason), exactly once and last
+//
 // A connection on which nothing moves for a moment holds no buffer, neither here nor in the
 // transport. abort() ends it without a callback. No callback comes from inside a method called by
 // the handler.

@@ -3,8 +3,7 @@
 // One try of an exchange at one endpoint: the pick, the pool's ticket, the stream. Embedded in its
 // exchange and used again for the next try; the worker's thread.
 //
-//   start() -> on_attempt_stream()                       a stream is there: send_head(), body,
-//   trailers
+//   start() -> on_attempt_stream()                       a stream is there: head, body, trailers
 //           -> on_attempt_head() …data… / trailers       the answer; ends with `end` or trailers
 //           -> on_attempt_failed()                       instead, at any time, once and last
 //   cancel() at any time: no callback follows.

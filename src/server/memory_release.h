@@ -4,8 +4,7 @@
 // them, so that requests allocate nothing, and given up once many connections have closed or come
 // to rest and it has become quiet. One for each worker; its thread.
 //
-//   release.freed(1) for each connection that has closed … -> release(), once, a moment after the
-//   last
+//   freed(1) for each connection that has closed   -> release(), once, a moment after the last
 
 #include <cstddef>
 #include <functional>

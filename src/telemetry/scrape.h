@@ -5,7 +5,7 @@
 //
 //   Scrape scrape;
 //   metrics.gather(scrape, now);          // adds, sorts, merges
-//   std::string body = render_prometheus(scrape);
+//   std::string body = render(scrape, Exposition::prometheus);
 
 #include <array>
 #include <cstdint>

@@ -4,9 +4,10 @@
 // pools and the breaker's permits. Owned by the worker; its thread. Updated from newer snapshots
 // while requests run; hosts that have left are kept until their last stream is done.
 //
-//   admit_request()            -> a permit, or the breaker is open
-//   choose(tried, hash)        -> an endpoint; pool(host, offer).acquire(ticket) gives a connection
-//   to it finished(chosen, outcome)  exactly once for each chosen one; release_request()
+//   breaker().requests.try_take()       -> a permit, or the breaker is open
+//   choose(tried, hash)                 -> an endpoint
+//   pool(host, offer).acquire(ticket)   -> a connection to it
+//   finished(chosen, outcome)           exactly once for each endpoint that was chosen
 
 #include <cstdint>
 #include <memory>

@@ -7,8 +7,8 @@
 //
 //   Pool::Grant grant = pool.acquire(ticket);
 //   grant.connection   -> open a stream on it now
-//   grant.queued       -> ticket.on_pool_ready() or on_pool_failure() later, unless the ticket is
-//   dropped neither            -> the breaker refused: grant.overflow
+//   grant.queued       -> ticket.on_pool_ready() or on_pool_failure() later, unless it is dropped
+//   neither            -> the breaker refused: grant.overflow
 
 #include <memory>
 #include <string>
