@@ -21,9 +21,9 @@ const Record<Locality>& locality_record() {
 
 const Record<Node>& node_record() {
   static const Record<Node> table(
-      "Node", "What this process stands beside.", "service",
+      "Node", "The service this sidecar belongs to.", "service",
       {{"service", &Node::service, service_name(), "The service of this node."},
-       {"id", &Node::id, text(), "What tells this instance from others, in logs and metrics."},
+       {"id", &Node::id, text(), "What tells this instance from others; shown in /server_info."},
        {"locality", &Node::locality, record(locality_record()), "Where this node runs."},
        {"labels", &Node::labels, labels(),
         "Labels of this node, such as its version; shown in /server_info."}});
@@ -48,7 +48,7 @@ const Record<Runtime>& runtime_record() {
       {{"workers", &Runtime::workers, worker_count(),
         "Worker threads; auto follows the CPU quota, from 1 to 4."},
        {"drain", &Runtime::drain, duration(Millis(0)),
-        "How long a stopping process lets exchanges end."},
+        "How long a stopping process waits for requests in progress."},
        {"memory", memory_budget(), "The memory budget: a share of the machine's, or a size.",
         Flag::later},
        {"connections", &Runtime::connections, optional(count<int>(1, 10'000'000)),
@@ -75,13 +75,13 @@ const Record<Identity>& identity_record() {
        {"ca", &Identity::ca, file_path(), "The certificates that peers must chain to, PEM."},
        {"crl", &Identity::crl, file_path(), "Revoked certificates, PEM.", Flag::later},
        {"warn_before", &Identity::warn_before, duration(Millis(0)),
-        "How long before its end a certificate is warned about, once a day."}});
+        "How long before a certificate expires a warning is logged, once a day."}});
   return table;
 }
 
 const Record<InboundLimits>& limits_record() {
   static const Record<InboundLimits> table(
-      "Limits", "What one inbound listener lets in.", "",
+      "Limits", "Limits of one inbound listener.", "",
       {{"body", &InboundLimits::body, optional(size()),
         "The largest request body; larger ones are answered 413. Without it there is no limit."},
        {"concurrency", "Requests in progress, found by measuring."},
@@ -116,7 +116,7 @@ Value<Protocol> inbound_protocol() {
 
 const Record<Inbound>& inbound_record() {
   static const Record<Inbound> table(
-      "Inbound", "A listener that others call, and the app behind it.", "",
+      "Inbound", "A listener that other services call, and the app behind it.", "",
       {{"name", &Inbound::name, name(), "Its name in logs and metrics; without it its address."},
        {"listen", &Inbound::listen, listen_address(), "Where callers connect.", Flag::required},
        {"app", &Inbound::app, dial_address(), "Where the app listens.", Flag::required},
@@ -129,8 +129,9 @@ const Record<Inbound>& inbound_record() {
         choice<Mtls>({{"strict", Mtls::strict},
                       {"permissive", Mtls::permissive},
                       {"disabled", Mtls::disabled}}),
-        "Whether callers must show a certificate; permissive takes plain text too, for migration."},
-       {"limits", &Inbound::limits, record(limits_record()), "What is let in."},
+        "Whether callers must present a certificate; permissive accepts plain text too, for "
+        "migration."},
+       {"limits", &Inbound::limits, record(limits_record()), "Limits on what is accepted."},
        {"trusted_proxies", &Inbound::trusted_proxies, list(cidr()),
         "Addresses and networks whose x-forwarded-* headers are believed."},
        {"upgrades", &Inbound::upgrades, list(upgrade_protocol()),
@@ -236,14 +237,15 @@ const Record<Discovery>& discovery_record() {
 const Record<AccessLog>& access_log_record() {
   using Format = AccessLog::Format;
   static const Record<AccessLog> table(
-      "Access log", "One line for each exchange.", "path",
+      "Access log", "One line per request or TCP session.", "path",
       {{"format", &AccessLog::format,
         choice<Format>(
             {{"json", Format::json}, {"text", Format::text}, {"logfmt", Format::logfmt}}),
-        "How a line is written."},
+        "The format of a line."},
        {"path", &AccessLog::path, log_target(), "stdout, stderr, none, or a file."},
-       {"sample", &AccessLog::sample, share(), "The share of exchanges that is logged."},
-       {"always", always_logged(), "What is logged whatever the sample: errors, and slow>500ms."}});
+       {"sample", &AccessLog::sample, share(), "The share of requests that is logged."},
+       {"always", always_logged(),
+        "What is always logged, whatever the sample: errors, and slow>500ms."}});
   return table;
 }
 
@@ -276,9 +278,9 @@ Result<std::string> check_room(const std::string& given) {
 
 const Record<Log>& log_record() {
   static const Record<Log> table(
-      "Log", "What the process tells about itself, on stderr.", "level",
-      {{"level", &Log::level, one_of(log_levels()), "What is told."},
-       {"format", &Log::format, one_of({"text", "json"}), "How it is written."},
+      "Log", "The process's own log, on stderr.", "level",
+      {{"level", &Log::level, one_of(log_levels()), "The lowest level that is logged."},
+       {"format", &Log::format, one_of({"text", "json"}), "The format of its lines."},
        {"levels", &Log::levels, map_of<std::string>("room", check_room, one_of(log_levels())),
         "Levels of single rooms of the program, for instance tls: debug."}});
   return table;
@@ -286,12 +288,12 @@ const Record<Log>& log_record() {
 
 const Record<Telemetry>& telemetry_record() {
   static const Record<Telemetry> table(
-      "Telemetry", "What happened, told outside.", "",
+      "Telemetry", "Metrics and logs.", "",
       {{"access_log", &Telemetry::access_log, record(access_log_record()),
-        "One line for each exchange."},
+        "One line per request or TCP session."},
        {"prometheus", &Telemetry::prometheus, record(prometheus_record()),
         "Metrics to be scraped."},
-       {"log", &Telemetry::log, record(log_record()), "What the process tells about itself."},
+       {"log", &Telemetry::log, record(log_record()), "The process's own log."},
        {"tracing", "Spans, exported by OTLP."}});
   return table;
 }
@@ -313,24 +315,24 @@ const Record<Draft>& root_record() {
         Flag::required},
        {"include", include(),
         "More files, by name or pattern, relative to this one. Lists append, maps merge."},
-       {"node", &Config::node, record(node_record()), "What this process stands beside."},
+       {"node", &Config::node, record(node_record()), "The service this sidecar belongs to."},
        {"admin", &Config::admin, record(admin_record()), "The port for operators."},
        {"runtime", &Config::runtime, record(runtime_record()),
         "Threads and limits of the process."},
        {"identity", &Config::identity, optional(record(identity_record())),
         "The certificate this node shows, and whom it trusts."},
-       {"inbound", &Config::inbound, list(record(inbound_record())), "Listeners that others call."},
+       {"inbound", &Config::inbound, list(record(inbound_record())),
+        "Listeners that other services call."},
        {"outbound", &Config::outbound, list(record(outbound_record())),
         "Listeners that the local app calls."},
        {"registries", registries(), "Sources of endpoints, by name."},
        {"discovery", &Config::discovery, record(discovery_record()),
         "How services are found by name."},
        {"defaults", &Draft::defaults, record(defaults_record()),
-        "What holds for every service unless it says otherwise."},
+        "What applies to every service unless it says otherwise."},
        {"services", services(), "What can be called, by name."},
-       {"routes", routes(), "What happens to requests on their way out; a service needs none."},
-       {"telemetry", &Config::telemetry, record(telemetry_record()),
-        "What happened, told outside."},
+       {"routes", routes(), "How outbound requests are routed; a service needs no route."},
+       {"telemetry", &Config::telemetry, record(telemetry_record()), "Metrics and logs."},
        {"jwt", "Issuers of tokens that callers may show."},
        {"gateway", "Listeners that pass other clouds' TLS on by its server name."},
        {"dns", "A resolver that answers the names of services."},

@@ -11,12 +11,12 @@ const Record<TextMatch>& text_match_record() {
   using Kind = TextMatch::Kind;
   static const Record<TextMatch> table(
       "Text match", "What a header or query parameter must hold. One of these.", "exact",
-      {{"exact", text_match(Kind::exact), "This text."},
-       {"prefix", text_match(Kind::prefix), "Text that begins so."},
-       {"suffix", text_match(Kind::suffix), "Text that ends so."},
-       {"regex", text_match(Kind::regex), "Text that this RE2 expression matches as a whole."},
-       {"present", presence(true), "true: it is there, whatever it holds."},
-       {"absent", presence(false), "true: it is not there."}});
+      {{"exact", text_match(Kind::exact), "Equals this text."},
+       {"prefix", text_match(Kind::prefix), "Begins with this text."},
+       {"suffix", text_match(Kind::suffix), "Ends with this text."},
+       {"regex", text_match(Kind::regex), "Matches this RE2 expression as a whole."},
+       {"present", presence(true), "true: present, with any value."},
+       {"absent", presence(false), "true: absent."}});
   return table;
 }
 
@@ -31,9 +31,9 @@ const Record<Match>& match_record() {
        {"methods", &Match::methods, list(http_method()), "Any of these methods."},
        {"headers", &Match::headers,
         named_matches("header", check_header_name, record(text_match_record())),
-        "What headers must hold."},
+        "What headers must contain."},
        {"query", &Match::query, named_matches("parameter", check_line, record(text_match_record())),
-        "What query parameters must hold."}});
+        "What query parameters must contain."}});
   return table;
 }
 
@@ -61,7 +61,7 @@ const Record<Redirect>& redirect_record() {
 
 const Record<FixedAnswer>& answer_record() {
   static const Record<FixedAnswer> table(
-      "Answer", "Answers without calling anybody.", "status",
+      "Answer", "Answers without calling a service.", "status",
       {{"status", &FixedAnswer::status, count<int>(200, 599), "The status of the answer."},
        {"body", &FixedAnswer::body, answer_body(), "Its body."},
        {"content_type", &FixedAnswer::content_type, header_value(), "Its content-type."}});
@@ -101,7 +101,7 @@ const Record<RouteDraft>& route_record() {
   static const Record<RouteDraft> table(
       "Route", "What happens to some of the requests; the first route that matches is taken.", "",
       {{"name", &Route::name, name(), "Its name in logs and metrics; without it its number."},
-       {"match", &Route::match, record(match_record()), "Which requests."},
+       {"match", &Route::match, record(match_record()), "Which requests it applies to."},
        {"to", &Route::destinations, destination(),
         "The service, or service/subset, they go to; without any destination the one that is "
         "matched."},
@@ -110,7 +110,7 @@ const Record<RouteDraft>& route_record() {
        {"redirect", &Route::redirect, optional(record(redirect_record())),
         "Answers with another address."},
        {"answer", &Route::answer, optional(record(answer_record())),
-        "Answers without calling anybody."},
+        "Answers without calling a service."},
        {"rewrite", &Route::rewrite, optional(record(rewrite_record())),
         "Changes the path or host."},
        {"request_headers", &Route::request_headers, record(edits_record()),

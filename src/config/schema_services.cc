@@ -61,8 +61,8 @@ const Record<LoadBalancer>& balancer_record() {
 const Record<HealthCheck>& health_record() {
   using Kind = HealthCheck::Kind;
   static const Record<HealthCheck> table(
-      "Health check", "Asks every endpoint whether it is well. One of http, grpc and tcp.", "",
-      {{"http", health_target(Kind::http, url_path()), "GET this path; 2xx is well."},
+      "Health check", "Active health checks of every endpoint: one of http, grpc and tcp.", "",
+      {{"http", health_target(Kind::http, url_path()), "GET this path; 2xx is healthy."},
        {"grpc", health_target(Kind::grpc, text("service name")),
         "Ask grpc.health.v1 for this service."},
        {"tcp", health_tcp(), "Open a connection."},
@@ -81,7 +81,7 @@ std::vector<Field<Service>> shared_fields() {
       {"protocol", &Service::protocol,
        choice<Protocol>(
            {{"http", Protocol::http}, {"grpc", Protocol::grpc}, {"tcp", Protocol::tcp}}),
-       "What callers speak."},
+       "The protocol callers speak."},
       {"wire", &Service::wire,
        choice<Wire>({{"auto", Wire::auto_}, {"http1", Wire::http1}, {"http2", Wire::http2}}),
        "What is spoken to the endpoint; auto is HTTP/2 where both ends of an mTLS connection "
@@ -94,10 +94,10 @@ std::vector<Field<Service>> shared_fields() {
       {"connect_timeout", &Service::connect_timeout, duration(),
        "The time to open a connection, TLS included."},
       {"idle_timeout", &Service::idle_timeout, optional(duration()),
-       "The time a stream or session may stand still."},
+       "How long a stream or session may be idle."},
       {"timeout_total", "The time from a request to the end of its answer."},
       {"retry", &Service::retry, record(retry_record()), "When a failed attempt is made again."},
-      {"breaker", &Service::breaker, record(breaker_record()), "Limits of what is in progress."},
+      {"breaker", &Service::breaker, record(breaker_record()), "Circuit breaker limits."},
       {"load_balancer", &Service::load_balancer, record(balancer_record()),
        "How an endpoint is picked."},
       {"outlier", &Service::outlier, record(outlier_record()),
@@ -111,7 +111,7 @@ const Record<Service>& service_record() {
       "Service", "Something that can be called: endpoints, or registries that know them.", "", [] {
         std::vector<Field<Service>> fields{
             {"endpoints", &Service::endpoints, list(record(endpoint_record())),
-             "Addresses of its instances."},
+             "The addresses of its instances."},
             {"registry", &Service::registries, list(name()),
              "Registries whose endpoints are merged."},
             {"subsets", &Service::subsets,
@@ -176,7 +176,7 @@ const Record<Retry>& retry_record() {
 
 const Record<Service>& defaults_record() {
   static const Record<Service> table(
-      "Defaults", "What holds for every service unless it says otherwise.", "", shared_fields());
+      "Defaults", "What applies to every service unless it says otherwise.", "", shared_fields());
   return table;
 }
 
