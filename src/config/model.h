@@ -81,7 +81,9 @@ enum class Mtls { strict, permissive, disabled };
 enum class Wire { auto_, http1, http2 };
 
 struct InboundLimits {
-  std::optional<std::uint64_t> body;  // bytes; none: no limit
+  std::optional<std::uint64_t> body;       // bytes; none: no limit
+  std::optional<std::uint64_t> body_rate;  // bytes a second; 0: any
+  static constexpr std::uint64_t body_rate_default = 500;
 };
 
 struct Inbound {

@@ -84,6 +84,10 @@ const Record<InboundLimits>& limits_record() {
       "Limits", "Limits of one inbound listener.", "",
       {{"body", &InboundLimits::body, optional(size()),
         "The largest request body; larger ones are answered 413. Without it there is no limit."},
+       {"body_rate", &InboundLimits::body_rate, optional(size()),
+        "The slowest request body, in bytes a second, 500B unless given: one that is slower on the "
+        "average, from 30 s after its first byte on, is answered 408. It does not hold for "
+        "upgrades and gRPC; 0B turns it off."},
        {"concurrency", "Requests in progress, found by measuring."},
        {"rate", "Requests a second, in total and for each identity."}});
   return table;

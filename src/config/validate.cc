@@ -232,6 +232,9 @@ class Validator {
     if (inbound.limits.body) {
       error(at["limits"]["body"], "limits.body means nothing with protocol: tcp");
     }
+    if (inbound.limits.body_rate) {
+      error(at["limits"]["body_rate"], "limits.body_rate means nothing with protocol: tcp");
+    }
     if (!inbound.trusted_proxies.empty()) {
       error(at["trusted_proxies"], "trusted_proxies means nothing with protocol: tcp");
     }

@@ -476,19 +476,24 @@ void H1ServerCodec::answer_ended() {
   events_.on_idle();
 }
 
+// What was sent before the cut still arrives, since a reset would overtake it: where the framing
+// shows that the message is short, the connection ends in order.
 void H1ServerCodec::reset(StreamEnd) {
-  if (sink_ != nullptr) give_up(StreamEnd::local, false);
+  if (sink_ == nullptr) return;
+  const bool shows = answering_.is(H1Answering::body) && writer_.body() != H1Body::until_close;
+  if (!shows) wire_.flush();
+  give_up(StreamEnd::local, false, shows ? Cut::in_order : Cut::by_reset);
 }
 
-// Ends the stream and the connection with it. An answer under way is cut by a reset, so that nobody
-// takes it for complete; our own answer is sent first.
-void H1ServerCodec::give_up(StreamEnd reason, bool tell) {
-  const bool cut = !answering_.is(H1Answering::refused);
+// Ends the stream and the connection with it. Nobody may take an answer under way for complete; our
+// own answer is sent first.
+void H1ServerCodec::give_up(StreamEnd reason, bool tell, Cut cut) {
+  const bool in_order = answering_.is(H1Answering::refused) || cut == Cut::in_order;
   stop();
   StreamSink* const sink = detach();
   if (tell) sink->on_reset(reason);
   release();
-  cut ? wire_.abort(true) : wire_.finish();
+  in_order ? wire_.finish() : wire_.abort(true);
   events_.on_idle();
 }
 

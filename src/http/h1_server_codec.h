@@ -132,7 +132,8 @@ class H1ServerCodec final : public ServerCodec, private Stream {
   bool write_switch(const Head& head);
   void answer_failed(bool end);
   void answer_ended();
-  void give_up(StreamEnd reason, bool tell);
+  enum class Cut : std::uint8_t { by_reset, in_order };
+  void give_up(StreamEnd reason, bool tell, Cut cut = Cut::by_reset);
 
   StreamSink* detach();
   void release();

@@ -5,10 +5,12 @@
 // that none survives what it was set for and none is forgotten when the timer is set. Knows neither
 // loop nor timer.
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 #include "base/time.h"
 
@@ -20,12 +22,17 @@ enum class Deadline : std::uint8_t {
   answer,   // until the answer's head, all tries included
   attempt,  // for one try's head
   pause,    // not a failure: the next try is due
+  body,     // the request's body comes too slowly
   idle,     // nothing moved for too long
 };
 
 class Deadlines {
  public:
   static constexpr TimePoint never = TimePoint::max();
+
+  // A body may come at any rate for this long.
+  static constexpr Duration body_grace = seconds(30);
+  static constexpr Duration body_credit_max = hours(1);
 
   Deadlines() { at_.fill(never); }
 
@@ -35,7 +42,30 @@ class Deadlines {
     if (whole) at(Deadline::whole) = now + *whole;
     at(Deadline::idle) = now + idle;
   }
+  // Its body has begun, and is to come at so many bytes a second on the average, pauses that were
+  // ours not counted.
+  void body_began(TimePoint now, std::uint64_t bytes_per_second) {
+    if (answering_) return;
+    per_byte_ = Duration(seconds(1)) / static_cast<std::int64_t>(bytes_per_second);
+    at(Deadline::body) = now + body_grace;
+  }
+  // What came faster than that may be followed by less, for an hour at the most.
+  void body_came(TimePoint now, std::size_t bytes) {
+    const Duration earned = per_byte_ * static_cast<std::int64_t>(bytes);
+    TimePoint& by = at(Deadline::body);
+    if (by != never) by = std::min(by + earned, now + body_credit_max);
+    if (body_left_) body_left_ = std::min(*body_left_ + earned, body_credit_max);
+  }
+  void body_paused(TimePoint now) {
+    if (at(Deadline::body) == never) return;
+    body_left_ = std::max(at(Deadline::body) - now, Duration::zero());
+    at(Deadline::body) = never;
+  }
+  void body_resumed(TimePoint now) {
+    if (const auto left = std::exchange(body_left_, std::nullopt)) at(Deadline::body) = now + *left;
+  }
   void request_ended() {
+    body_is_over();
     if (!answering_) at(Deadline::idle) = never;
   }
   void answer_expected(TimePoint now, std::optional<Duration> answer) {
@@ -55,6 +85,7 @@ class Deadlines {
     answering_ = true;
     at(Deadline::answer) = at(Deadline::attempt) = at(Deadline::pause) = never;
     at(Deadline::idle) = now + idle_;
+    body_is_over();
   }
   // A piece of a body has come.
   void moved(TimePoint now) {
@@ -77,10 +108,16 @@ class Deadlines {
   }
 
  private:
+  void body_is_over() {
+    at(Deadline::body) = never;
+    body_left_.reset();
+  }
   TimePoint& at(Deadline which) { return at_[static_cast<std::size_t>(which)]; }
 
-  std::array<TimePoint, 5> at_;
+  std::array<TimePoint, 6> at_;
   Duration idle_{};
+  Duration per_byte_{};
+  std::optional<Duration> body_left_;  // while the caller is paused
   bool answering_ = false;
 };
 

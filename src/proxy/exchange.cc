@@ -14,6 +14,9 @@ namespace {
 using policy::AttemptEnd;
 
 constexpr int grpc_unavailable = 14;
+// How much earlier than ours an endpoint's clock of the same deadline may run out: the time that is
+// passed on is rounded down, and our clock stands still during a turn.
+constexpr Duration deadline_slack = milliseconds(10);
 
 Flag flag_of(AttemptFailure failure, http::StreamEnd end) {
   switch (failure) {
@@ -299,6 +302,13 @@ void Exchange::send_request() {
   if (!upstream.above_high()) pause_caller(false);
 }
 
+// From its first byte on a body has to come at a rate, but for streams that live on being slow.
+void Exchange::expect_body() {
+  if (scope_.body_rate == 0 || grpc_ || asks_for_tunnel(*request_)) return;
+  deadlines_.body_began(loop_.now(), scope_.body_rate);
+  watch_deadlines();
+}
+
 // A copy that was wanted and outgrew a limit: from here on there is no other try.
 void Exchange::copy_kept(bool kept) {
   if (!kept) cells_->replay_dropped();
@@ -308,10 +318,16 @@ void Exchange::pause_caller(bool paused) {
   if (stream_ == nullptr || downstream_paused_ == paused) return;
   downstream_paused_ = paused;
   stream_->pause(paused);
+  if (paused) return deadlines_.body_paused(loop_.now());
+  deadlines_.body_resumed(loop_.now());
+  watch_deadlines();
 }
 
 void Exchange::on_data(std::string_view bytes, bool end) {
-  deadlines_.moved(loop_.now());
+  const TimePoint now = loop_.now();
+  deadlines_.moved(now);
+  if (body_.received() == 0) expect_body();
+  deadlines_.body_came(now, bytes.size());
   body_.arrived(bytes.size());
   if (scope_.body_max && body_.received() > *scope_.body_max) {
     if (state_.is(ExchangeState::answering))
@@ -434,6 +450,10 @@ http::Stream& Exchange::complete() {
 
 void Exchange::on_attempt_failed(AttemptFailure failure, http::StreamEnd end,
                                  const std::string& detail) {
+  // A gRPC server keeps the caller's deadline as well, and where both pass it, it may be the first
+  // to say so: by RST_STREAM(CANCEL), since nobody waits for an answer any more.
+  const bool late = loop_.now() + deadline_slack >= deadlines_[Deadline::whole];
+  if (grpc_ && end == http::StreamEnd::cancelled && late) return out_of_time();
   attempt_failed(failure, end, detail);
 }
 
@@ -587,6 +607,9 @@ void Exchange::on_timer() {
                             "the attempt took too long");
     case Deadline::pause:
       return start_attempt();
+    case Deadline::body:
+      report_attempt(Outcome::Kind::cancelled);
+      return local_reply(408, Flag::SI, "the request's body comes too slowly");
     case Deadline::idle:
       return fell_idle();
   }
@@ -594,8 +617,23 @@ void Exchange::on_timer() {
 
 void Exchange::out_of_time() {
   report_attempt(Outcome::Kind::timed_out);
-  if (state_.is(ExchangeState::answering)) return fail_answer(Flag::UT, http::StreamEnd::idle);
-  local_reply(504, Flag::UT, "the answer did not come in time");
+  if (!state_.is(ExchangeState::answering))
+    return local_reply(504, Flag::UT, "the answer did not come in time");
+  if (!grpc_) return fail_answer(Flag::UT, http::StreamEnd::idle);
+  end_grpc(504, Flag::UT, "the answer did not end in time");
+}
+
+// A gRPC answer that has begun can still say why it ends.
+void Exchange::end_grpc(int status, Flag flag, std::string_view detail) {
+  flag_ = flag;
+  const http::LocalReply made =
+      http::make_local_reply(*request_->arena, status, flag, detail, true);
+  grpc_status_ = made.grpc_status;
+  http::Fields trailers(*request_->arena);
+  http::add_reply_fields(trailers, made, flag);
+  http::Stream& stream = *std::exchange(stream_, nullptr);
+  finish();
+  stream.send_trailers(trailers);
 }
 
 void Exchange::fell_idle() {

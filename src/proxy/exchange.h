@@ -88,6 +88,7 @@ class Exchange final : public net::Retirable,
   void prepare_head();
   void request_complete();
   policy::RetryState spent() const;
+  void expect_body();
   void copy_kept(bool kept);
   void pause_caller(bool paused);
   void start_attempt();
@@ -114,6 +115,7 @@ class Exchange final : public net::Retirable,
   void watch_deadlines();
   void on_timer();
   void out_of_time();
+  void end_grpc(int status, Flag flag, std::string_view detail);
   void fell_idle();
 
   void finish();

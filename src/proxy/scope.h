@@ -94,13 +94,15 @@ struct Scope {
   net::ConnectionLimits connection;
   std::vector<Cidr> trusted_proxies;
   std::optional<std::uint64_t> body_max;
+  // The slowest body, in bytes a second; 0 is any.
+  std::uint64_t body_rate = 0;
   // Of one connection: copies of requests' bodies that are kept for another try.
   std::size_t copies_max = HeldBodies::copies_max;
   Duration header_timeout = seconds(10);
   Duration idle_timeout = hours(1);  // of a connection without streams
   ConnectionCells* connections = nullptr;
   TlsCells* tls = nullptr;
-  PeerBook peers;  // of its connections, which end before it
+  PeerBook peers;                // of its connections, which end before it
   TimePoint tell_not_http_at{};  // when a refusal may be logged again
 };
 

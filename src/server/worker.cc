@@ -179,6 +179,7 @@ void Worker::set_inbound(Door& door, const Snapshot& snapshot, std::size_t index
   scope.destination = apps_[index].get();
   scope.body_max = inbound.limits.body;
   scope.upgrades = http::Upgrades(inbound.upgrades);
+  scope.body_rate = inbound.limits.body_rate.value_or(config::InboundLimits::body_rate_default);
   for (const std::string& text : inbound.trusted_proxies) {
     if (auto cidr = proxy::Cidr::parse(text)) scope.trusted_proxies.push_back(*cidr);
   }

@@ -1,4 +1,6 @@
 """HTTP/1.1 through one sidecar, in clear text: what a caller and an origin see of each other."""
+import socket
+import struct
 import threading
 
 from harness import PATIENCE, Case, Client, Stream, curl, fetch, main
@@ -245,6 +247,24 @@ class Http1(Case):
         self.assertTrue(asked.wait(PATIENCE))
         client.close()
         self.eventually([b''], lambda: gone, 'the origin saw its connection end')
+
+    def test_what_came_before_an_app_aborted_is_delivered(self):
+        def serve(connection):
+            Stream(connection).until(b'\r\n\r\n')
+            connection.sendall(b'HTTP/1.1 200 OK\r\ncontent-length: 100\r\nx-app: here\r\n\r\nhalf of it')
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+            connection.close()
+        sidecar = self.plain([self.endpoint(serve)])
+        for _ in range(50):
+            with socket.create_connection(('127.0.0.1', sidecar.port)) as caller:
+                caller.settimeout(PATIENCE)
+                caller.sendall(b'GET / HTTP/1.1\r\nhost: orders\r\n\r\n')
+                answer = b''
+                while piece := caller.recv(4096):
+                    answer += piece
+            head, _, body = answer.partition(b'\r\n\r\n')
+            self.assertIn(b'x-app: here', head)
+            self.assertEqual(body, b'half of it')
 
     def test_http2_prior_knowledge_comes_out_as_http1(self):
         code, out, err = curl('--http2-prior-knowledge', f'http://127.0.0.1:{self.port}/h2', '-H', 'host: orders',

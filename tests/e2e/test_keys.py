@@ -43,6 +43,19 @@ class Keys(Case):
         names = {entry['name'] for entry in self.json(daemon, '/listeners?format=json')['listener_statuses']}
         self.assertLessEqual({'app', 'calls'}, names)
 
+    def test_a_body_has_to_keep_the_rate_that_a_listener_asks_for(self):
+        """The default holds from 30 s after a body's first byte on; 0B turns it off."""
+        slow, any_rate = free_port(), free_port()
+        self.daemon(f'node: web\ninbound:\n  - {{listen: 127.0.0.1:{slow}, app: 127.0.0.1:{self.app.port}, mtls: disabled}}\n'
+                    f'  - {{listen: 127.0.0.1:{any_rate}, app: 127.0.0.1:{self.app.port}, mtls: disabled, limits: {{body_rate: 0B}}}}\n')
+        with Client(slow, timeout=60) as refused, Client(any_rate, timeout=60) as served:
+            for client in (refused, served):
+                client.send(b'PUT / HTTP/1.1\r\nhost: web\r\ncontent-length: 2\r\n\r\nx')
+            answer = refused.read()
+            self.assertEqual((answer.status, answer.header('x-outrigger-flag')), (408, 'SI'))
+            served.send(b'y')
+            self.assertEqual(served.read().status, 200)
+
     def test_metrics_have_a_listener_and_a_path_of_their_own(self):
         port = free_port()
         self.daemon(f'node: web\ntelemetry: {{prometheus: {{listen: 127.0.0.1:{port}, path: /numbers}}}}\n')

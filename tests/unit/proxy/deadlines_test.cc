@@ -67,6 +67,54 @@ TEST_F(DeadlinesTest, a_request_that_ends_after_its_answer_began_leaves_idleness
   EXPECT_EQ(deadlines.due(at(6)), Deadline::idle);
 }
 
+TEST_F(DeadlinesTest, a_body_that_keeps_the_rate_on_the_average_is_not_too_slow) {
+  deadlines.body_began(at(0), 500);
+  for (int second = 0; second < 100; second += 10) {
+    deadlines.body_came(at(second), 5'000);
+    EXPECT_FALSE(deadlines.due(at(second + 9))) << second;
+  }
+  EXPECT_FALSE(deadlines.due(at(129)));
+  EXPECT_EQ(deadlines.due(at(130)), Deadline::body);
+}
+
+TEST_F(DeadlinesTest, a_body_below_the_rate_is_too_slow_after_30_seconds) {
+  deadlines.body_began(at(0), 500);
+  for (int second = 0; second < 30; ++second) deadlines.body_came(at(second), 1);
+  EXPECT_FALSE(deadlines.due(at(30)));
+  EXPECT_EQ(deadlines.due(at(31)), Deadline::body);
+}
+
+TEST_F(DeadlinesTest, a_burst_is_good_for_an_hour_at_the_most) {
+  deadlines.body_began(at(0), 1);
+  for (int i = 0; i < 100; ++i) deadlines.body_came(at(1), std::size_t{1} << 30);
+  EXPECT_EQ(deadlines.next(), at(3'601));
+}
+
+TEST_F(DeadlinesTest, the_rate_does_not_count_while_we_make_the_caller_wait) {
+  deadlines.body_began(at(0), 500);
+  deadlines.body_paused(at(20));
+  EXPECT_EQ(deadlines.next(), Deadlines::never);
+  deadlines.body_came(at(21), 1'000);
+  deadlines.body_resumed(at(500));
+  EXPECT_EQ(deadlines.next(), at(512));
+  deadlines.body_resumed(at(505));
+  EXPECT_EQ(deadlines.next(), at(512));
+}
+
+TEST_F(DeadlinesTest, the_rate_ends_with_the_request_and_with_the_answers_beginning) {
+  deadlines.body_began(at(0), 500);
+  deadlines.body_paused(at(1));
+  deadlines.request_ended();
+  deadlines.body_resumed(at(2));
+  EXPECT_EQ(deadlines[Deadline::body], Deadlines::never);
+  Deadlines other;
+  other.body_began(at(0), 500);
+  other.answer_began(at(1));
+  EXPECT_EQ(other[Deadline::body], Deadlines::never);
+  other.body_began(at(2), 500);
+  EXPECT_EQ(other[Deadline::body], Deadlines::never);
+}
+
 TEST_F(DeadlinesTest, once_the_answer_has_begun_only_the_end_and_idleness_count) {
   deadlines.request_began(at(0), seconds(100), seconds(50));
   deadlines.answer_expected(at(0), seconds(10));

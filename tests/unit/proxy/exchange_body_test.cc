@@ -116,5 +116,92 @@ TEST_F(BodyTest, an_upload_on_a_reused_connection_is_kept_for_a_stale_one) {
   EXPECT_EQ(world.endpoint(1).last().server.last().body, "second");
 }
 
+TEST_F(BodyTest, a_body_that_comes_too_slowly_is_a_408) {
+  service(1).timeout = config::Millis(0);
+  world.start();
+  world.scope->body_rate = 500;
+  Peer& client = world.connect();
+  client.send("PUT / HTTP/1.1\r\nhost: orders\r\ncontent-length: 20000\r\n\r\n");
+  for (int i = 0; i < 33; ++i) {
+    world.advance(seconds(1));
+    client.send("b");
+  }
+  world.settle();
+  const std::string answer = client.take();
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 408")) << answer;
+  EXPECT_NE(answer.find("x-outrigger-flag: SI"), std::string::npos) << answer;
+  EXPECT_NE(answer.find("too slowly"), std::string::npos) << answer;
+  EXPECT_EQ(world.metric(Family::requests, {"408", "SI"}), 1);
+}
+
+TEST_F(BodyTest, a_body_that_keeps_the_rate_or_waits_for_the_endpoint_lives) {
+  service(1).timeout = config::Millis(0);
+  world.start();
+  world.scope->body_rate = 500;
+  Peer& client = world.connect();
+  client.send("PUT / HTTP/1.1\r\nhost: orders\r\ncontent-length: 60000\r\n\r\n");
+  for (int i = 0; i < 60; ++i) {
+    world.advance(seconds(1));
+    client.send(std::string(1'000, 'b'));
+  }
+  world.settle();
+  EXPECT_TRUE(client.take().starts_with("HTTP/1.1 200"));
+
+  world.endpoint(1).pipe = {.capacity = 10'000};
+  world.endpoint(1).last().finish();
+  world.settle();
+  Peer& other = world.connect({.pipe = {.capacity = 10'000}});
+  other.send("PUT / HTTP/1.1\r\nhost: orders\r\ncontent-length: 3000000\r\n\r\n");
+  world.settle();
+  world.endpoint(1).last().stall(true);
+  other.send(std::string(3'000'000, 'b'));
+  world.advance(seconds(100));
+  EXPECT_EQ(other.take(), "");
+  world.endpoint(1).last().stall(false);
+  world.settle();
+  EXPECT_TRUE(other.take().starts_with("HTTP/1.1 200"));
+}
+
+TEST_F(BodyTest, upgrades_and_grpc_streams_may_be_slow) {
+  for (const bool upgrade : {false, true}) {
+    ProxyWorld w;
+    config::Service& s = w.add_service("orders", 1);
+    s.wire = config::Wire::http2;
+    s.timeout = config::Millis(0);
+    w.start();
+    w.scope->body_rate = 500;
+    w.endpoint(1).speaks = Peer::Speaks::h2_server;
+    w.endpoint(1).on_head = [upgrade](Peer&, Peer::Sink& sink) {
+      if (!upgrade) return;
+      BlockPool blocks;
+      Arena arena(blocks);
+      http::Head head(arena);
+      head.status = 101;
+      head.protocol = "websocket";
+      sink.stream->send_head(head, false);
+    };
+    w.endpoint(1).on_request = [](Peer&, Peer::Sink&) {};
+    Peer& client = w.connect(Peer::Speaks::h2_client);
+    w.settle();
+    test::Request request{.end = false};
+    if (upgrade) {
+      request.protocol = "websocket";
+      request.fields = {{"sec-websocket-version", "13"}};
+    } else {
+      request.method = "POST";
+      request.fields = {{"content-type", "application/grpc"}};
+    }
+    auto& call = client.call(request);
+    w.settle();
+    for (int i = 0; i < 100; ++i) {
+      call.stream->send_data("b", false);
+      w.advance(seconds(1));
+    }
+    EXPECT_FALSE(call.over()) << upgrade << call.story();
+    EXPECT_EQ(w.endpoint(1).last().server.last().body.size(), 100U);
+    w.expect_quiet();
+  }
+}
+
 }  // namespace
 }  // namespace outrigger::proxy
