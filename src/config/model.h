@@ -60,7 +60,9 @@ struct Runtime {
   Millis drain{30'000};
   std::optional<double> memory_share;  // 0.8 for "80%"
   std::optional<std::uint64_t> memory_bytes;
-  std::optional<int> connections;  // none: RLIMIT_NOFILE - 512
+  std::optional<int> connections;   // none: RLIMIT_NOFILE - 512
+  Millis tcp_user_timeout{30'000};  // 0: the kernel's
+  Millis write_timeout{30'000};     // 0: none
 };
 
 struct Identity {

@@ -52,7 +52,13 @@ const Record<Runtime>& runtime_record() {
        {"memory", memory_budget(), "The memory budget: a share of the machine's, or a size.",
         Flag::later},
        {"connections", &Runtime::connections, optional(count<int>(1, 10'000'000)),
-        "The most connections; without it the limit of open files less 512."}});
+        "The most connections; without it the limit of open files less 512."},
+       {"tcp_user_timeout", &Runtime::tcp_user_timeout, duration(Millis(0)),
+        "How long a TCP peer may acknowledge nothing before its host is taken for dead; 0s leaves "
+        "it to the kernel."},
+       {"write_timeout", &Runtime::write_timeout, duration(Millis(0)),
+        "How long a client may take nothing of an HTTP answer that waits for it; 0s is no limit. "
+        "Tunnels and gRPC over HTTP/1 have none."}});
   return table;
 }
 

@@ -71,7 +71,7 @@ void Watches::deliver_soon(Watch& watch) {
 
 // A callback may subscribe, which is answered in the next turn, and drop any subscription, its own
 // too.
-void Watches::on_turn_end() {
+void Watches::on_next_turn() {
   IntrusiveList<Watch, Pending> now;
   now.take_all(pending_);
   while (!now.empty()) {

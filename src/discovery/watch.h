@@ -25,7 +25,7 @@ namespace outrigger::discovery {
 
 using EndpointList = std::vector<RegisteredEndpoint>;
 
-class Watches final : private net::TurnHook {
+class Watches final : private net::YieldingHook {
  public:
   explicit Watches(net::Loop& loop) : loop_(loop) {}
   Watches(const Watches&) = delete;
@@ -55,7 +55,7 @@ class Watches final : private net::TurnHook {
   void forget_unused();
   void change(Service& service, EndpointList endpoints);
   void deliver_soon(Watch& watch);
-  void on_turn_end() override;
+  void on_next_turn() override;
 
   net::Loop& loop_;
   std::map<std::string, Service, std::less<>> by_name_;

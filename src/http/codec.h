@@ -124,6 +124,9 @@ class Codec {
   virtual std::size_t feed(std::string_view bytes, std::uint64_t now_ms) = 0;
   // The peer has finished sending. Streams that depended on more end.
   virtual void input_ended() = 0;
+  // The peer has finished sending, and reading is paused: at most this many bytes come before the
+  // end. Streams that depend on more end already.
+  virtual void input_ends_within(std::size_t /*most*/) {}
   // The connection is dead: all streams end, with no more output. `reset`: with an error, not a
   // close.
   virtual void connection_lost(bool reset) = 0;
@@ -141,6 +144,8 @@ class Codec {
   virtual std::size_t open_streams() const = 0;
   // A request's head has begun to arrive and is not whole yet: the header deadline runs.
   virtual bool receiving_head() const = 0;
+  // What is open is a tunnel or gRPC over HTTP/1: whoever reads it may take its time.
+  virtual bool reader_may_stall() const { return false; }
 };
 
 // A request that never reached a sink: the codec has answered it, or ended its stream.

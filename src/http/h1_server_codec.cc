@@ -61,6 +61,8 @@ Version H1ServerCodec::version() const {
 std::size_t H1ServerCodec::feed(std::string_view bytes, std::uint64_t) {
   std::string_view in = bytes;
   feeding_ = true;
+  stall_ = Stall::none;
+  heads_ = 0;
   writer_.hold();
   while (step(in)) {
   }
@@ -69,6 +71,8 @@ std::size_t H1ServerCodec::feed(std::string_view bytes, std::uint64_t) {
   finish_input();
   // What finish() and abort() have closed is not flushed again.
   writer_.release(!reading_.is(H1Reading::over));
+  if (stall_ == Stall::output && !wire_.above_high()) stall_ = Stall::turn;
+  if (stall_ == Stall::turn) wire_.redeliver();
   return bytes.size() - in.size();
 }
 
@@ -101,8 +105,17 @@ bool H1ServerCodec::skip_empty_line(std::string_view& in) {
   return true;
 }
 
+bool H1ServerCodec::may_begin_head() {
+  if (wire_.above_high()) {
+    stall_ = Stall::output;
+  } else if (heads_ == heads_a_feed) {
+    stall_ = Stall::turn;
+  }
+  return stall_ == Stall::none;
+}
+
 bool H1ServerCodec::read_head(std::string_view& in) {
-  if (in.empty()) return false;
+  if (in.empty() || (!head_begun() && !may_begin_head())) return false;
   if (in == "\r" && !empty_line_) return false;
   if (skip_empty_line(in)) return true;
   H1Verdict verdict = request().parser.feed(in);
@@ -133,6 +146,7 @@ void H1ServerCodec::begin_exchange() {
   const bool bodyless = request_->framing.body == H1Body::none;
   continue_sent_ = empty_line_ = false;
   asked_ = true;
+  ++heads_;
   if (bodyless) {
     reading_.on(H1ReadEvent::bodyless);
   } else if (request_->framing.body == H1Body::tunnel) {
@@ -213,7 +227,8 @@ void H1ServerCodec::finish_input() {
   if (reading_.is(H1Reading::tunnel) && left_over_ == 0) {
     reading_.on(H1ReadEvent::body_ended);
     sink_->on_data({}, true);
-  } else if (reading_.is(H1Reading::head) || reading_.is(H1Reading::drain)) {
+  } else if ((reading_.is(H1Reading::head) && stall_ == Stall::none) ||
+             reading_.is(H1Reading::drain)) {
     stop();
     wire_.finish();
   }
@@ -229,6 +244,15 @@ void H1ServerCodec::input_ended() {
   } else {
     finish_input();
   }
+}
+
+void H1ServerCodec::input_ends_within(std::size_t most) {
+  if (reading_.is(H1Reading::body) && request_->reader.left() > most)
+    give_up(StreamEnd::cancelled, true);
+}
+
+bool H1ServerCodec::reader_may_stall() const {
+  return answering_.is(H1Answering::tunnel) || (sink_ != nullptr && request_->head.is_grpc());
 }
 
 void H1ServerCodec::connection_lost(bool) {
@@ -250,6 +274,7 @@ void H1ServerCodec::produce() {
 
 void H1ServerCodec::output_drained() {
   if (sink_ != nullptr) sink_->on_drained();
+  if (stall_ == Stall::output) wire_.redeliver();
 }
 
 void H1ServerCodec::drain() {

@@ -10,6 +10,9 @@
 //   body -> drain -> head                  the answer ended first: the rest is read and dropped
 // and what is sent:
 //   idle -> awaited -> body -> idle …      or tunnel; or refused and cut, when it could not be sent
+// No head is begun while the output is above its high watermark, and no more than `heads_a_feed` in
+// one feed: a client that pipelines and never reads costs no more than one that does, and one that
+// does lets others have their turn.
 // It ends with Wire::finish() after an answer that says close, after a malformed request (answered
 // here, see ServerEvents::on_refused()) or when draining; with Wire::abort() when an answer is cut
 // short.
@@ -80,15 +83,23 @@ class H1ServerCodec final : public ServerCodec, private Stream {
   H1ServerCodec(Wire& wire, ServerEvents& events, const CodecLimits& limits,
                 CodecCounters& counters, BlockPool& blocks, std::string_view scheme);
 
+  static constexpr int heads_a_feed = 128;
+
   std::size_t feed(std::string_view bytes, std::uint64_t now_ms) override;
   void input_ended() override;
+  void input_ends_within(std::size_t most) override;
   void connection_lost(bool reset) override;
   void output_drained() override;
   void produce() override;
   void drain() override;
   Version version() const override;
   std::size_t open_streams() const override { return sink_ == nullptr ? 0 : 1; }
-  bool receiving_head() const override { return reading_.is(H1Reading::head) && head_begun(); }
+  // Any byte counts, whether it begins a head or not, as long as it is the peer who is waited for.
+  bool receiving_head() const override {
+    return reading_.is(H1Reading::head) && stall_ == Stall::none &&
+           (head_begun() || left_over_ > 0);
+  }
+  bool reader_may_stall() const override;
   void head_late(std::string_view kept) override;
 
  private:
@@ -114,6 +125,7 @@ class H1ServerCodec final : public ServerCodec, private Stream {
   bool step(std::string_view& in);
   bool skip_empty_line(std::string_view& in);
   bool head_begun() const { return request_ != nullptr && request_->parser.begun(); }
+  bool may_begin_head();
   bool read_head(std::string_view& in);
   void begin_exchange();
   bool read_body(std::string_view& in);
@@ -152,6 +164,9 @@ class H1ServerCodec final : public ServerCodec, private Stream {
   std::size_t drained_ = 0;
   Machine<h1_server_reading> reading_{H1Reading::head};
   Machine<h1_server_answering> answering_{H1Answering::idle};
+  // What the next head waits for, though bytes of it are here.
+  enum class Stall : std::uint8_t { none, output, turn } stall_ = Stall::none;
+  std::uint8_t heads_ = 0;  // begun in this feed
   bool feeding_ = false;
   bool closing_ = false;   // after this answer
   bool draining_ = false;  // no more requests

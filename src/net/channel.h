@@ -10,6 +10,8 @@
 #include <span>
 #include <string>
 
+#include "base/time.h"
+
 namespace outrigger::net {
 
 struct IoResult {
@@ -48,6 +50,16 @@ class Channel {
   // `fin_follows`: shutdown_write() or close() comes next if all of it is taken, so that the last
   // bytes and FIN may leave in one packet.
   virtual IoResult write(std::span<const iovec> from, bool fin_follows) = 0;
+  // The peer has reset the connection; what came before may still be there to be read.
+  virtual bool was_reset() const = 0;
+  // Bytes that a read would give now.
+  virtual std::size_t unread() const = 0;
+  // The peer's host is taken for dead, and the channel fails with ETIMEDOUT, when it acknowledges
+  // nothing of what was sent to it for so long, or does not answer while idle. 0: never.
+  virtual void bound_silence(Duration /*most*/) {}
+  // Whether the peer has left what was sent to it unanswered for so long. A peer that answers but
+  // takes nothing is not silent.
+  virtual bool silent_for(Duration /*time*/) const { return false; }
   // Sends FIN once everything written is out; reading goes on.
   virtual void shutdown_write() = 0;
   // Tells the peer at once that its bytes have arrived, where nothing sent would tell it soon.

@@ -13,10 +13,13 @@ namespace {
 // A connection with a lot to read lets others have their turn after this many reads.
 constexpr int reads_a_turn = 4;
 constexpr Duration look_again_after = milliseconds(200);
-// A peer that takes nothing while we send our last bytes has this long.
-constexpr Duration finish_patience = seconds(30);
+// A transport holds no more plain text than this: two records.
+constexpr std::size_t transport_holds = std::size_t{32} * 1024;
+// How often a connection that takes nothing is asked whether its peer is still there.
+constexpr Duration blocked_look = seconds(5);
 
 CloseReason reason_of(int error) {
+  if (error == ETIMEDOUT) return CloseReason::timed_out;
   return error == ECONNRESET || error == EPIPE ? CloseReason::peer_reset : CloseReason::io_error;
 }
 
@@ -44,6 +47,10 @@ const char* to_string(CloseReason reason) {
       return "io_error";
     case CloseReason::aborted:
       return "aborted";
+    case CloseReason::timed_out:
+      return "timed_out";
+    case CloseReason::write_stalled:
+      return "write_stalled";
   }
   return "unknown";
 }
@@ -59,16 +66,17 @@ Connection::Connection(Loop& loop, std::unique_ptr<Channel> channel,
       output_(loop.buffers()) {}
 
 Connection::~Connection() {
-  drop();
+  if (!closed()) end_life(Event::end, false);
 }
 
 void Connection::start(ConnectionHandler& handler, bool connecting, Duration connect_timeout) {
-  check(phase_ == Phase::idle, "a connection is started once");
+  check(phase_.is(Phase::idle), "a connection is started once");
   handler_ = &handler;
   if (connecting) {
-    phase_ = Phase::connecting;
+    phase_.on(Event::connect);
     loop_.timers().arm(timer_, connect_timeout);
     channel_->open(*this);
+    if (limits_.peer_silence > Duration(0)) channel_->bound_silence(limits_.peer_silence);
     return;
   }
   channel_->open(*this);
@@ -85,7 +93,7 @@ void Connection::connect_finished() {
 
 void Connection::begin_transport() {
   if (!cipher_) return opened();
-  phase_ = Phase::handshaking;
+  phase_.on(Event::shake);
   loop_.timers().arm(timer_, std::max(limits_.handshake, limits_.silence));
   std::string_view nothing;
   continue_handshake(nothing);
@@ -95,7 +103,7 @@ void Connection::continue_handshake(std::string_view& in) {
   tls().handshake(in, cipher_->out);
   const bool answered = !cipher_->out.empty();
   if (answered) send(cipher_->out, {});
-  if (phase_ != Phase::handshaking) return;
+  if (!phase_.is(Phase::handshaking)) return;
   if (tls().state() == Transport::State::failed) return transport_failed();
   if (tls().state() == Transport::State::established) {
     timer_.cancel();
@@ -107,7 +115,7 @@ void Connection::continue_handshake(std::string_view& in) {
 }
 
 void Connection::opened() {
-  phase_ = Phase::open;
+  phase_.on(Event::opened);
   was_open_ = true;
   if (cipher_) loop_.timers().arm(timer_, look_again_after);
   handler_->on_open();
@@ -116,46 +124,61 @@ void Connection::opened() {
 // What the transport left to send (an alert that says why) goes out before the close.
 void Connection::transport_failed() {
   if (!cipher_->out.empty()) send(cipher_->out, {});
-  close_with(phase_ == Phase::handshaking ? CloseReason::handshake_failed
-                                          : CloseReason::tls_failed);
+  close_with(phase_.is(Phase::handshaking) ? CloseReason::handshake_failed
+                                           : CloseReason::tls_failed);
 }
 
 bool Connection::reads_wanted() const {
   if (!readable_) return false;
-  switch (phase_) {
+  switch (phase_.state()) {
     case Phase::handshaking:
     case Phase::finishing:
     case Phase::lingering:
       return true;
     case Phase::open:
-      return !paused_ && input_.size() < limits_.input_max;
+      return !paused_ && !redeliver_ && input_.size() < limits_.input_max;
     default:
       return false;
   }
 }
 
 void Connection::on_channel_ready(bool readable, bool writable, bool closed) {
-  if (phase_ == Phase::closed) return;
+  if (this->closed()) return;
   if (closed) peer_closed_ = true;
   if (readable || closed) readable_ = true;
-  if (phase_ == Phase::connecting) connect_finished();
+  if (phase_.is(Phase::connecting)) connect_finished();
   if (writable && write_blocked_) {
     write_blocked_ = false;
+    if (silence_allowed_) bound_silence(true);
     write_out({});
     if (write_error_ != 0) return write_failed();
-    if (was_high_ && unsent() <= limits_.output_low && phase_ == Phase::open) {
+    if (was_high_ && unsent() <= limits_.output_low && phase_.is(Phase::open)) {
       was_high_ = false;
       handler_->on_drained();
     }
   }
   read_on();
+  if (readable_ && phase_.is(Phase::open)) hear_of_end();
+}
+
+// Nothing is read, so that no read tells of FIN or a reset. The poller tells of a reset like of any
+// other change.
+void Connection::hear_of_end() {
+  if (reads_wanted() || redeliver_) return;
+  if (channel_->was_reset()) {
+    if (handler_->ends_on_unread_reset()) close_with(CloseReason::peer_reset, ECONNRESET);
+    return;
+  }
+  if (!peer_closed_) return;
+  const std::size_t sealed = cipher_ ? cipher_->in.size() + transport_holds : 0;
+  handler_->on_end_ahead(channel_->unread() + input_.size() + sealed);
 }
 
 void Connection::read_on() {
   for (int i = 0; reads_wanted(); ++i) {
     if (i == reads_a_turn) return loop_.in_next_turn(*this);
     std::span<char> scratch = loop_.scratch();
-    if (phase_ == Phase::open) {
+    if (phase_.is(Phase::open)) {
       scratch = scratch.first(std::min(scratch.size(), handler_->read_max()));
     }
     const IoResult result = channel_->read(scratch);
@@ -168,7 +191,7 @@ void Connection::read_on() {
           if (!timer_.armed()) loop_.timers().arm(timer_, look_again_after);
         }
         const std::string_view bytes(scratch.data(), result.bytes);
-        if (phase_ == Phase::finishing || phase_ == Phase::lingering) continue;
+        if (discards()) continue;
         cipher_ ? take_sealed(bytes) : take_plain(bytes);
         break;
       }
@@ -180,9 +203,9 @@ void Connection::read_on() {
         return end_of_input(!cipher_);
       case IoResult::Kind::failed:
         readable_ = false;
-        if (phase_ == Phase::lingering) return close_with(CloseReason::finished);
+        if (phase_.is(Phase::lingering)) return close_with(CloseReason::finished);
         return close_with(
-            phase_ == Phase::handshaking ? CloseReason::handshake_failed : reason_of(result.error),
+            phase_.is(Phase::handshaking) ? CloseReason::handshake_failed : reason_of(result.error),
             result.error);
     }
   }
@@ -195,15 +218,37 @@ void Connection::read_on() {
 void Connection::look_again() {
   readable_ = true;
   read_on();
-  if (phase_ != Phase::open) return;
+  if (!phase_.is(Phase::open)) return;
+  if (write_blocked_) handler_->on_output_waits();
+  if (!phase_.is(Phase::open)) return;
   const auto moved = static_cast<std::uint32_t>(bytes_read_ + bytes_written_);
   if (moved != std::exchange(seen_moved_, moved)) {
     if (!timer_.armed()) loop_.timers().arm(timer_, look_again_after);
     return;
   }
+  if (write_blocked_ && !watch_blocked()) return;
   if (cipher_) tls().go_idle();
   handler_->on_rest();
   loop_.note_rested();
+}
+
+// A peer whose window stays shut is slow, one that acknowledges nothing is gone. The kernel's bound
+// ends both, so it is lifted here, and who is gone is looked for instead.
+bool Connection::watch_blocked() {
+  if (limits_.peer_silence == Duration(0)) return true;
+  if (!silence_allowed_) {
+    bound_silence(false);
+  } else if (channel_->silent_for(limits_.peer_silence)) {
+    close_with(CloseReason::timed_out, ETIMEDOUT);
+    return false;
+  }
+  loop_.timers().arm(timer_, blocked_look);
+  return true;
+}
+
+void Connection::bound_silence(bool bounded) {
+  silence_allowed_ = !bounded;
+  channel_->bound_silence(bounded ? limits_.peer_silence : Duration(0));
 }
 
 void Connection::take_plain(std::string_view bytes) {
@@ -220,15 +265,15 @@ void Connection::take_sealed(std::string_view bytes) {
 }
 
 void Connection::open_sealed(std::string_view in) {
-  if (phase_ == Phase::handshaking) {
+  if (phase_.is(Phase::handshaking)) {
     // The first bytes: from here on the handshake's own deadline runs.
     if (limits_.silence > Duration(0) && bytes_read_ == in.size())
       loop_.timers().arm(timer_, limits_.handshake);
     continue_handshake(in);
-    if (phase_ != Phase::open) return;
+    if (!phase_.is(Phase::open)) return;
   }
-  while (phase_ == Phase::open) {
-    if (paused_) {
+  while (phase_.is(Phase::open)) {
+    if (paused_ || redeliver_) {
       cipher_->in.append(in);
       return;
     }
@@ -236,7 +281,7 @@ void Connection::open_sealed(std::string_view in) {
     const std::size_t n = tls().open(in, plain, cipher_->out);
     if (!cipher_->out.empty()) flush_soon();
     if (n > 0) deliver({plain.data(), n});
-    if (phase_ != Phase::open) return;
+    if (!phase_.is(Phase::open)) return;
     if (tls().state() == Transport::State::failed) return transport_failed();
     if (tls().state() == Transport::State::ended) return end_of_input(true);
     if (n < plain.size()) return;
@@ -246,41 +291,42 @@ void Connection::open_sealed(std::string_view in) {
 void Connection::deliver(std::string_view fresh) {
   if (input_.empty()) {
     const std::size_t consumed = fresh.empty() ? 0 : handler_->on_bytes(fresh);
-    if (phase_ == Phase::open && consumed < fresh.size()) input_.append(fresh.substr(consumed));
+    if (phase_.is(Phase::open) && consumed < fresh.size()) input_.append(fresh.substr(consumed));
     return;
   }
   input_.append(fresh);
   const std::size_t consumed = handler_->on_bytes(input_.view());
-  if (phase_ == Phase::open) input_.consume(consumed);
+  if (phase_.is(Phase::open)) input_.consume(consumed);
 }
 
 void Connection::end_of_input(bool clean) {
-  if (phase_ == Phase::lingering || phase_ == Phase::finishing) {
-    if (phase_ == Phase::lingering) close_with(CloseReason::finished);
-    return;
+  if (phase_.is(Phase::lingering)) return close_with(CloseReason::finished);
+  if (discards()) return;
+  if (!clean) {
+    tls().channel_ended();
+    clean = tls().state() == Transport::State::ended;
   }
-  if (!clean) tls().channel_ended();
-  if (phase_ == Phase::handshaking) return close_with(CloseReason::handshake_failed);
+  if (phase_.is(Phase::handshaking)) return close_with(CloseReason::handshake_failed);
   if (input_ended_) return;
   input_ended_ = true;
   // TLS that ends without close_notify may have been cut by anybody.
   if (!clean) return close_with(CloseReason::peer_reset);
   if (fin_sent_) {
     handler_->on_end_of_input();
-    if (phase_ == Phase::open) close_with(CloseReason::peer_closed);
+    if (phase_.is(Phase::open)) close_with(CloseReason::peer_closed);
     return;
   }
   handler_->on_end_of_input();
 }
 
 void Connection::write_through(std::string_view bytes) {
-  if (phase_ != Phase::open && phase_ != Phase::finishing) return;
+  if (!phase_.is(Phase::open) && !phase_.is(Phase::finishing)) return;
   write_out(bytes);
   if (write_error_ != 0 || was_high_) loop_.at_turn_end(*this);
 }
 
 void Connection::flush() {
-  if (phase_ != Phase::open && phase_ != Phase::finishing) return;
+  if (!phase_.is(Phase::open) && !phase_.is(Phase::finishing)) return;
   write_out({});
   if (write_error_ != 0 || was_high_) loop_.at_turn_end(*this);
 }
@@ -297,7 +343,7 @@ void Connection::write_out(std::string_view extra) {
     output_.clear();
     if (!sealed) write_error_ = EPIPE;
     send(out, {});
-    if (phase_ == Phase::open && !timer_.armed()) loop_.timers().arm(timer_, look_again_after);
+    if (phase_.is(Phase::open) && !timer_.armed()) loop_.timers().arm(timer_, look_again_after);
   }
   // Sealing adds to what was asked for: whoever sees above_high() must hear of on_drained().
   if (above_high()) was_high_ = true;
@@ -318,7 +364,7 @@ void Connection::send(Buffer& buffer, std::string_view extra) {
     }
     const IoResult result = channel_->write(std::span(parts.data(), count), fin_wanted_);
     if (result.kind == IoResult::Kind::failed) {
-      write_error_ = result.error;
+      write_error_ = static_cast<std::int16_t>(result.error);
       return;
     }
     if (result.kind == IoResult::Kind::done) {
@@ -331,6 +377,7 @@ void Connection::send(Buffer& buffer, std::string_view extra) {
     // Less than everything: the socket is full, and the poller will tell when it is not.
     write_blocked_ = true;
     buffer.append(extra);
+    if (phase_.is(Phase::open) && !timer_.armed()) loop_.timers().arm(timer_, look_again_after);
     return;
   }
 }
@@ -343,8 +390,8 @@ void Connection::all_sent() {
   }
   fin_sent_ = true;
   lingers_ ? channel_->shutdown_write() : channel_->close(false);
-  if (phase_ == Phase::finishing) {
-    phase_ = Phase::lingering;
+  if (phase_.is(Phase::finishing)) {
+    phase_.on(Event::sent);
     if (input_ended_ || !lingers_) return loop_.at_turn_end(*this);
     loop_.timers().arm(timer_, limits_.linger);
   } else if (input_ended_) {
@@ -353,87 +400,108 @@ void Connection::all_sent() {
 }
 
 void Connection::on_turn_end() {
-  // Only kill() leaves a hook behind a closed connection.
-  if (phase_ == Phase::closed) return handler_->on_closed(CloseReason::aborted);
+  if (phase_.is(Phase::killed)) return close_with(killed_for_);
+  if (phase_.is(Phase::closed)) return;
   if (unsent() > 0) write_out({});
-  if (write_error_ != 0 && phase_ != Phase::connecting) return write_failed();
+  if (write_error_ != 0 && !phase_.is(Phase::connecting)) return write_failed();
   if (fin_sent_ && (input_ended_ || !lingers_))
-    return close_with(phase_ == Phase::open ? CloseReason::peer_closed : CloseReason::finished);
-  if (phase_ == Phase::open && was_high_ && unsent() <= limits_.output_low) {
+    return close_with(phase_.is(Phase::open) ? CloseReason::peer_closed : CloseReason::finished);
+  if (phase_.is(Phase::open) && was_high_ && unsent() <= limits_.output_low) {
     was_high_ = false;
     handler_->on_drained();
   }
-  if (phase_ == Phase::open && redeliver_) {
+  // Nothing else is read here: reading makes more to send, and the turn would not end.
+  if (discards()) read_on();
+}
+
+// What was put off so that others had their turn.
+void Connection::on_next_turn() {
+  if (phase_.is(Phase::open) && redeliver_) {
     redeliver_ = false;
     if (!paused_ && !input_.empty()) deliver({});
     // Also without new ciphertext: the transport may hold decrypted bytes.
-    if (phase_ == Phase::open && !paused_ && cipher_) take_sealed({});
+    if (phase_.is(Phase::open) && !paused_ && !redeliver_ && cipher_) take_sealed({});
+    if (phase_.is(Phase::open) && !paused_ && !redeliver_ && tell_end_) {
+      tell_end_ = false;
+      handler_->on_end_of_input();
+    }
   }
+  if (write_error_ != 0 && phase_.is(Phase::open)) return write_failed();
   read_on();
+  if (readable_ && phase_.is(Phase::open)) hear_of_end();
 }
 
 // The peer is gone, but its last words may be here: an answer, or a GOAWAY that tells which streams
 // it never began. They are read before anybody hears of the end.
 void Connection::write_failed() {
-  if (phase_ == Phase::open && !paused_) {
+  if (phase_.is(Phase::open) && !paused_) {
+    if (redeliver_) return;  // the next turn comes here again
     readable_ = true;
     read_on();
-    if (reads_wanted()) return;  // there is more; the next turn comes here again
+    if (reads_wanted() || redeliver_) return;  // there is more
+    if (closed()) return;
   }
   close_with(reason_of(write_error_), write_error_);
 }
 
 void Connection::pause_reading(bool paused) {
-  if (paused_ == paused) return;
+  if (paused_ == paused || closed()) return;
   paused_ = paused;
-  if (!paused) {
-    redeliver_ = true;
-    loop_.at_turn_end(*this);
-  }
+  if (!paused) redeliver();
 }
 
 void Connection::redeliver() {
+  if (closed()) return;
   redeliver_ = true;
-  loop_.at_turn_end(*this);
+  loop_.in_next_turn(*this);
+}
+
+void Connection::set_handler(ConnectionHandler& handler) {
+  handler_ = &handler;
+  tell_end_ = input_ended_;
+  redeliver();
 }
 
 void Connection::finish(Linger linger) {
-  if (phase_ != Phase::open) {
-    if (phase_ != Phase::finishing && phase_ != Phase::lingering) abort();
+  if (!phase_.is(Phase::open)) {
+    if (!discards()) abort();
     return;
   }
-  phase_ = Phase::finishing;
+  phase_.on(Event::finish);
   fin_wanted_ = true;
   lingers_ = linger == Linger::yes || readable_ || !input_.empty();
   readable_ = lingers_;
-  loop_.timers().arm(timer_, finish_patience);
+  seen_moved_ = static_cast<std::uint32_t>(bytes_written_);
+  if (limits_.write_stall > Duration(0)) {
+    loop_.timers().arm(timer_, limits_.write_stall);
+  } else {
+    timer_.cancel();
+  }
   write_out({});
   // Errors and what can be read already are looked at when the caller is done.
   loop_.at_turn_end(*this);
 }
 
 void Connection::end_output() {
-  if (phase_ != Phase::open || fin_wanted_) return;
+  if (!phase_.is(Phase::open) || fin_wanted_) return;
   fin_wanted_ = true;
   write_out({});
   if (write_error_ != 0) loop_.at_turn_end(*this);
 }
 
 void Connection::abort(bool reset) {
-  if (phase_ == Phase::closed) return;
-  phase_ = Phase::closed;
-  channel_->close(reset);
-  drop();
+  if (!phase_.is(Phase::closed)) end_life(Event::end, reset);
 }
 
-void Connection::kill(bool reset) {
-  if (phase_ == Phase::closed) return;
-  abort(reset);
+void Connection::kill(bool reset, CloseReason reason) {
+  if (closed()) return;
+  killed_for_ = reason;
+  end_life(Event::kill, reset);
   loop_.at_turn_end(*this);
 }
 
 void Connection::on_timer() {
-  switch (phase_) {
+  switch (phase_.state()) {
     case Phase::connecting:
       return close_with(CloseReason::connect_timeout, ETIMEDOUT);
     case Phase::handshaking:
@@ -443,7 +511,12 @@ void Connection::on_timer() {
                             : CloseReason::handshake_timeout);
     case Phase::open:
       return look_again();
-    case Phase::finishing:
+    case Phase::finishing: {
+      const auto written = static_cast<std::uint32_t>(bytes_written_);
+      if (written == std::exchange(seen_moved_, written))
+        return close_with(CloseReason::write_stalled);
+      return loop_.timers().arm(timer_, limits_.write_stall);
+    }
     case Phase::lingering:
       return close_with(CloseReason::finished);
     default:
@@ -452,15 +525,17 @@ void Connection::on_timer() {
 }
 
 void Connection::close_with(CloseReason reason, int error) {
-  if (phase_ == Phase::closed) return;
-  error_ = error;
-  abort(false);
+  if (phase_.is(Phase::closed)) return;
+  error_ = static_cast<std::int16_t>(error);
+  end_life(Event::end, false);
   handler_->on_closed(reason);
 }
 
-void Connection::drop() {
+void Connection::end_life(Event event, bool reset) {
+  phase_.on(event);
+  channel_->close(reset);
   timer_.cancel();
-  static_cast<TurnHook&>(*this).unlink();
+  unlink();
   // The input stays until the destructor: the handler may be looking at it.
   output_.clear();
   if (cipher_) cipher_->out.clear();

@@ -9,7 +9,10 @@
 //   bytes arrive                -> on_bytes(), again and again
 //   the peer ends its side      -> on_end_of_input(), at most once
 //   output() << …, flush()      -> on_drained() when the output falls from above high to below low
-//   finish(), or the peer goes  -> on_closed(reason), exactly once and last
+//   finish(), kill(), peer gone -> on_closed(reason), exactly once and last
+//
+// Its life is one machine, `connection_life`. Every way out passes end_life(), which closes the
+// channel; what a handler still asks of a connection that has ended does nothing.
 //
 // A connection on which nothing moves for a moment holds no buffer, neither here nor in the
 // transport. abort() ends it without a callback. No callback comes from inside a method called by
@@ -20,6 +23,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/state_table.h"
 #include "base/time.h"
 #include "net/channel.h"
 #include "net/loop.h"
@@ -35,9 +39,11 @@ enum class CloseReason : std::uint8_t {
   connect_timeout,
   handshake_failed,  // see transport()->failure()
   handshake_timeout,
-  tls_failed,  // a broken record after the handshake
-  io_error,    // any other errno
-  aborted,     // abort()
+  tls_failed,     // a broken record after the handshake
+  io_error,       // any other errno
+  aborted,        // abort()
+  timed_out,      // the peer's host acknowledges nothing any more
+  write_stalled,  // the peer takes nothing of what waits for it
 };
 const char* to_string(CloseReason reason);
 
@@ -59,6 +65,15 @@ class ConnectionHandler {
   // How many bytes the next read may take; what is more stays with the kernel, and so with the
   // peer.
   virtual std::size_t read_max() const { return Loop::scratch_size; }
+  // Whether a reset ends the connection also while it is not read. Otherwise it is heard of when
+  // reading goes on, after what had come before it.
+  virtual bool ends_on_unread_reset() const { return false; }
+  // The peer has finished sending, while reading is paused: on_end_of_input() will come after at
+  // most so many bytes. Again with each change.
+  virtual void on_end_ahead(std::size_t /*most*/) {}
+  // The channel takes no more of what waits to be sent. Again after a while, as long as that is so
+  // and bytes_written() grows.
+  virtual void on_output_waits() {}
   // Dead, for this reason. The last call.
   virtual void on_closed(CloseReason reason) = 0;
 
@@ -80,9 +95,50 @@ struct ConnectionLimits {
   // out to speak clear text (tls::PermissiveTransport) and to have opened its connection early.
   Duration silence{};
   Duration linger = seconds(2);  // finish(): how long to wait for the peer's close
+  // finish(): how long the peer may take nothing of what is left. Before that it is the handler's
+  // business, which hears of on_output_waits(). 0: for ever.
+  Duration write_stall = seconds(30);
+  // How long what was sent may stay unacknowledged, and an idle peer unheard of, before its host is
+  // taken for dead. 0: as long as the kernel likes, a quarter of an hour or for ever.
+  Duration peer_silence{};
 };
 
-class Connection final : public Retirable, private ChannelHandler, private TurnHook {
+enum class ConnectionPhase : std::uint8_t {
+  idle,         // not started
+  connecting,   // the channel's connect is under way
+  handshaking,  // the transport's handshake is
+  open,
+  finishing,  // finish(): what is left is being sent
+  lingering,  // FIN is out, waiting for the peer's
+  killed,     // closed, and the handler hears of it at the turn's end
+  closed,
+};
+enum class ConnectionEvent : std::uint8_t { connect, shake, opened, finish, sent, kill, end };
+inline constexpr StateTable<ConnectionPhase, ConnectionEvent, 21> connection_life{{{
+    {ConnectionPhase::idle, ConnectionEvent::connect, ConnectionPhase::connecting},
+    {ConnectionPhase::idle, ConnectionEvent::shake, ConnectionPhase::handshaking},
+    {ConnectionPhase::idle, ConnectionEvent::opened, ConnectionPhase::open},
+    {ConnectionPhase::connecting, ConnectionEvent::shake, ConnectionPhase::handshaking},
+    {ConnectionPhase::connecting, ConnectionEvent::opened, ConnectionPhase::open},
+    {ConnectionPhase::handshaking, ConnectionEvent::opened, ConnectionPhase::open},
+    {ConnectionPhase::open, ConnectionEvent::finish, ConnectionPhase::finishing},
+    {ConnectionPhase::finishing, ConnectionEvent::sent, ConnectionPhase::lingering},
+    {ConnectionPhase::idle, ConnectionEvent::kill, ConnectionPhase::killed},
+    {ConnectionPhase::connecting, ConnectionEvent::kill, ConnectionPhase::killed},
+    {ConnectionPhase::handshaking, ConnectionEvent::kill, ConnectionPhase::killed},
+    {ConnectionPhase::open, ConnectionEvent::kill, ConnectionPhase::killed},
+    {ConnectionPhase::finishing, ConnectionEvent::kill, ConnectionPhase::killed},
+    {ConnectionPhase::lingering, ConnectionEvent::kill, ConnectionPhase::killed},
+    {ConnectionPhase::idle, ConnectionEvent::end, ConnectionPhase::closed},
+    {ConnectionPhase::connecting, ConnectionEvent::end, ConnectionPhase::closed},
+    {ConnectionPhase::handshaking, ConnectionEvent::end, ConnectionPhase::closed},
+    {ConnectionPhase::open, ConnectionEvent::end, ConnectionPhase::closed},
+    {ConnectionPhase::finishing, ConnectionEvent::end, ConnectionPhase::closed},
+    {ConnectionPhase::lingering, ConnectionEvent::end, ConnectionPhase::closed},
+    {ConnectionPhase::killed, ConnectionEvent::end, ConnectionPhase::closed},
+}}};
+
+class Connection final : public Retirable, private ChannelHandler, private YieldingHook {
  public:
   // `transport` null: plain text. `connecting`: the channel's connect is under way;
   // `connect_timeout` bounds it.
@@ -96,9 +152,9 @@ class Connection final : public Retirable, private ChannelHandler, private TurnH
   // Begins; once. With `connecting`, waits for the connect to finish first, `connect_timeout` at
   // most.
   void start(ConnectionHandler& handler, bool connecting = false, Duration connect_timeout = {});
-  // Another handler takes over (protocol detection has chosen); kept input comes to it on
-  // redeliver().
-  void set_handler(ConnectionHandler& handler) { handler_ = &handler; }
+  // Another handler takes over (protocol detection has chosen). In the next turn it gets the kept
+  // input, and on_end_of_input() if the input has ended: the former one heard of that.
+  void set_handler(ConnectionHandler& handler);
 
   // Bytes to be sent. Append, then flush() or flush_soon().
   Buffer& output() { return output_; }
@@ -116,12 +172,15 @@ class Connection final : public Retirable, private ChannelHandler, private TurnH
     return output_.size() + (cipher_ == nullptr ? 0 : cipher_->out.size());
   }
   bool above_high() const { return unsent() > limits_.output_high; }
+  // The channel took less than it was given, and has not asked for more since.
+  bool output_waits() const { return write_blocked_; }
   const ConnectionLimits& limits() const { return limits_; }
 
-  // While paused nothing is read (the kernel's window closes); resuming goes on in this turn's end.
+  // While paused nothing is read (the kernel's window closes); resuming goes on in the next turn.
   void pause_reading(bool paused);
   bool reading_paused() const { return paused_; }
-  // Delivers kept input again, at the end of this turn.
+  // Delivers kept input again, in the next turn; nothing is read before. So whoever has a lot to
+  // say does not keep the loop to itself.
   void redeliver();
   // Kept, unconsumed input.
   std::string_view kept_input() const { return input_.view(); }
@@ -134,17 +193,18 @@ class Connection final : public Retirable, private ChannelHandler, private TurnH
   void end_output();
   // Closes at once, with RST when `reset`. No callback comes any more.
   void abort(bool reset = false);
-  // The same for whoever is not the owner (a codec): on_closed(aborted) follows at the turn's end.
-  void kill(bool reset);
+  // The same for whoever is not the owner (a codec): on_closed(aborted) follows at the turn's end,
+  // unless the owner calls abort() before.
+  void kill(bool reset, CloseReason reason = CloseReason::aborted);
 
-  bool open() const { return phase_ == Phase::open; }
-  bool closed() const { return phase_ == Phase::closed; }
+  bool open() const { return phase_.is(Phase::open); }
+  bool closed() const { return phase_.is(Phase::closed) || phase_.is(Phase::killed); }
   // Everything is sent, FIN included; only the peer's close is waited for.
-  bool lingering() const { return phase_ == Phase::lingering; }
+  bool lingering() const { return phase_.is(Phase::lingering); }
   // on_open() has been called.
   bool was_open() const { return was_open_; }
   std::string peer_address() const { return channel_->peer_address(); }
-  bool connecting() const { return phase_ == Phase::connecting || phase_ == Phase::handshaking; }
+  bool connecting() const { return phase_.is(Phase::connecting) || phase_.is(Phase::handshaking); }
   bool secure() const { return cipher_ != nullptr; }
   bool input_ended() const { return input_ended_; }
   // Null in plain text.
@@ -169,18 +229,12 @@ class Connection final : public Retirable, private ChannelHandler, private TurnH
     Buffer out;  // to send
   };
 
-  enum class Phase : std::uint8_t {
-    idle,         // not started
-    connecting,   // the channel's connect is under way
-    handshaking,  // the transport's handshake is
-    open,
-    finishing,  // finish(): what is left is being sent
-    lingering,  // FIN is out, waiting for the peer's
-    closed,
-  };
+  using Phase = ConnectionPhase;
+  using Event = ConnectionEvent;
 
   void on_channel_ready(bool readable, bool writable, bool closed) override;
   void on_turn_end() override;
+  void on_next_turn() override;
   void on_timer();
   void connect_finished();
   void begin_transport();
@@ -201,7 +255,14 @@ class Connection final : public Retirable, private ChannelHandler, private TurnH
   void all_sent();
   void close_with(CloseReason reason, int error = 0);
   void write_failed();
-  void drop();
+  void hear_of_end();
+  // Nothing moves and the channel takes no more. False when that was the end.
+  bool watch_blocked();
+  void bound_silence(bool bounded);
+  // Whether what comes in is not for anybody any more, but read until the peer's end.
+  bool discards() const { return phase_.is(Phase::finishing) || phase_.is(Phase::lingering); }
+  // The one way to an end; `event`: end, or kill when the handler does not know yet.
+  void end_life(Event event, bool reset);
   bool reads_wanted() const;
   Transport& tls() { return *cipher_->transport; }
 
@@ -216,22 +277,26 @@ class Connection final : public Retirable, private ChannelHandler, private TurnH
   std::uint64_t bytes_read_ = 0;
   std::uint64_t bytes_written_ = 0;
   std::uint32_t writes_ = 0;
-  int error_ = 0;
-  int write_error_ = 0;           // told to the handler at the turn's end, not inside its own call
   std::uint32_t seen_moved_ = 0;  // bytes moved when look_again() last looked; it may wrap
-  Phase phase_ = Phase::idle;
+  std::int16_t error_ = 0;        // errno
+  std::int16_t write_error_ = 0;  // told to the handler at the turn's end, not inside its own call
+  Machine<connection_life> phase_{Phase::idle};
+  CloseReason killed_for_ = CloseReason::aborted;
   // Independent facts, not a state: what the channel told and what the handler asked for.
-  bool was_open_ = false;
-  bool paused_ = false;
-  bool readable_ = false;     // the channel may hold unread bytes
-  bool peer_closed_ = false;  // the poller saw FIN: read on to the end
-  bool input_ended_ = false;
-  bool write_blocked_ = false;
-  bool was_high_ = false;
-  bool fin_wanted_ = false;
-  bool lingers_ = true;
-  bool fin_sent_ = false;
-  bool redeliver_ = false;
+  bool was_open_ : 1 = false;
+  bool paused_ : 1 = false;
+  bool readable_ : 1 = false;     // the channel may hold unread bytes
+  bool peer_closed_ : 1 = false;  // the poller saw FIN: read on to the end
+  bool input_ended_ : 1 = false;
+  bool tell_end_ : 1 = false;  // the handler that has taken over does not know of it
+  bool write_blocked_ : 1 = false;
+  bool silence_allowed_ : 1 =
+      false;  // the kernel's bound is lifted while the peer's window is shut
+  bool was_high_ : 1 = false;
+  bool fin_wanted_ : 1 = false;
+  bool lingers_ : 1 = true;
+  bool fin_sent_ : 1 = false;
+  bool redeliver_ : 1 = false;
 };
 
 }  // namespace outrigger::net

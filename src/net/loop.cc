@@ -60,15 +60,16 @@ std::string_view Loop::http_date() {
 }
 
 void Loop::finish_turn() {
-  // A hook may give work to other connections, so that new hooks come while these run.
+  // A hook may give work to other connections, so that new hooks come while these run. This ends:
+  // hooks only send and tell, and whoever has more to take in does so in the next turn.
   while (!turn_end_.empty()) turn_end_.pop_front().on_turn_end();
   retired_.run();
 }
 
 void Loop::run_next_turn_hooks() {
-  IntrusiveList<TurnHook> now_due;
+  IntrusiveList<YieldingHook> now_due;
   now_due.take_all(next_turn_);
-  while (!now_due.empty()) now_due.pop_front().on_turn_end();
+  while (!now_due.empty()) now_due.pop_front().on_next_turn();
 }
 
 }  // namespace outrigger::net

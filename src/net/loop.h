@@ -57,6 +57,23 @@ class TurnHook : public ListLink<TurnHook> {
   ~TurnHook() = default;
 };
 
+// The same, and work that is put off to the next turn so that others have theirs first. The two are
+// asked for and kept apart: a hook may wait for both.
+class YieldingHook : public TurnHook, public ListLink<YieldingHook> {
+ public:
+  void on_turn_end() override {}
+  virtual void on_next_turn() = 0;
+
+  // Cancels both.
+  void unlink() {
+    ListLink<TurnHook>::unlink();
+    ListLink<YieldingHook>::unlink();
+  }
+
+ protected:
+  ~YieldingHook() = default;
+};
+
 // Called when a watched descriptor is ready. `closed`: the peer has closed its sending side, or
 // both.
 class FdHandler {
@@ -122,9 +139,10 @@ class Loop {
   void at_turn_end(TurnHook& hook) {
     if (!hook.linked()) turn_end_.push_back(hook);
   }
-  // Runs the hook in the next turn, which does not wait: for work cut into pieces.
-  void in_next_turn(TurnHook& hook) {
-    if (!hook.linked()) next_turn_.push_back(hook);
+  // Runs the hook after what has become ready has been served, in this turn or, when that is past, in
+  // the next, which does not wait: for work cut into pieces.
+  void in_next_turn(YieldingHook& hook) {
+    if (!static_cast<ListLink<YieldingHook>&>(hook).linked()) next_turn_.push_back(hook);
   }
 
   // REQUIRES: fd >= 0, nonblocking. The handler outlives the watch.
@@ -138,7 +156,7 @@ class Loop {
   void set_now(TimePoint now) { now_ = now; }
   // Hooks, then retirements; the end of every turn.
   void finish_turn();
-  // Runs what in_next_turn() left; at the beginning of a turn.
+  // Runs what in_next_turn() left, after what has become ready since.
   void run_next_turn_hooks();
   bool has_next_turn_hooks() const { return !next_turn_.empty(); }
 
@@ -154,7 +172,7 @@ class Loop {
   std::unique_ptr<char[]> scratch_;
   std::unique_ptr<char[]> plain_scratch_;
   IntrusiveList<TurnHook> turn_end_;
-  IntrusiveList<TurnHook> next_turn_;
+  IntrusiveList<YieldingHook> next_turn_;
   RetireList retired_;
 };
 

@@ -2,10 +2,13 @@
 
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstddef>
@@ -116,9 +119,20 @@ void remove_stale_socket(const SocketAddress& address) {
     ::unlink(local->sun_path);
 }
 
-void set_option(int fd, int level, int name) {
-  const int one = 1;
-  ::setsockopt(fd, level, name, &one, sizeof one);
+void set_option(int fd, int level, int name, int value = 1) {
+  ::setsockopt(fd, level, name, &value, sizeof value);
+}
+
+// TCP_USER_TIMEOUT bounds what was sent; keepalive probes a connection on which nothing was. Three
+// probes may be lost before the same time is over.
+void bound_silence_of(int fd, Duration most) {
+  const auto ms = static_cast<int>(most / milliseconds(1));
+  set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, ms);
+  if (ms == 0) return;
+  set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, std::max(1, ms / 2000));
+  set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, std::max(1, ms / 6000));
+  set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
+  set_option(fd, SOL_SOCKET, SO_KEEPALIVE);
 }
 
 }  // namespace
@@ -126,6 +140,8 @@ void set_option(int fd, int level, int name) {
 Result<Fd> listen_on(const SocketAddress& address, const ListenOptions& options) {
   Fd fd(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd.valid()) return listen_error(address, "socket");
+  if (address.family() != AF_UNIX && options.peer_silence > Duration(0))
+    bound_silence_of(fd.get(), options.peer_silence);
   if (address.family() == AF_UNIX) {
     remove_stale_socket(address);
   } else {
@@ -220,6 +236,30 @@ IoResult SocketChannel::write(std::span<const iovec> from, bool fin_follows) {
     if (errno == EAGAIN || errno == ENOBUFS) return {IoResult::Kind::blocked};
     if (errno != EINTR) return {IoResult::Kind::failed, 0, errno};
   }
+}
+
+bool SocketChannel::was_reset() const {
+  pollfd state{fd_.get(), 0, 0};
+  return ::poll(&state, 1, 0) == 1 && (state.revents & (POLLERR | POLLHUP)) != 0;
+}
+
+std::size_t SocketChannel::unread() const {
+  int bytes = 0;
+  return ::ioctl(fd_.get(), FIONREAD, &bytes) == 0 ? static_cast<std::size_t>(bytes) : 0;
+}
+
+void SocketChannel::bound_silence(Duration most) {
+  if (peer_.family() != AF_UNIX) bound_silence_of(fd_.get(), most);
+}
+
+// A shut window leaves nothing retransmitted and its probes answered.
+bool SocketChannel::silent_for(Duration time) const {
+  tcp_info info{};
+  socklen_t length = sizeof info;
+  if (::getsockopt(fd_.get(), IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return false;
+  constexpr int lost_max = 2;
+  return milliseconds(info.tcpi_last_ack_recv) >= time &&
+         (info.tcpi_retransmits > lost_max || info.tcpi_probes > lost_max);
 }
 
 void SocketChannel::shutdown_write() {

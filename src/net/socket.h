@@ -78,6 +78,7 @@ class SocketAddress {
 struct ListenOptions {
   bool reuse_port = false;
   int backlog = 4096;
+  Duration peer_silence{};  // Channel::bound_silence() of what it accepts
 };
 
 // A listening socket, TCP_NODELAY set for what it accepts. A stale Unix socket file is replaced;
@@ -97,6 +98,10 @@ class SocketChannel final : public Channel, private FdHandler {
   int connect_status() override;
   IoResult read(std::span<char> to) override;
   IoResult write(std::span<const iovec> from, bool fin_follows) override;
+  bool was_reset() const override;
+  std::size_t unread() const override;
+  void bound_silence(Duration most) override;
+  bool silent_for(Duration time) const override;
   void shutdown_write() override;
   void acknowledge() override;
   void close(bool reset) override;

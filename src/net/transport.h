@@ -64,7 +64,8 @@ class Transport {
   // Appends close_notify.
   virtual void close_notify(Buffer& out) = 0;
   // The channel's input has ended (FIN). Without a close_notify before it anybody may have cut the
-  // session: state() becomes failed, failure() truncated.
+  // session: state() becomes failed, failure() truncated; or ended where FIN is all there is to
+  // say.
   virtual void channel_ended() {}
   // The connection has gone idle: give back what memory can be given back.
   virtual void go_idle() = 0;

@@ -42,7 +42,6 @@ void HttpConnection::start() {
   if (connection_->open()) {
     connection_->set_handler(*this);
     on_open();
-    connection_->redeliver();
   } else {
     connection_->start(*this);
   }
@@ -88,7 +87,7 @@ void HttpConnection::fill(Peer& peer, const std::string& address) const {
 bool HttpConnection::choose_codec(std::string_view first_bytes) {
   const Detected detected = detect(first_bytes);
   if (detected == Detected::more) {
-    if (!head_begun()) head_since_ = scope_.worker.loop.now();
+    head_begins();
     return false;
   }
   if (detected == Detected::opaque) {
@@ -140,30 +139,73 @@ std::size_t HttpConnection::on_bytes(std::string_view bytes) {
 // The header deadline is absolute: it runs from a head's first byte and is checked by the one
 // timer.
 void HttpConnection::watch_head() {
-  if (!codec_->receiving_head()) {
-    head_since_ = no_head;
-    return;
+  if (codec_->receiving_head()) {
+    head_begins();
+  } else {
+    head_since_.clear();
   }
+}
+
+void HttpConnection::head_begins() {
   if (head_begun()) return;
-  head_since_ = scope_.worker.loop.now();
-  scope_.worker.loop.timers().arm(timer_, scope_.header_timeout);
+  head_since_.set_to(scope_.worker.loop.now());
+  wait_for(scope_.header_timeout);
 }
 
 void HttpConnection::on_timer() {
-  net::TimerWheel& timers = scope_.worker.loop.timers();
   const TimePoint now = scope_.worker.loop.now();
+  if (output_stalled(now)) return connection_->kill(true, net::CloseReason::write_stalled);
   if (head_begun()) {
-    const Duration waited = now - head_since_;
-    if (waited < scope_.header_timeout) return timers.arm(timer_, scope_.header_timeout - waited);
+    const Duration waited = head_since_.until(now);
+    if (waited < scope_.header_timeout) return wait_for(scope_.header_timeout - waited);
     // Too little to tell what is spoken: HTTP/1's answer is the one that may be understood.
     if (!codec_) make_codec(false);
     return codec_->head_late(connection_->kept_input());
   }
   if (draining_ == Draining::soon) return codec_ ? drain_codec() : wire_.finish();
-  if (open_streams() > 0) return timers.arm(timer_, scope_.idle_timeout);
+  if (open_streams() > 0) return wait_for(scope_.idle_timeout);
   const Duration quiet = now - idle_since_;
-  if (quiet < scope_.idle_timeout) return timers.arm(timer_, scope_.idle_timeout - quiet);
+  if (quiet < scope_.idle_timeout) return wait_for(scope_.idle_timeout - quiet);
   codec_ ? drain_codec() : wire_.finish();
+}
+
+// The timer comes after `most`, or earlier to look after a client that takes nothing.
+void HttpConnection::wait_for(Duration most) {
+  if (waits_since_.set()) {
+    const Duration waited = waits_since_.until(scope_.worker.loop.now());
+    most = std::min(most, connection_->limits().write_stall - waited);
+  }
+  scope_.worker.loop.timers().arm(timer_, most);
+}
+
+void HttpConnection::on_output_waits() {
+  if (connection_->limits().write_stall == Duration(0)) return;
+  const auto written = static_cast<std::uint32_t>(connection_->bytes_written() & waits_at_mask);
+  if (waits_since_.set() && waits_at_ == written) return;
+  const TimePoint now = scope_.worker.loop.now();
+  waits_since_.set_to(now);
+  waits_at_ = written & waits_at_mask;
+  const Duration stall = connection_->limits().write_stall;
+  if (!timer_.armed() || timer_.deadline() > now + stall) wait_for(stall);
+}
+
+bool HttpConnection::output_stalled(TimePoint now) {
+  if (!waits_since_.set()) return false;
+  if (!connection_->output_waits()) {
+    waits_since_.clear();
+    return false;
+  }
+  // Bytes that have left since are told by on_output_waits(), a moment later.
+  const auto written = static_cast<std::uint32_t>(connection_->bytes_written() & waits_at_mask);
+  if (written != waits_at_ || (codec_ && codec_->reader_may_stall())) {
+    waits_since_.set_to(now);
+    waits_at_ = written & waits_at_mask;
+  }
+  return waits_since_.until(now) >= connection_->limits().write_stall;
+}
+
+void HttpConnection::on_end_ahead(std::size_t most) {
+  if (codec_) codec_->input_ends_within(most);
 }
 
 void HttpConnection::on_end_of_input() {
@@ -201,7 +243,7 @@ http::StreamSink& HttpConnection::on_stream(http::Stream& stream) {
 // A request that no exchange was made for counts and is logged all the same.
 void HttpConnection::on_refused(const http::Refusal& refusal) {
   WorkerContext& worker = scope_.worker;
-  const Duration duration = head_begun() ? worker.loop.now() - head_since_ : Duration(0);
+  const Duration duration = head_begun() ? head_since_.until(worker.loop.now()) : Duration(0);
   telemetry::RequestOutcome outcome;
   outcome.status = refusal.status;
   outcome.grpc_status = refusal.grpc_status;

@@ -5,6 +5,7 @@
 // (headers, idle) and tells its owner when it is gone. Listed by the worker; the worker's thread;
 // retires itself.
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 
@@ -57,6 +58,9 @@ class HttpConnection final : public net::Retirable,
   void on_end_of_input() override;
   void on_drained() override;
   void on_rest() override;
+  bool ends_on_unread_reset() const override { return true; }
+  void on_end_ahead(std::size_t most) override;
+  void on_output_waits() override;
   void on_closed(net::CloseReason reason) override;
   http::StreamSink& on_stream(http::Stream& stream) override;
   void on_refused(const http::Refusal& refusal) override;
@@ -68,11 +72,27 @@ class HttpConnection final : public net::Retirable,
   void learn_peer();
   void fill(Peer& peer, const std::string& address) const;
   void watch_head();
+  void head_begins();
   void on_timer();
+  void wait_for(Duration most);
+  bool output_stalled(TimePoint now);
   void drain_codec();
-  bool head_begun() const { return head_since_ != no_head; }
+  bool head_begun() const { return head_since_.set(); }
 
-  static constexpr TimePoint no_head = TimePoint::min();
+  // A moment, or none, in four bytes: thousands of connections are idle. Good for 49 days.
+  class Moment {
+   public:
+    bool set() const { return ms_ != 0; }
+    void clear() { ms_ = 0; }
+    void set_to(TimePoint t) { ms_ = std::max(ms_of(t), 1U); }
+    Duration until(TimePoint t) const { return milliseconds(ms_of(t) - ms_); }
+
+   private:
+    static std::uint32_t ms_of(TimePoint t) {
+      return static_cast<std::uint32_t>(t.time_since_epoch() / milliseconds(1));
+    }
+    std::uint32_t ms_ = 0;
+  };
 
   Scope& scope_;
   HttpConnectionOwner& owner_;
@@ -80,10 +100,15 @@ class HttpConnection final : public net::Retirable,
   http::ConnectionWire wire_;
   std::unique_ptr<http::ServerCodec> codec_;
   PeerBook::Hold peer_;  // once it is open
-  net::Timer timer_;     // idleness, checked lazily; and the header deadline
+  net::Timer timer_;  // idleness, checked lazily; the header deadline; a reader that takes nothing
   TimePoint idle_since_;
-  TimePoint head_since_ = no_head;  // a head is coming in since then
-  enum class Draining : std::uint8_t { no, soon, now } draining_ = Draining::no;
+  Moment head_since_;  // a head is coming in since then
+  // The client has taken nothing of what waits for it since then, and so many bytes before (the
+  // low bits; 16 MiB to the byte between two looks would pass for nothing once).
+  Moment waits_since_;
+  static constexpr std::uint32_t waits_at_mask = 0xffffff;
+  std::uint32_t waits_at_ : 24 = 0;
+  enum class Draining : std::uint8_t { no, soon, now } draining_ : 8 = Draining::no;
   HeldBodies bodies_;  // of its requests
 };
 

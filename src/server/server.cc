@@ -61,10 +61,12 @@ std::string where(const config::Position& at) {
 
 // One socket for each worker. With SO_REUSEPORT another process of ours could share the port
 // unnoticed, so it is tried without it first.
-Result<std::vector<net::Fd>> listen_all(const config::Address& address, int workers) {
+Result<std::vector<net::Fd>> listen_all(const config::Address& address, int workers,
+                                        Duration peer_silence) {
   auto resolved = listen_address(address);
   if (!resolved) return resolved.error();
   net::ListenOptions options;
+  options.peer_silence = peer_silence;
   std::vector<net::Fd> sockets;
   auto first = net::listen_on(*resolved, options);
   if (!first) return first.error();
@@ -157,7 +159,7 @@ Result<void> Server::open_sockets() {
   sockets_.resize(static_cast<std::size_t>(workers_));
   const auto open = [this](const config::Address& address, bool inbound, std::size_t index,
                            const config::Position& at) -> Result<void> {
-    auto sockets = listen_all(address, workers_);
+    auto sockets = listen_all(address, workers_, config_->runtime.tcp_user_timeout);
     if (!sockets) return Error{where(at) + "error: " + sockets.error().message};
     // Each worker has every listener, at the same place, though a Unix socket is one worker's to
     // accept on: a connection that is handed over finds its door by that place.
@@ -175,12 +177,13 @@ Result<void> Server::open_sockets() {
     if (auto done = open(config_->outbound[i].listen, false, i, config_->outbound[i].at); !done)
       return done;
   }
-  auto admin = listen_all(config_->admin.listen, 1);
+  auto admin = listen_all(config_->admin.listen, 1, config_->runtime.tcp_user_timeout);
   if (!admin)
     return Error{where(config_->admin.at) + "error: admin port: " + admin.error().message};
   admin_socket_ = std::move(admin->front());
   if (config_->telemetry.prometheus.listen) {
-    auto metrics = listen_all(*config_->telemetry.prometheus.listen, 1);
+    auto metrics =
+        listen_all(*config_->telemetry.prometheus.listen, 1, config_->runtime.tcp_user_timeout);
     if (!metrics)
       return Error{where(config_->telemetry.prometheus.at) +
                    "error: metrics port: " + metrics.error().message};

@@ -92,7 +92,7 @@ void Worker::build(const std::shared_ptr<const Snapshot>& snapshot,
                    std::vector<ListenSocket> sockets) {
   // Clusters first: listeners point to them.
   for (const ServiceSnapshot& app : snapshot->apps)
-    apps_.push_back(make_destination(Direction::inbound, app));
+    apps_.push_back(make_destination(Direction::inbound, app, snapshot->config->runtime));
   adopt(snapshot);
   for (ListenSocket& socket : sockets) add_door(*snapshot, std::move(socket));
   loop_.timers().arm(lag_timer_, lag_interval);
@@ -103,7 +103,7 @@ void Worker::adopt(const std::shared_ptr<const Snapshot>& snapshot) {
   for (const auto& [name, service] : snapshot->services) {
     auto& destination = destinations_[name];
     if (!destination) {
-      destination = make_destination(Direction::outbound, service);
+      destination = make_destination(Direction::outbound, service, snapshot->config->runtime);
     } else if (destination->cluster->endpoint_set() != service.endpoints) {
       destination->cluster->update(service.endpoints);
     }
@@ -115,7 +115,8 @@ void Worker::adopt(const std::shared_ptr<const Snapshot>& snapshot) {
 }
 
 std::unique_ptr<proxy::Destination> Worker::make_destination(Direction direction,
-                                                             const ServiceSnapshot& from) {
+                                                             const ServiceSnapshot& from,
+                                                             const config::Runtime& runtime) {
   auto destination = std::make_unique<proxy::Destination>();
   destination->service = from.service->name;
   destination->direction = direction;
@@ -130,14 +131,17 @@ std::unique_ptr<proxy::Destination> Worker::make_destination(Direction direction
   destination->cluster = std::make_unique<upstream::Cluster>(
       client_context_, from.service,
       shared_.balancers.make(upstream::name_of(from.service->load_balancer.policy), options),
-      connector_for(*from.service), from.limits, counters, static_cast<std::uint32_t>(index_));
+      connector_for(*from.service, runtime), from.limits, counters,
+      static_cast<std::uint32_t>(index_));
   destination->cluster->update(from.endpoints);
   return destination;
 }
 
-upstream::Connector Worker::connector_for(const config::Service& service) {
+upstream::Connector Worker::connector_for(const config::Service& service,
+                                          const config::Runtime& runtime) {
   upstream::Connector connector;
   connector.connect_timeout = service.connect_timeout;
+  connector.limits.peer_silence = runtime.tcp_user_timeout;
   if (service.mtls == config::Mtls::disabled) return connector;
   const std::string base = service.name.substr(0, service.name.find('/'));
   auto expected = std::make_shared<const tls::IdMatcher>(
@@ -156,6 +160,8 @@ upstream::Connector Worker::connector_for(const config::Service& service) {
 void Worker::add_door(const Snapshot& snapshot, ListenSocket socket) {
   auto door = std::make_unique<Door>(*this, doors_.size());
   proxy::Scope& s = door->scope;
+  s.connection.peer_silence = snapshot.config->runtime.tcp_user_timeout;
+  s.connection.write_stall = snapshot.config->runtime.write_timeout;
   if (socket.inbound) {
     set_inbound(*door, snapshot, socket.index);
   } else {

@@ -84,8 +84,9 @@ class Worker final : private proxy::HttpConnectionOwner,
   void set_inbound(Door& door, const Snapshot& snapshot, std::size_t index);
   void set_outbound(Door& door, const Snapshot& snapshot, std::size_t index);
   std::unique_ptr<proxy::Destination> make_destination(telemetry::Direction direction,
-                                                       const ServiceSnapshot& from);
-  upstream::Connector connector_for(const config::Service& service);
+                                                       const ServiceSnapshot& from,
+                                                       const config::Runtime& runtime);
+  upstream::Connector connector_for(const config::Service& service, const config::Runtime& runtime);
   std::unique_ptr<net::Transport> server_transport(const Door& door);
   void gone(proxy::Scope& scope, const net::Connection& connection, net::CloseReason reason);
   void measure();

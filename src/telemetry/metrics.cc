@@ -28,7 +28,8 @@ constexpr std::array close_reasons = {
     net::CloseReason::peer_reset,        net::CloseReason::connect_failed,
     net::CloseReason::connect_timeout,   net::CloseReason::handshake_failed,
     net::CloseReason::handshake_timeout, net::CloseReason::tls_failed,
-    net::CloseReason::io_error,          net::CloseReason::aborted};
+    net::CloseReason::io_error,          net::CloseReason::aborted,
+    net::CloseReason::timed_out,         net::CloseReason::write_stalled};
 static_assert(static_cast<std::size_t>(close_reasons.back()) < ConnectionCells::reasons_max);
 
 void gather_codec(Scrape& scrape, std::string_view side, const http::CodecCounters& c) {

@@ -15,6 +15,8 @@ net::Transport::State PermissiveTransport::state() const {
       return State::handshaking;
     case Kind::clear:
       return State::established;
+    case Kind::clear_ended:
+      return State::ended;
     case Kind::tls:
       break;
   }
@@ -46,6 +48,12 @@ bool PermissiveTransport::seal(std::string_view plain, net::Buffer& out) {
 
 void PermissiveTransport::close_notify(net::Buffer& out) {
   if (!clear()) tls_->close_notify(out);
+}
+
+// Clear text ends with FIN; there is nothing that could be missing.
+void PermissiveTransport::channel_ended() {
+  if (kind_ == Kind::tls) tls_->channel_ended();
+  if (kind_ == Kind::clear) kind_ = Kind::clear_ended;
 }
 
 void PermissiveTransport::go_idle() {

@@ -28,13 +28,11 @@ class PermissiveTransport final : public net::Transport {
   bool seal(std::string_view plain, net::Buffer& out) override;
   void close_notify(net::Buffer& out) override;
   void go_idle() override;
-  void channel_ended() override {
-    if (kind_ == Kind::tls) tls_->channel_ended();
-  }
+  void channel_ended() override;
 
  private:
-  enum class Kind { unknown, tls, clear };
-  bool clear() const { return kind_ == Kind::clear; }
+  enum class Kind { unknown, tls, clear, clear_ended };
+  bool clear() const { return kind_ == Kind::clear || kind_ == Kind::clear_ended; }
 
   std::unique_ptr<net::Transport> tls_;
   net::HandshakeInfo nothing_;

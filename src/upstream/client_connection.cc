@@ -79,6 +79,7 @@ void ClientConnection::on_closed(net::CloseReason reason) {
   state_ = State::closed;
   if (codec_ && before != State::connecting) {
     codec_->connection_lost(reason == net::CloseReason::peer_reset ||
+                            reason == net::CloseReason::timed_out ||
                             reason == net::CloseReason::io_error);
   }
   pool_.connection_closed(*this, before);

@@ -506,9 +506,9 @@ def curl(*arguments, timeout=120):
 
 # --- test cases ----------------------------------------------------------------------------------
 
-def head(service, admin, identity='', workers=WORKERS, drain='2s', log='none'):
+def head(service, admin, identity='', workers=WORKERS, drain='2s', log='none', runtime=''):
     return (f'version: 1\nnode: {{service: {service}}}\nadmin: {{listen: "127.0.0.1:{admin}"}}\n'
-            f'runtime: {{workers: {workers}, drain: {drain}}}\n{identity}'
+            f'runtime: {{workers: {workers}, drain: {drain}{runtime and ", " + runtime}}}\n{identity}'
             f'telemetry: {{access_log: {{path: {log}}}}}\n')
 
 
@@ -564,12 +564,13 @@ class Case(unittest.TestCase):
         return client
 
     def caller(self, services, name='web', routes='', extra='', outbound=None, workers=WORKERS, drain='2s', log='none',
-               identity='', service='orders', env=None, listener=''):
-        """A sidecar with one outbound listener; sets .port to it. `listener`: more of its fields."""
+               identity='', service='orders', env=None, listener='', runtime=''):
+        """A sidecar with one outbound listener; sets .port to it. `listener` and `runtime`: more of their fields."""
         admin, port = free_port(), free_port()
         more = listener and ', ' + listener
         listeners = outbound or f'  - {{listen: "127.0.0.1:{port}", service: {service}{more}}}\n'
-        config = head(name, admin, identity, workers, drain, log) + f'outbound:\n{listeners}services:\n{services}{routes}{extra}'
+        config = (head(name, admin, identity, workers, drain, log, runtime) +
+                  f'outbound:\n{listeners}services:\n{services}{routes}{extra}')
         daemon = self.start(name, config, admin, env=env)
         daemon.port = port
         return daemon

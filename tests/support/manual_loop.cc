@@ -158,6 +158,14 @@ net::IoResult MemoryChannel::write(std::span<const iovec> from, bool fin_follows
   return {Kind::done, written};
 }
 
+bool MemoryChannel::was_reset() const {
+  return in_->broken;
+}
+
+std::size_t MemoryChannel::unread() const {
+  return in_->bytes.size();
+}
+
 void MemoryChannel::shutdown_write() {
   out_->ended = true;
   notify_peer(*out_, true);

@@ -73,6 +73,10 @@ class MemoryChannel final : public net::Channel {
   int connect_status() override { return connect_error; }
   net::IoResult read(std::span<char> to) override;
   net::IoResult write(std::span<const iovec> from, bool fin_follows) override;
+  bool was_reset() const override;
+  std::size_t unread() const override;
+  void bound_silence(Duration most) override { silence_max = most; }
+  bool silent_for(Duration) const override { return silent; }
   void shutdown_write() override;
   void acknowledge() override { ++acknowledged; }
   void close(bool reset) override;
@@ -82,6 +86,8 @@ class MemoryChannel final : public net::Channel {
 
   int connect_error = 0;
   int acknowledged = 0;
+  Duration silence_max{};
+  bool silent = false;
   int last_writes = 0;  // with FIN behind them
   int reads = 0;
   int writes = 0;

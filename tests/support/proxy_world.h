@@ -72,6 +72,8 @@ class CutChannel final : public net::Channel {
   int connect_status() override { return inner_->connect_status(); }
   net::IoResult read(std::span<char> to) override;
   net::IoResult write(std::span<const iovec> from, bool fin_follows) override;
+  bool was_reset() const override { return inner_->was_reset(); }
+  std::size_t unread() const override { return inner_->unread(); }
   void shutdown_write() override { inner_->shutdown_write(); }
   void acknowledge() override { inner_->acknowledge(); }
   void close(bool reset) override { inner_->close(reset); }

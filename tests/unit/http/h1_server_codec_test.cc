@@ -869,5 +869,73 @@ TEST(H1ServerCostTest, HeadsAreNotScannedAgain) {
   EXPECT_EQ(rig.server.sinks.size(), 1U);
 }
 
+// --- Pipelining ----------------------------------------------------------------------------------
+
+std::string many(int count) {
+  std::string all;
+  for (int i = 0; i < count; ++i) all += get;
+  return all;
+}
+
+TEST(H1Pipelining, no_head_is_begun_while_the_output_is_above_its_high_watermark) {
+  H1ServerRig rig;
+  rig.wire.high = 1000;
+  rig.wire.blocked = true;
+  rig.feeder.feed(many(500));
+  const std::size_t begun = rig.server.sinks.size();
+  EXPECT_LT(begun, 50U);
+  EXPECT_GT(begun, 5U);
+  EXPECT_LT(rig.wire.unsent(), 1200U);
+  rig.feeder.feed(many(1));
+  EXPECT_EQ(rig.server.sinks.size(), begun) << "nor when more comes";
+  EXPECT_FALSE(rig.codec.receiving_head()) << "it is not the client who is waited for";
+  rig.wire.unblock();
+  rig.codec.output_drained();
+  rig.feeder.settle();
+  EXPECT_EQ(rig.server.sinks.size(), 501U);
+}
+
+TEST(H1Pipelining, who_has_finished_sending_is_answered_though_the_output_was_full) {
+  H1ServerRig rig;
+  rig.wire.high = 1000;
+  rig.wire.blocked = true;
+  rig.feeder.feed(many(100));
+  rig.feeder.end();
+  EXPECT_FALSE(rig.wire.over());
+  rig.wire.unblock();
+  rig.codec.output_drained();
+  rig.feeder.settle();
+  EXPECT_EQ(rig.server.sinks.size(), 100U);
+  EXPECT_TRUE(rig.wire.finished);
+}
+
+TEST(H1Pipelining, a_feed_begins_so_many_heads_and_leaves_the_rest_for_the_next_turn) {
+  H1ServerRig rig;
+  const std::string all = many(200);
+  const std::size_t consumed = rig.codec.feed(all, 0);
+  EXPECT_EQ(rig.server.sinks.size(), std::size_t{H1ServerCodec::heads_a_feed});
+  EXPECT_EQ(consumed, get.size() * H1ServerCodec::heads_a_feed);
+  EXPECT_TRUE(rig.wire.redeliver_wanted);
+}
+
+TEST_F(H1ServerCodecTest, a_byte_that_begins_no_head_counts_as_one) {
+  rig_.feeder.feed("\r");
+  EXPECT_TRUE(rig_.codec.receiving_head());
+  rig_.feeder.feed("\n");
+  EXPECT_FALSE(rig_.codec.receiving_head()) << "an empty line is skipped";
+  rig_.feeder.feed("\r");
+  EXPECT_TRUE(rig_.codec.receiving_head());
+}
+
+TEST_F(H1ServerCodecTest, a_body_whose_end_comes_too_early_ends_the_stream_unread) {
+  RecordingSink& sink = ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n1234567890");
+  sink.stream->pause(true);
+  rig_.codec.input_ends_within(90);
+  EXPECT_FALSE(sink.was_reset) << "it may be whole";
+  rig_.codec.input_ends_within(89);
+  EXPECT_EQ(sink.reset, StreamEnd::cancelled);
+  EXPECT_TRUE(rig_.wire.aborted);
+}
+
 }  // namespace
 }  // namespace outrigger::http

@@ -29,9 +29,13 @@ struct Recorder : ConnectionHandler {
   void on_drained() override { ++drained; }
   void on_rest() override { ++rests; }
   std::size_t read_max() const override { return piece_max; }
+  bool ends_on_unread_reset() const override { return hears_reset; }
+  void on_end_ahead(std::size_t most) override { end_within = most; }
+  void on_output_waits() override { ++waits; }
   void on_closed(CloseReason reason) override {
     EXPECT_FALSE(closed.has_value());
     closed = reason;
+    if (when_closed) when_closed();
   }
   bool opened = false;
   bool ended = false;
@@ -43,6 +47,10 @@ struct Recorder : ConnectionHandler {
   std::size_t consume_max = ~std::size_t{0};
   std::string got;
   std::optional<CloseReason> closed;
+  bool hears_reset = false;
+  std::optional<std::size_t> end_within;
+  int waits = 0;
+  std::function<void()> when_closed;
 };
 
 const ConnectionLimits plain_limits;
@@ -339,6 +347,227 @@ TEST(ConnectionBulk, every_fragment_size_gives_the_same_bytes) {
     loop.settle();
     EXPECT_EQ(r.got, text) << size;
   }
+}
+
+// --- One way to the end --------------------------------------------------------------------------
+
+// A codec lets go of its pauses when it hears of the end; that must not look like a second one.
+TEST_F(ConnectionTest, a_paused_connection_that_ends_is_told_once) {
+  left->pause_reading(true);
+  l.when_closed = [this] {
+    left->pause_reading(false);
+    left->redeliver();
+    left->flush_soon();
+  };
+  right->abort(true);
+  left->output().append("x");
+  left->flush();
+  loop.settle();
+  EXPECT_EQ(l.closed, CloseReason::peer_reset);
+}
+
+TEST_F(ConnectionTest, a_paused_connection_that_is_killed_is_told_once) {
+  left->pause_reading(true);
+  l.when_closed = [this] { left->pause_reading(false); };
+  left->kill(true);
+  left->kill(false);
+  loop.settle();
+  EXPECT_EQ(l.closed, CloseReason::aborted);
+}
+
+TEST_F(ConnectionTest, who_aborts_what_was_killed_hears_nothing) {
+  left->kill(true);
+  left->abort();
+  loop.settle();
+  EXPECT_FALSE(l.closed);
+}
+
+// --- Turns ---------------------------------------------------------------------------------------
+
+// Consumes one byte and asks for the rest again, for as long as there is any.
+struct Nibbler final : ConnectionHandler {
+  void on_open() override {}
+  std::size_t on_bytes(std::string_view) override {
+    ++deliveries;
+    connection->redeliver();
+    return 1;
+  }
+  void on_end_of_input() override {}
+  void on_drained() override {}
+  void on_closed(CloseReason) override {}
+  Connection* connection = nullptr;
+  int deliveries = 0;
+};
+
+TEST_F(ConnectionTest, what_is_delivered_again_waits_for_the_next_turn) {
+  Nibbler nibbler;
+  nibbler.connection = right.get();
+  right->set_handler(nibbler);
+  left->output().append(std::string(100, 'x'));
+  left->flush();
+  for (int turn = 1; turn <= 50; ++turn) {
+    const int before = nibbler.deliveries;
+    loop.turn();
+    EXPECT_LE(nibbler.deliveries, before + 1) << turn;
+  }
+  loop.settle();
+  EXPECT_GE(nibbler.deliveries, 100);
+}
+
+// Answers each piece at once, as a codec does.
+struct Answerer final : ConnectionHandler {
+  void on_open() override {}
+  std::size_t read_max() const override { return 1000; }
+  std::size_t on_bytes(std::string_view bytes) override {
+    ++deliveries;
+    connection->output().append("!");
+    connection->flush_soon();
+    return bytes.size();
+  }
+  void on_end_of_input() override {}
+  void on_drained() override {}
+  void on_closed(CloseReason) override {}
+  Connection* connection = nullptr;
+  int deliveries = 0;
+};
+
+// A turn's share of reading is over, and what has been answered so far leaves with that turn.
+TEST_F(ConnectionTest, an_answer_is_not_put_off_with_the_reading_nor_brings_it_forward) {
+  auto [a, b] = MemoryChannel::make(loop, {.capacity = 1'000'000});
+  Recorder writer;
+  Answerer answerer;
+  const ConnectionLimits limits;
+  Connection writing(loop, std::move(a), nullptr, limits);
+  Connection answering(loop, std::move(b), nullptr, limits);
+  answerer.connection = &answering;
+  writing.start(writer);
+  answering.start(answerer);
+  loop.settle();
+  writing.output().append(std::string(20'000, 'x'));
+  writing.flush();
+  for (int turn = 1; turn <= 8; ++turn) {
+    const int before = answerer.deliveries;
+    loop.turn();
+    // A share when the poller tells, and one among what was put off.
+    EXPECT_LE(answerer.deliveries - before, 8) << turn;
+    EXPECT_EQ(answering.unsent(), 0U) << turn;
+  }
+  loop.settle();
+  EXPECT_EQ(answerer.deliveries, 20);
+  EXPECT_EQ(writer.got.size(), 20U);
+}
+
+// --- Ends that nobody reads ----------------------------------------------------------------------
+
+TEST_F(ConnectionTest, who_takes_over_hears_of_an_end_that_came_before) {
+  r.consume_max = 0;
+  left->output().append("kept");
+  left->end_output();
+  loop.settle();
+  EXPECT_TRUE(r.ended);
+  Recorder next;
+  right->set_handler(next);
+  EXPECT_FALSE(next.ended) << "not from inside the call";
+  loop.settle();
+  EXPECT_EQ(next.got, "kept");
+  EXPECT_TRUE(next.ended);
+}
+
+TEST_F(ConnectionTest, a_reset_is_heard_of_while_reading_is_paused) {
+  l.hears_reset = true;
+  left->pause_reading(true);
+  send(*right, "unread");
+  right->abort(true);
+  loop.settle();
+  EXPECT_EQ(l.closed, CloseReason::peer_reset);
+}
+
+TEST_F(ConnectionTest, a_reset_is_heard_of_while_kept_input_stops_the_reading) {
+  l.hears_reset = true;
+  l.consume_max = 0;
+  send(*right, std::string(500'000, 'x'));
+  right->abort(true);
+  loop.settle();
+  EXPECT_EQ(l.closed, CloseReason::peer_reset);
+}
+
+TEST_F(ConnectionTest, what_an_endpoint_said_before_its_reset_waits_for_its_reader) {
+  left->pause_reading(true);
+  send(*right, "unread");
+  right->abort(true);
+  loop.settle();
+  EXPECT_FALSE(l.closed);
+  left->pause_reading(false);
+  loop.settle();
+  EXPECT_TRUE(l.closed);
+}
+
+TEST_F(ConnectionTest, how_far_the_end_is_away_is_told_while_reading_is_paused) {
+  left->pause_reading(true);
+  right->output().append("unread");
+  right->end_output();
+  loop.settle();
+  EXPECT_EQ(l.end_within, 6U);
+  EXPECT_FALSE(l.ended);
+  left->pause_reading(false);
+  loop.settle();
+  EXPECT_EQ(l.got, "unread");
+  EXPECT_TRUE(l.ended);
+}
+
+// --- Readers that take nothing -------------------------------------------------------------------
+
+TEST_F(ConnectionTest, last_bytes_have_as_long_as_their_reader_takes_some) {
+  right->pause_reading(true);
+  left->output().append(std::string(1'000'000, 'y'));
+  left->finish();
+  for (int i = 0; i < 6; ++i) {
+    loop.advance(seconds(20));
+    EXPECT_FALSE(l.closed) << i;
+    right->pause_reading(false);
+    loop.turn();
+    right->pause_reading(true);
+  }
+  loop.advance(seconds(61));
+  EXPECT_EQ(l.closed, CloseReason::write_stalled);
+}
+
+TEST_F(ConnectionTest, output_that_waits_is_told_however_it_began_to_wait) {
+  right->pause_reading(true);
+  loop.advance(seconds(5));
+  EXPECT_EQ(l.waits, 0);
+  send(*left, std::string(300'000, 'y'));
+  loop.advance(seconds(1));
+  EXPECT_GE(l.waits, 1);
+}
+
+// The kernel takes a shut window for a dead peer.
+TEST_F(ConnectionTest, a_reader_with_a_shut_window_is_not_taken_for_dead_but_a_silent_one_is) {
+  const ConnectionLimits bounded{.peer_silence = seconds(30)};
+  auto [a, b] = MemoryChannel::make(loop);
+  MemoryChannel* const channel = a.get();
+  Recorder writer;
+  Recorder reader;
+  Connection writing(loop, std::move(a), nullptr, bounded);
+  Connection reading(loop, std::move(b), nullptr, bounded);
+  writing.start(writer, true, seconds(1));
+  reading.start(reader);
+  loop.settle();
+  EXPECT_EQ(channel->silence_max, seconds(30));
+  reading.pause_reading(true);
+  send(writing, std::string(300'000, 'y'));
+  loop.advance(minutes(10));
+  EXPECT_FALSE(writer.closed);
+  EXPECT_EQ(channel->silence_max, Duration(0)) << "lifted";
+  reading.pause_reading(false);
+  loop.settle();
+  EXPECT_EQ(channel->silence_max, seconds(30)) << "and set again";
+  reading.pause_reading(true);
+  send(writing, std::string(300'000, 'y'));
+  loop.advance(seconds(20));
+  channel->silent = true;
+  loop.advance(seconds(6));
+  EXPECT_EQ(writer.closed, CloseReason::timed_out);
 }
 
 // What a peer said before it went is heard even if the first sign of its going is a write that

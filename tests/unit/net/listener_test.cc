@@ -3,6 +3,7 @@
 #include "net/listener.h"
 
 #include <gtest/gtest.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -69,6 +70,56 @@ TEST_F(ListenerTest, accepts_and_tells_who_it_is) {
   EXPECT_TRUE(handler.peers[0].starts_with("127.0.0.1:"));
   EXPECT_EQ(::send(handler.taken[0].get(), "x", 1, 0), 1);
   EXPECT_EQ(read_end(client), 1);
+}
+
+int option(int fd, int level, int name) {
+  int value = -1;
+  socklen_t length = sizeof value;
+  EXPECT_EQ(::getsockopt(fd, level, name, &value, &length), 0);
+  return value;
+}
+
+TEST(PeerSilence, both_ends_of_a_connection_are_bound_and_may_be_released) {
+  test::ManualLoop loop;
+  auto made = listen_on(SocketAddress::ip("127.0.0.1", 0), {.peer_silence = seconds(30)});
+  ASSERT_TRUE(made.ok());
+  sockaddr_storage storage{};
+  socklen_t length = sizeof storage;
+  ::getsockname(made->get(), reinterpret_cast<sockaddr*>(&storage), &length);
+  const SocketAddress address(reinterpret_cast<sockaddr*>(&storage), length);
+  int error = 0;
+  SocketChannel client(loop, connect_to(address, error), address);
+  client.bound_silence(seconds(30));
+  const Fd accepted(::accept(made->get(), nullptr, nullptr));
+  for (const int fd : {client.fd(), accepted.get()}) {
+    EXPECT_EQ(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 30'000);
+    EXPECT_EQ(option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+    EXPECT_EQ(option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 15);
+    EXPECT_EQ(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 5);
+  }
+  client.bound_silence(Duration(0));
+  EXPECT_EQ(option(client.fd(), IPPROTO_TCP, TCP_USER_TIMEOUT), 0);
+  EXPECT_FALSE(client.silent_for(Duration(0))) << "nothing was left unanswered";
+}
+
+TEST(SocketChannelTest, a_reset_is_seen_without_reading) {
+  test::ManualLoop loop;
+  auto made = listen_on(SocketAddress::ip("127.0.0.1", 0), {});
+  ASSERT_TRUE(made.ok());
+  sockaddr_storage storage{};
+  socklen_t length = sizeof storage;
+  ::getsockname(made->get(), reinterpret_cast<sockaddr*>(&storage), &length);
+  const SocketAddress address(reinterpret_cast<sockaddr*>(&storage), length);
+  int error = 0;
+  SocketChannel client(loop, connect_to(address, error), address);
+  SocketChannel server(loop, Fd(::accept(made->get(), nullptr, nullptr)), address);
+  EXPECT_FALSE(server.was_reset());
+  ASSERT_EQ(::send(client.fd(), "unread", 6, 0), 6);
+  EXPECT_EQ(server.unread(), 6U);
+  ::shutdown(client.fd(), SHUT_WR);
+  EXPECT_FALSE(server.was_reset()) << "FIN is none";
+  client.close(true);
+  EXPECT_TRUE(server.was_reset());
 }
 
 // The backlog never runs dry here: what one turn accepts grows with patience, up to a limit.

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 
 #include "proxy/detect.h"
@@ -411,6 +412,309 @@ TEST_F(HttpConnectionTest, http2_that_begins_on_a_draining_connection_is_served)
   world.settle();
   EXPECT_EQ(answer.status, 200);
   EXPECT_FALSE(client.open());
+}
+
+// --- Pipelining ----------------------------------------------------------------------------------
+
+std::string many(int count, std::string_view request) {
+  std::string all;
+  for (int i = 0; i < count; ++i) all += request;
+  return all;
+}
+
+TEST_F(HttpConnectionTest, a_client_that_pipelines_and_never_reads_costs_its_watermark) {
+  world.endpoint(1).on_request = [](Peer& peer, Peer::Sink& sink) {
+    peer.answer(sink, 200, std::string(15'000, 'a'));
+  };
+  world.scope->connection.output_high = 100'000;
+  world.scope->connection.output_low = 10'000;
+  Peer& client = world.connect({.pipe = {.capacity = 10'000}});
+  client.stall(true);
+  client.send(many(2'000, get));
+  world.settle();
+  world.advance(seconds(1));
+  // Its own requests wait in the same pool, on its side.
+  const std::size_t client_holds = client.connection().unsent();
+  EXPECT_LT(world.http_connection().connection().unsent(), 120'000U);
+  EXPECT_LT(world.loop.buffers().bytes_in_use(), client_holds + 600'000);
+  EXPECT_LT(world.endpoint(1).requests(), 30U);
+  client.stall(false);
+  world.settle();
+  EXPECT_EQ(world.endpoint(1).requests(), 2'000U);
+}
+
+// Answered by the proxy itself: no endpoint is waited for.
+struct NobodyTest : testing::Test {
+  NobodyTest() {
+    world.add_service("orders", 1);
+    world.start("");
+  }
+  ~NobodyTest() override { world.expect_quiet(); }
+  static constexpr std::string_view nobody = "GET /a HTTP/1.1\r\nhost: nobody\r\n\r\n";
+  ProxyWorld world;
+};
+
+TEST_F(NobodyTest, a_client_that_pipelines_what_is_answered_here_costs_its_watermark_too) {
+  world.scope->connection.output_high = 100'000;
+  world.scope->connection.output_low = 10'000;
+  Peer& client = world.connect({.pipe = {.capacity = 10'000}});
+  client.stall(true);
+  client.send(many(20'000, nobody));
+  world.settle();
+  EXPECT_LT(world.http_connection().connection().unsent(), 120'000U);
+  client.stall(false);
+  world.settle();
+  EXPECT_EQ(world.http_connection().connection().unsent(), 0U);
+}
+
+TEST_F(NobodyTest, a_client_that_pipelines_does_not_keep_its_worker_from_another) {
+  Peer& greedy = world.connect({.pipe = {.capacity = 1'000'000}});
+  Peer& other = world.connect();
+  world.settle();
+  greedy.send(many(20'000, nobody));
+  world.loop.turn();
+  other.send(get);
+  int turns = 0;
+  while (!contains(other.received, "200") && turns < 100) {
+    world.loop.turn();
+    ++turns;
+  }
+  EXPECT_LT(turns, 20);
+  EXPECT_LT(std::count(greedy.received.begin(), greedy.received.end(), '{'), 2'000);
+  world.settle();
+  greedy.take();
+}
+
+// --- Ends of a connection whose reading is paused
+// --------------------------------------------------
+
+// A streaming echo: what comes is sent back, until nobody takes it any more.
+struct EchoTest : HttpConnectionTest {
+  Peer& stuck_client() {
+    world.endpoint(1).pipe = {.capacity = 10'000};
+    world.endpoint(1).on_request = [](Peer&, Peer::Sink&) {};
+    world.endpoint(1).on_head = [](Peer& peer, Peer::Sink& sink) {
+      Arena arena(peer.connection().loop().blocks());
+      http::Head head(arena);
+      head.status = 200;
+      sink.stream->send_head(head, false);
+      sink.data_hook = [&sink](std::string_view bytes, bool) {
+        sink.stream->send_data(bytes, false);
+        if (sink.stream->above_high()) sink.stream->pause(true);
+      };
+    };
+    Peer& client = world.connect({.pipe = {.capacity = 10'000}});
+    client.stall(true);
+    client.send("POST /a HTTP/1.1\r\nhost: orders\r\ncontent-length: 9000000\r\n\r\n" +
+                std::string(8'000'000, 'x'));
+    world.settle();
+    EXPECT_TRUE(world.http_connection().connection().reading_paused());
+    return client;
+  }
+};
+
+TEST_F(EchoTest, a_client_that_stops_reading_and_resets_ends_once) {
+  stuck_client().reset();
+  world.settle();
+  EXPECT_EQ(world.http_connections(), 0U);
+  EXPECT_EQ(world.http_closed.size(), 1U);
+}
+
+TEST_F(EchoTest, an_app_that_dies_before_a_client_that_stopped_reading_ends_it_once) {
+  Peer& client = stuck_client();
+  world.endpoint(1).last().reset();
+  world.settle();
+  client.reset();
+  world.settle();
+  EXPECT_EQ(world.http_connections(), 0U);
+  EXPECT_EQ(world.http_closed.size(), 1U);
+}
+
+TEST_F(EchoTest, the_end_of_a_drain_ends_a_paused_upload_once) {
+  stuck_client();
+  world.http_connection().close();
+  world.settle();
+  EXPECT_EQ(world.http_connections(), 0U);
+  EXPECT_EQ(world.http_closed.size(), 1U);
+}
+
+// An app that does not read, so that the upload is paused.
+struct PausedUploadTest : HttpConnectionTest {
+  Peer& upload(std::string_view framing) {
+    world.endpoint(1).pipe = {.capacity = 10'000};
+    world.endpoint(1).on_head = [](Peer&, Peer::Sink& sink) { sink.stream->pause(true); };
+    Peer& client = world.connect({.pipe = {.capacity = 10'000}});
+    client.send("POST /a HTTP/1.1\r\nhost: orders\r\n" + std::string(framing) + "\r\n\r\n");
+    world.settle();
+    return client;
+  }
+};
+
+TEST_F(PausedUploadTest, a_client_that_resets_frees_its_upstream_at_once) {
+  Peer& client = upload("content-length: 9000000");
+  client.send(std::string(8'000'000, 'x'));
+  world.settle();
+  EXPECT_TRUE(world.http_connection().connection().reading_paused());
+  client.reset();
+  world.settle();
+  EXPECT_EQ(world.http_connections(), 0U);
+  EXPECT_EQ(world.metric(Family::requests_active), 0);
+}
+
+TEST_F(PausedUploadTest, a_body_cut_short_frees_its_upstream_at_once) {
+  Peer& client = upload("content-length: 9000000");
+  std::size_t sent = 0;
+  while (!world.http_connection().connection().reading_paused() && sent < 8'000'000) {
+    client.send(std::string(5'000, 'x'));
+    sent += 5'000;
+    world.settle();
+  }
+  EXPECT_LT(sent, 8'000'000U);
+  client.end_output();
+  world.settle();
+  EXPECT_EQ(world.metric(Family::requests_active), 0);
+}
+
+TEST_F(HttpConnectionTest, a_body_cut_short_frees_its_upstream_at_once) {
+  Peer& client = world.connect();
+  client.send(post.substr(0, post.size() - 1));
+  client.end_output();
+  world.settle();
+  EXPECT_EQ(world.metric(Family::requests_active), 0);
+  EXPECT_EQ(world.http_connections(), 0U);
+}
+
+// --- Readers that take nothing -------------------------------------------------------------------
+
+struct SlowReaderTest : HttpConnectionTest {
+  SlowReaderTest() {
+    world.endpoint(1).on_request = [this](Peer& peer, Peer::Sink& sink) {
+      peer.answer(sink, 200, std::string(size, 'a'));
+    };
+  }
+  Peer& reader() { return world.connect({.pipe = {.capacity = 10'000}}); }
+  std::size_t size = 3'000'000;
+};
+
+TEST_F(SlowReaderTest, who_takes_nothing_of_its_answer_is_closed) {
+  Peer& client = reader();
+  client.stall(true);
+  client.send(get);
+  world.advance(seconds(29));
+  EXPECT_EQ(world.http_connections(), 1U);
+  world.advance(seconds(3));
+  EXPECT_EQ(world.http_connections(), 0U);
+  ASSERT_EQ(world.http_closed.size(), 1U);
+  EXPECT_EQ(world.http_closed[0], net::CloseReason::write_stalled);
+  EXPECT_EQ(world.metric(Family::connections_closed, {"write_stalled"}), 1);
+}
+
+TEST_F(SlowReaderTest, nor_does_it_help_to_send_more) {
+  Peer& client = reader();
+  client.stall(true);
+  client.send(get);
+  for (int i = 0; i < 40; ++i) {
+    world.advance(seconds(1));
+    client.send("G");
+  }
+  EXPECT_EQ(world.http_connections(), 0U);
+}
+
+TEST_F(SlowReaderTest, who_takes_a_little_lives) {
+  Peer& client = reader();
+  client.stall(true);
+  client.send(get);
+  for (int i = 0; i < 10; ++i) {
+    world.advance(seconds(20));
+    client.stall(false);
+    world.loop.turn();
+    client.stall(true);
+  }
+  EXPECT_EQ(world.http_connections(), 1U);
+}
+
+TEST_F(SlowReaderTest, an_answer_that_fits_into_the_kernel_is_no_reason) {
+  size = 100;
+  Peer& client = reader();
+  client.stall(true);
+  client.send(get);
+  world.advance(minutes(2));
+  EXPECT_EQ(world.http_connections(), 1U);
+}
+
+TEST_F(SlowReaderTest, a_tunnel_has_no_such_limit) {
+  world.endpoint(1).on_head = [this](Peer& peer, Peer::Sink& sink) {
+    Arena arena(peer.connection().loop().blocks());
+    http::Head head(arena);
+    head.status = 101;
+    head.protocol = "websocket";
+    sink.stream->send_head(head, false);
+    sink.stream->send_data(std::string(size, 'a'), false);
+  };
+  world.endpoint(1).on_request = [](Peer&, Peer::Sink&) {};
+  Peer& client = reader();
+  client.send(
+      "GET /a HTTP/1.1\r\nhost: orders\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+      "sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n");
+  client.stall(true);
+  world.advance(seconds(120));
+  ASSERT_EQ(world.http_connections(), 1U);
+  EXPECT_TRUE(world.http_connection().connection().output_waits());
+}
+
+TEST_F(SlowReaderTest, nor_has_an_answer_to_a_grpc_call) {
+  Peer& client = reader();
+  client.stall(true);
+  client.send(
+      "POST /a HTTP/1.1\r\nhost: orders\r\ncontent-type: application/grpc\r\n"
+      "content-length: 0\r\n\r\n");
+  world.advance(seconds(120));
+  EXPECT_EQ(world.http_connections(), 1U);
+}
+
+TEST_F(SlowReaderTest, zero_is_no_limit) {
+  world.scope->connection.write_stall = {};
+  Peer& client = reader();
+  client.stall(true);
+  client.send(get);
+  world.advance(seconds(120));
+  EXPECT_EQ(world.http_connections(), 1U);
+}
+
+// --- An early end --------------------------------------------------------------------------------
+
+TEST_F(HttpConnectionTest, an_end_that_comes_while_the_protocol_is_found_out_is_not_lost) {
+  for (const bool whole : {true, false}) {
+    Peer& client = world.connect({.as = As::detected});
+    client.send(whole ? get : post.substr(0, post.size() - 1));
+    client.end_output();
+    world.settle();
+    EXPECT_EQ(world.http_connections(), 0U) << whole;
+    EXPECT_EQ(world.metric(Family::requests_active), 0) << whole;
+    EXPECT_TRUE(client.input_ended || client.closed) << whole;
+  }
+}
+
+// --- First bytes ---------------------------------------------------------------------------------
+
+TEST_F(HttpConnectionTest, any_first_byte_begins_the_header_deadline_however_late_it_comes) {
+  for (const std::string_view bytes : {"G", "\r", "PRI * HTTP"}) {
+    Peer& client = world.connect();
+    world.advance(seconds(20));
+    client.send(bytes);
+    world.advance(seconds(9));
+    EXPECT_FALSE(client.input_ended) << bytes;
+    world.advance(seconds(2));
+    EXPECT_TRUE(client.input_ended || client.closed) << bytes;
+  }
+}
+
+TEST_F(HttpConnectionTest, a_byte_between_two_requests_begins_it_too) {
+  Peer& client = world.connect();
+  world.talk(client, get);
+  client.send("\r");
+  world.advance(seconds(11));
+  EXPECT_TRUE(client.input_ended);
 }
 
 }  // namespace

@@ -18,6 +18,7 @@
 #include "http/h1_server_codec.h"
 #include "http/h2_session.h"
 #include "http/h2_stream.h"
+#include "net/connection.h"
 #include "proxy/exchange.h"
 #include "support/golden_file.h"
 #include "tls/transport.h"
@@ -103,6 +104,8 @@ Page render() {
   page.add("An exchange", "exchange_table", "src/proxy/exchange.h", proxy::exchange_table,
            proxy::ExchangeState::begun,
            "One request and its answer in the proxy, whatever protocols its two sides speak.");
+  page.add("A connection", "connection_life", "src/net/connection.h", net::connection_life,
+           net::ConnectionPhase::idle, "Bytes both ways, whatever they mean, at either side.");
   page.add("An HTTP/1 server connection, reading", "h1_server_reading",
            "src/http/h1_server_codec.h", http::h1_server_reading, http::H1Reading::head,
            "What comes from the client.");
@@ -188,6 +191,7 @@ void expect_connected(const Table& table, typename Table::State initial) {
 
 TEST(States, EveryStateIsReachedAndEveryEventHasAPlace) {
   expect_connected(proxy::exchange_table, proxy::ExchangeState::begun);
+  expect_connected(net::connection_life, net::ConnectionPhase::idle);
   expect_connected(http::h1_server_reading, http::H1Reading::head);
   expect_connected(http::h1_server_answering, http::H1Answering::idle);
   expect_connected(http::h1_client_reading, http::H1ClientReading::idle);

@@ -4,10 +4,13 @@
 #include <gtest/gtest.h>
 #include <malloc.h>
 
+#include <memory>
+#include <optional>
 #include <string>
 
 #include "net/connection.h"
 #include "support/manual_loop.h"
+#include "tls/permissive.h"
 #include "unit/tls/raw_peer.h"
 
 namespace outrigger::tls {
@@ -633,6 +636,47 @@ TEST_F(TransportTest, KeepsItsGenerationAlive) {
   ASSERT_TRUE(p.established());
   EXPECT_TRUE(p.send_to_server("still here"));
   EXPECT_EQ(p.server_read, "still here");
+}
+
+// --- Clear text on a port that takes both
+// ---------------------------------------------------------
+
+struct Heard final : net::ConnectionHandler {
+  void on_open() override {}
+  std::size_t on_bytes(std::string_view bytes) override {
+    got += bytes;
+    return bytes.size();
+  }
+  void on_end_of_input() override { ended = true; }
+  void on_drained() override {}
+  void on_closed(net::CloseReason reason) override { closed = reason; }
+  std::string got;
+  bool ended = false;
+  std::optional<net::CloseReason> closed;
+};
+
+// FIN is all that clear text has to say of its end; only TLS that lacks its close_notify was cut.
+TEST(PermissiveClearText, its_end_is_an_end_and_no_reset) {
+  ManualLoop loop;
+  const net::ConnectionLimits limits;
+  auto [a, b] = MemoryChannel::make(loop);
+  Heard client;
+  Heard server;
+  net::Connection left(loop, std::move(a), nullptr, limits);
+  net::Connection right(loop, std::move(b), std::make_unique<PermissiveTransport>(nullptr), limits);
+  left.start(client);
+  right.start(server);
+  left.output().append("hello");
+  left.end_output();
+  loop.settle();
+  EXPECT_EQ(server.got, "hello");
+  EXPECT_TRUE(server.ended);
+  EXPECT_FALSE(server.closed);
+  right.output().append("and goodbye");
+  right.finish();
+  loop.settle();
+  EXPECT_EQ(client.got, "and goodbye");
+  EXPECT_TRUE(client.ended);
 }
 
 }  // namespace

@@ -1,0 +1,166 @@
+"""Clients that do not read, vanish or say half of it: what they may cost, and how soon it is over."""
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+from harness import Case, Pki, SANITIZER, Client, main
+
+GET = b'GET / HTTP/1.1\r\nhost: orders\r\n\r\n'
+NETWORK = 'OUTRIGGER_TEST_NETWORK'  # set inside the network of its own that the last test makes
+
+
+def connect(port, receive_buffer=None):
+    s = socket.socket()
+    if receive_buffer:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    s.settimeout(20)
+    s.connect(('127.0.0.1', port))
+    return s
+
+
+def pipeline(s, request, seconds):
+    """Sends as fast as it is taken and reads nothing; returns how many bytes went out."""
+    s.setblocking(False)
+    sent, end = 0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            sent += s.send(request * 500)
+        except BlockingIOError:
+            time.sleep(0.01)
+    s.settimeout(20)
+    return sent
+
+
+class Ends(Case):
+    def grown_by(self, daemon, request):
+        before = daemon.rss()
+        s = connect(daemon.port, 4096)
+        self.addCleanup(s.close)
+        pipeline(s, request, 3)
+        return daemon.rss() - before, s
+
+    def test_a_client_that_pipelines_and_never_reads_costs_little(self):
+        app = self.origin(lambda request: (200, {}, b'x' * 15_000))
+        daemon = self.plain([app], workers=1)
+        grown, _ = self.grown_by(daemon, GET)
+        self.assertLess(grown, (60 if SANITIZER else 8) * 1024, 'KiB for answers of an app')
+        grown, _ = self.grown_by(daemon, GET.replace(b'orders', b'x' * 200 + b'.nowhere'))
+        self.assertLess(grown, (60 if SANITIZER else 8) * 1024, 'KiB for our own answers')
+
+    def test_a_client_that_pipelines_does_not_keep_its_worker_from_another(self):
+        app = self.origin(lambda request: (200, {}, b'x'))
+        daemon = self.plain([app], workers=1)
+        script = ("import socket, sys, threading\n"
+                  "s = socket.create_connection(('127.0.0.1', int(sys.argv[1])))\n"
+                  "def read():\n    while s.recv(1 << 20): pass\n"
+                  "threading.Thread(target=read, daemon=True).start()\n"
+                  "print('on', flush=True)\n"
+                  "while True: s.sendall(b'GET / HTTP/1.1\\r\\nhost: x.nowhere\\r\\n\\r\\n' * 2000)\n")
+        flood = subprocess.Popen([sys.executable, '-c', script, str(daemon.port)], stdout=subprocess.PIPE)
+        self.addCleanup(flood.stdout.close)
+        self.addCleanup(flood.wait)
+        self.addCleanup(flood.kill)
+        flood.stdout.readline()
+        slowest = 0
+        with Client(daemon.port) as other:
+            for _ in range(50):
+                began = time.monotonic()
+                self.assertEqual(other.request('GET', '/').status, 200)
+                slowest = max(slowest, time.monotonic() - began)
+        self.assertLess(slowest, 2 if SANITIZER else 0.5)
+
+    def test_a_byte_that_begins_no_request_has_ten_seconds(self):
+        app = self.origin(lambda request: (200, {}, b'x'))
+        daemon = self.plain([app])
+        for first in (b'', GET):
+            s = connect(daemon.port)
+            self.addCleanup(s.close)
+            if first:
+                s.sendall(first)
+                self.assertIn(b'200', s.recv(10_000))
+            s.sendall(b'\r')
+            began = time.monotonic()
+            answer = b''
+            while data := s.recv(10_000):
+                answer += data
+            self.assertIn(b' 408 ', answer)
+            self.assertLess(time.monotonic() - began, 15)
+
+    def test_clear_text_on_a_permissive_port_ends_in_peace(self):
+        app = self.origin(lambda request: (200, {}, b'x'))
+        daemon = self.callee(app.port, Pki(self.directory / 'pki'), options='mtls: permissive')
+        s = connect(daemon.port)
+        self.addCleanup(s.close)
+        s.sendall(GET)
+        self.assertIn(b'200', s.recv(10_000))
+        s.shutdown(socket.SHUT_WR)
+        self.assertEqual(s.recv(10_000), b'', 'FIN, no reset')
+        self.eventually(0, lambda: daemon.metric('outrigger_connections_closed_total', reason='peer_reset'))
+
+    def test_a_client_that_takes_nothing_is_closed(self):
+        app = self.origin(lambda request: (200, {}, b'x' * 20_000_000))
+        daemon = self.plain([app], runtime='write_timeout: 2s')
+        s = connect(daemon.port, 4096)
+        self.addCleanup(s.close)
+        s.sendall(GET)
+        self.eventually(1, lambda: daemon.metric('outrigger_connections_closed_total', reason='write_stalled'), seconds=20)
+
+    def test_an_upload_whose_client_resets_frees_its_upstream(self):
+        """The app does not read, so that nobody reads the client either."""
+        held, stop = [], threading.Event()
+
+        def serve(connection):
+            held.append(connection)
+            stop.wait()
+        self.addCleanup(stop.set)
+        daemon = self.plain([self.endpoint(serve)])
+        s = connect(daemon.port)
+        s.sendall(b'POST / HTTP/1.1\r\nhost: orders\r\ncontent-length: 900000000\r\n\r\n')
+        pipeline(s, b'x' * 100, 1)
+        self.assertEqual(daemon.metric('outrigger_requests_active', direction='outbound'), 1)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+        s.close()
+        self.eventually(0, lambda: daemon.metric('outrigger_requests_active', direction='outbound'), seconds=5)
+
+
+class BlackHole(Case):
+    """In a network of its own, whose only link is taken down."""
+
+    @unittest.skipUnless(os.geteuid() == 0 and shutil.which('unshare') and shutil.which('ip'), 'needs root, unshare and ip')
+    @unittest.skipIf(os.environ.get(NETWORK), 'is inside')
+    def test_a_peer_whose_host_is_gone_is_found_out(self):
+        run = subprocess.run(
+            ['unshare', '-n', sys.executable, __file__, 'BlackHole.inside'], env=dict(os.environ, **{NETWORK: '1'}),
+            capture_output=True, text=True, timeout=120)
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+
+    def inside(self):
+        subprocess.run(['ip', 'link', 'set', 'lo', 'up'], check=True)
+        hold = []
+
+        def serve(connection):
+            hold.append(connection)
+            while connection.recv(1000):
+                pass
+        app = self.endpoint(serve)
+        daemon = self.plain([app], 'protocol: tcp', runtime='tcp_user_timeout: 3s')
+        s = connect(daemon.port)
+        self.addCleanup(s.close)
+        s.sendall(b'hello')
+        self.eventually(1, lambda: len(hold))
+        subprocess.run(['ip', 'link', 'set', 'lo', 'down'], check=True)
+        self.addCleanup(subprocess.run, ['ip', 'link', 'set', 'lo', 'up'])
+        time.sleep(8)  # nothing can be asked while the link is down
+        subprocess.run(['ip', 'link', 'set', 'lo', 'up'], check=True)
+        self.eventually(0, lambda: daemon.metric('outrigger_connections_active', service='orders'), seconds=10)
+        self.assertGreater(daemon.metric('outrigger_connections_closed_total', reason='timed_out'), 0)
+
+
+if __name__ == '__main__':
+    main()
