@@ -1,5 +1,6 @@
 #include "tcp/session.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace outrigger::tcp {
@@ -16,7 +17,8 @@ Session::Session(net::Loop& loop, upstream::Cluster& cluster,
       up_(*this),
       idle_timer_(net::Timer::to<&Session::on_idle>(*this)),
       started_at_(loop.now()),
-      moved_at_(loop.now()) {
+      moved_at_(loop.now()),
+      dialled_at_(loop.now()) {
   down_.connection = std::move(downstream);
 }
 
@@ -38,6 +40,8 @@ void Session::opened(Side& side) {
   side.is_open = true;
   if (&side == &down_) return connect();
   moved_at_ = loop_.now();
+  connected_after_ = std::max(moved_at_ - dialled_at_, Duration(1));
+  report_.flag = Flag::none;  // of endpoints that did not answer
   if (down_.is_open) down_.connection->redeliver();
   // The client may have finished sending while we connected.
   if (down_.connection->input_ended() && down_.connection->kept_input().empty())
@@ -55,6 +59,8 @@ void Session::connect() {
     tried_.push_back(chosen_.identity);
     report_.endpoint = chosen_.host->name();
     ++report_.attempts;
+    dialled_at_ = loop_.now();
+    connected_after_ = {};
     int error = 0;
     auto retired = std::move(up_.connection);
     if (retired) loop_.retire(std::move(retired));
@@ -86,6 +92,11 @@ void Session::Side::on_drained() {
 
 void Session::input_ended(Side& side) {
   Side& to = other(side);
+  if (&side == &up_ && report_.bytes_out == 0 && !down_.connection->input_ended() &&
+      loop_.now() - dialled_at_ <= connected_after_ + at_once) {
+    report_.flag = Flag::UC;
+    report_endpoint(Outcome::Kind::failed);
+  }
   if (to.is_open && side.connection->kept_input().empty()) to.connection->end_output();
 }
 
@@ -94,21 +105,22 @@ void Session::closed(Side& side, net::CloseReason reason) {
   if (&side == &up_) {
     cluster_.counters().connections.on_closed(reason);
     if (!was_open) return upstream_failed(reason);
-    report_endpoint(reason == net::CloseReason::peer_reset ? Outcome::Kind::failed
-                                                           : Outcome::Kind::answered);
-    if (reason == net::CloseReason::peer_reset && report_.flag == Flag::none)
-      report_.flag = Flag::UC;
+    const bool lost =
+        reason == net::CloseReason::peer_reset || reason == net::CloseReason::timed_out;
+    report_endpoint(lost ? Outcome::Kind::failed : Outcome::Kind::answered);
+    if (lost && report_.flag == Flag::none) report_.flag = Flag::UC;
   } else {
     report_.downstream_closed = reason;
-    if (reason == net::CloseReason::peer_reset && report_.flag == Flag::none)
-      report_.flag = Flag::DC;
+    const bool lost =
+        reason == net::CloseReason::peer_reset || reason == net::CloseReason::timed_out;
+    if (lost && report_.flag == Flag::none) report_.flag = Flag::DC;
   }
   Side& rest = other(side);
   if (!rest.connection || (!rest.is_open && (&rest == &down_ || !rest.connection->connecting())))
     return done();
   // A reset is passed on as a reset: what was cut short must look cut short.
   if (!rest.is_open || reason == net::CloseReason::peer_reset ||
-      reason == net::CloseReason::aborted) {
+      reason == net::CloseReason::timed_out || reason == net::CloseReason::aborted) {
     rest.connection->kill(true);
   } else {
     rest.connection->finish();
@@ -128,7 +140,8 @@ void Session::report_endpoint(Outcome::Kind kind) {
   Outcome outcome;
   outcome.kind = kind;
   outcome.status = kind == Outcome::Kind::answered ? 200 : 0;
-  outcome.latency = loop_.now() - started_at_;
+  // How fast it answers, not how long it is talked with.
+  outcome.latency = connected_after_ > Duration(0) ? connected_after_ : loop_.now() - dialled_at_;
   cluster_.finished(chosen_, outcome);
   chosen_ = {};
 }

@@ -43,6 +43,9 @@ class SessionOwner {
 class Session final : public net::Retirable, public ListLink<Session> {
  public:
   static constexpr int connect_tries = 4;
+  // An endpoint that ends the session this soon, before it has said a word and before the client
+  // has ended, was of no use.
+  static constexpr Duration at_once = seconds(1);
 
   // `downstream` has not been started, or is open with another handler (protocol detection): then
   // its kept input is the first to be sent.
@@ -64,6 +67,8 @@ class Session final : public net::Retirable, public ListLink<Session> {
     std::size_t on_bytes(std::string_view bytes) override { return session.forward(*this, bytes); }
     void on_end_of_input() override { session.input_ended(*this); }
     void on_drained() override;
+    // A client that has gone has gone; what an endpoint said before is still passed on.
+    bool ends_on_unread_reset() const override { return &session.down_ == this; }
     void on_closed(net::CloseReason reason) override { session.closed(*this, reason); }
 
     Session& session;
@@ -92,6 +97,8 @@ class Session final : public net::Retirable, public ListLink<Session> {
   net::Timer idle_timer_;
   TimePoint started_at_;
   TimePoint moved_at_;
+  TimePoint dialled_at_;        // the endpoint
+  Duration connected_after_{};  // it took so long to answer that; 0 while it has not
   std::vector<std::uint64_t> tried_;
   upstream::Cluster::Chosen chosen_;
   SessionReport report_;

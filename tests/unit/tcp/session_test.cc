@@ -288,5 +288,95 @@ TEST_F(SessionTest, an_endpoint_that_left_the_list_keeps_its_sessions) {
   EXPECT_EQ(world.endpoint(2).tries, 2);
 }
 
+// --- What the balancer and the log hear
+// ------------------------------------------------------------
+
+Duration expected(ProxyWorld& world, std::size_t index = 0) {
+  return world.cluster().expected_latency(index);
+}
+
+TEST_F(SessionTest, an_endpoint_is_as_fast_as_it_answers_not_as_long_as_it_is_talked_with) {
+  service().load_balancer.policy = config::LoadBalancer::Policy::peak_ewma;
+  start();
+  Peer& client = connect();
+  client.send("ping");
+  world.settle();
+  endpoint().send("pong");
+  world.advance(minutes(50));
+  client.finish();
+  world.settle();
+  endpoint().finish();
+  world.settle();
+  ASSERT_EQ(world.reports.size(), 1U);
+  EXPECT_GE(report().duration, minutes(50));
+  EXPECT_LT(expected(world), seconds(1));
+}
+
+TEST_F(SessionTest, an_endpoint_that_accepts_and_closes_at_once_has_failed) {
+  start();
+  Peer& client = connect();
+  endpoint().end_output();
+  world.settle();
+  EXPECT_EQ(world.cluster().host_at(0)->failures.value(), 1U);
+  client.finish();
+  world.settle();
+  EXPECT_EQ(report().flag, Flag::UC);
+}
+
+TEST_F(SessionTest, one_that_closes_after_a_while_or_after_the_client_or_an_answer_has_not) {
+  start();
+  Peer& late = connect();
+  world.advance(seconds(5));
+  endpoint().finish();
+  late.finish();
+  world.settle();
+  Peer& done = connect();
+  done.end_output();
+  world.settle();
+  endpoint().finish();
+  world.settle();
+  Peer& greeted = connect();
+  endpoint().send("too many connections");
+  endpoint().finish();
+  world.settle();
+  greeted.finish();
+  world.settle();
+  EXPECT_EQ(world.cluster().host_at(0)->failures.value(), 0U);
+  for (const SessionReport& each : world.reports) EXPECT_EQ(each.flag, Flag::none);
+}
+
+TEST_F(SessionTest, a_session_that_another_endpoint_took_is_no_failure) {
+  start(2);
+  world.endpoint(1).accepts = Accepts::refuses;
+  for (int i = 0; i < 2; ++i) {
+    Peer& client = connect();
+    client.send("x");
+    world.settle();
+    Peer& taken = world.endpoint(2).last();
+    taken.send("y");
+    world.settle();
+    client.finish();
+    world.settle();
+    taken.finish();
+    world.settle();
+  }
+  ASSERT_EQ(world.reports.size(), 2U);
+  EXPECT_EQ(world.reports[0].attempts + world.reports[1].attempts, 3);
+  for (const SessionReport& each : world.reports) EXPECT_EQ(each.flag, Flag::none);
+}
+
+TEST_F(SessionTest, a_client_that_resets_while_nothing_is_read_of_it_ends_the_session) {
+  start();
+  world.endpoint(1).pipe = {.capacity = 10'000};
+  Peer& client = connect({.capacity = 10'000});
+  endpoint().stall(true);
+  client.send(std::string(5'000'000, 'x'));
+  world.settle();
+  client.reset();
+  world.settle();
+  EXPECT_EQ(world.sessions(), 0U);
+  EXPECT_EQ(report().flag, Flag::DC);
+}
+
 }  // namespace
 }  // namespace outrigger::tcp
