@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Runs fuzz targets one after another, each from its corpus in tests/fuzz/corpus, and writes what came
-of it to docs/evidence. What a target newly finds interesting stays in build/fuzz/corpus; an input that
+"""Runs fuzz targets, one on each CPU at a time, each from its corpus in tests/fuzz/corpus, and writes what
+came of it to docs/evidence. What a target newly finds interesting stays in build/fuzz/corpus; an input that
 broke one is kept in build/fuzz/findings and named.
 
 Usage: ./dev fuzz [--seconds N] [--no-evidence] [NAME …]
 """
 import argparse
+import concurrent.futures
+import os
 import re
 import subprocess
 import sys
@@ -49,10 +51,12 @@ def main():
     if unknown:
         sys.exit(f'no such target: {", ".join(sorted(unknown))}; there are {", ".join(targets())}')
     results = []
-    for name in arguments.names or targets():
-        results.append(run(name, arguments.seconds))
-        r = results[-1]
-        print(f'{name:24} {r["executed"]:>12} runs, {r["coverage"]:>6} edges, {"passed" if r["passed"] else "FAILED: " + r["finding"]}', flush=True)
+    jobs = int(os.environ.get('JOBS') or os.cpu_count())
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        running = [pool.submit(run, name, arguments.seconds) for name in arguments.names or targets()]
+    for r in (one.result() for one in running):
+        results.append(r)
+        print(f'{r["target"]:24} {r["executed"]:>12} runs, {r["coverage"]:>6} edges, {"passed" if r["passed"] else "FAILED: " + r["finding"]}', flush=True)
     passed = bool(results) and all(r['passed'] for r in results)
     if not arguments.no_evidence:
         print(evidence.write('fuzz', f'./dev fuzz --seconds {arguments.seconds} {" ".join(arguments.names)}'.strip(), results, passed))
