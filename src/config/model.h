@@ -80,6 +80,9 @@ struct Identity {
 // `http_or_tcp` is an inbound listener's [http, tcp].
 enum class Protocol { auto_, http, grpc, tcp, http_or_tcp };
 enum class Mtls { strict, permissive, disabled };
+// Whether a listener brings paths into their normal form before anything decides on them; auto:
+// where a rule looks at paths.
+enum class Paths { auto_, normalise, as_is };
 enum class Wire { auto_, http1, http2 };
 
 struct InboundLimits {
@@ -94,6 +97,7 @@ struct Inbound {
   Address app;
   Protocol protocol = Protocol::auto_;
   Mtls mtls = Mtls::strict;
+  Paths paths = Paths::auto_;
   InboundLimits limits;
   std::vector<std::string> trusted_proxies;  // addresses and CIDRs
   std::vector<std::string> upgrades{"websocket"};
@@ -105,6 +109,7 @@ struct Outbound {
   Address listen;
   std::string service;  // or
   bool route_by_host = false;
+  Paths paths = Paths::auto_;
   std::vector<std::string> upgrades{"websocket"};
   Position at;
 };

@@ -124,6 +124,11 @@ Value<Protocol> inbound_protocol() {
   return {std::move(shape), read, word.show};
 }
 
+Value<Paths> path_forms() {
+  return choice<Paths>(
+      {{"auto", Paths::auto_}, {"normalise", Paths::normalise}, {"as_is", Paths::as_is}});
+}
+
 const Record<Inbound>& inbound_record() {
   static const Record<Inbound> table(
       "Inbound", "A listener that other services call, and the app behind it.", "",
@@ -141,6 +146,10 @@ const Record<Inbound>& inbound_record() {
                       {"disabled", Mtls::disabled}}),
         "Whether callers must present a certificate; permissive accepts plain text too, for "
         "migration."},
+       {"paths", &Inbound::paths, path_forms(),
+        "normalise: paths are brought into their normal form and forwarded so; as_is: their bytes "
+        "are left alone; auto: left alone too, since no rule of an inbound listener looks at "
+        "paths."},
        {"limits", &Inbound::limits, record(limits_record()), "Limits on what is accepted."},
        {"trusted_proxies", &Inbound::trusted_proxies, list(cidr()),
         "Addresses and networks whose x-forwarded-* headers are believed."},
@@ -175,6 +184,11 @@ const Record<Outbound>& outbound_record() {
        {"service", &Outbound::service, service_name(), "The one service behind this listener."},
        {"route_by", &Outbound::route_by_host, route_by(),
         "host: the Host or :authority header names the service."},
+       {"paths", &Outbound::paths, path_forms(),
+        "normalise: paths are brought into their normal form, which routes decide on and which is "
+        "forwarded; as_is: their bytes are left alone, so that another spelling of a path passes a "
+        "route by; auto: normalise where a route of the service matches or rewrites paths, else "
+        "as_is."},
        {"upgrades", &Outbound::upgrades, list(upgrade_protocol()),
         "Protocols that requests may switch to by Upgrade or extended CONNECT, such as websocket, "
         "SPDY/3.1 or tcp; CONNECT stands for that method. All others are ignored; [] allows none."},

@@ -235,6 +235,7 @@ class Validator {
     if (inbound.limits.body_rate) {
       error(at["limits"]["body_rate"], "limits.body_rate means nothing with protocol: tcp");
     }
+    if (at["paths"].given()) error(at["paths"], "paths means nothing with protocol: tcp");
     if (!inbound.trusted_proxies.empty()) {
       error(at["trusted_proxies"], "trusted_proxies means nothing with protocol: tcp");
     }
@@ -275,6 +276,21 @@ class Validator {
                     "'route_by: host'");
     }
     if (service) check_service_name(at["service"], outbound.service);
+    if (outbound.paths == Paths::as_is) warn_of_raw_paths(outbound, at);
+  }
+
+  void warn_of_raw_paths(const Outbound& outbound, const Cursor& at) {
+    const auto reached = [&outbound](const Route& route) {
+      return route.enabled && route.match.path &&
+             (outbound.route_by_host || route.match.service.empty() ||
+              route.match.service == outbound.service);
+    };
+    const auto route = std::find_if(draft_.routes.begin(), draft_.routes.end(), reached);
+    if (route == draft_.routes.end()) return;
+    report_.warning(at["paths"].place(),
+                    "outbound " + quoted(outbound.name) + ": route " + quoted(route->name) +
+                        " matches paths, and with paths: as_is another spelling of a path "
+                        "(//a, /./a, /%61) passes it by");
   }
 
   // Empty names were complained about when they were read.

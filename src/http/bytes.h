@@ -54,8 +54,8 @@ inline constexpr Class token = make_class([](int c) {
 // What a field's value is made of: blanks, visible bytes, and bytes above 127.
 inline constexpr Class value =
     make_class([](int c) { return c == '\t' || (c >= ' ' && c != 0x7f); });
-// Visible ASCII but '#'.
-inline constexpr Class target = make_class([](int c) { return c > ' ' && c < 0x7f && c != '#'; });
+// What a target is made of: visible bytes but '#', and bytes above 127, which clients send raw.
+inline constexpr Class target = make_class([](int c) { return c > ' ' && c != 0x7f && c != '#'; });
 
 inline bool has(const Class& c, char byte) {
   return c[static_cast<unsigned char>(byte)];
@@ -71,6 +71,11 @@ unsigned outside(__m128i block) {
     const __m128i bad =
         _mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(block, _mm_set1_epi8('\t')), control),
                      _mm_cmpeq_epi8(block, _mm_set1_epi8(0x7f)));
+    return static_cast<unsigned>(_mm_movemask_epi8(bad));
+  } else if constexpr (members == target) {
+    const __m128i blank = _mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(' ')), block);
+    const __m128i bad = _mm_or_si128(_mm_or_si128(blank, _mm_cmpeq_epi8(block, _mm_set1_epi8('#'))),
+                                     _mm_cmpeq_epi8(block, _mm_set1_epi8(0x7f)));
     return static_cast<unsigned>(_mm_movemask_epi8(bad));
   } else {
     // ASCII classes: the low nibble picks a row of eight bits, the high nibble one of them; bytes

@@ -107,6 +107,7 @@ struct CodecCounters {
   Counter malformed;  // messages refused as malformed
   Counter too_large;  // heads, fields and trailers beyond the limits
   Counter floods;     // connections closed for abuse
+  Counter twins;      // fields dropped for a name that could be taken for another's: is_twin()
   Counter glitches;   // anything odd a peer did that was tolerated
   Counter resets_received;
   Counter resets_sent;

@@ -310,7 +310,7 @@ bool H1ClientCodec::read_body(std::string_view& in) {
     sink_->on_data(part.data, part.end);
   } else {
     Fields trailers(arena_);
-    read_trailers(parser_, part.data, trailers);
+    counters_.twins.add(read_trailers(parser_, part.data, trailers));
     sink_->on_trailers(trailers);
   }
   if (part.end) answer_ended();

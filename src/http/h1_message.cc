@@ -87,12 +87,6 @@ void read_expect(std::string_view list, Facts& facts) {
   }
 }
 
-// Names that some programs read as the framing they resemble.
-bool is_framing_twin(std::string_view name) {
-  return (name.size() == 14 && equal_ignoring_case(name, "content_length")) ||
-         (name.size() == 17 && equal_ignoring_case(name, "transfer_encoding"));
-}
-
 // Puts a field of the framing into `facts`; false for one that is passed on.
 bool take_framing(Known known, std::string_view value, Facts& facts) {
   switch (known) {
@@ -189,9 +183,7 @@ bool read_target(std::string_view target, std::optional<std::string_view> host, 
     target.remove_prefix(path);
     if (target.starts_with('?')) target = head.arena->concat("/", target);
   }
-  const std::optional<std::string_view> normal = normalise_path(target, *head.arena);
-  if (!normal) return false;
-  head.path = *normal;
+  head.path = target;
   return true;
 }
 
@@ -278,8 +270,11 @@ H1Verdict read_request(const H1Parser& parser, std::string_view text, std::strin
     const std::string_view value = line.value.in(text);
     if (line.known == Known::other) {
       const std::string_view name = line.name.in(text);
-      if (is_framing_twin(name)) return H1Verdict::malformed;
-      head.fields.add(Field{name, value, line.known});
+      if (is_twin(name)) {
+        ++framing.twins;
+      } else {
+        head.fields.add(Field{name, value, line.known});
+      }
     } else if (line.known == Known::host) {
       facts.once(facts.host, line.known, value);
     } else if (!take_framing(line.known, value, facts)) {
@@ -335,12 +330,15 @@ H1Verdict read_answer(const H1Parser& parser, std::string_view text, const H1Ask
   return H1Verdict::complete;
 }
 
-void read_trailers(const H1Parser& parser, std::string_view text, Fields& trailers) {
+std::uint32_t read_trailers(const H1Parser& parser, std::string_view text, Fields& trailers) {
+  std::uint32_t twins = 0;
   trailers.reserve(parser.lines().size());
   for (const H1Parser::Line& line : parser.lines()) {
     const Field field{line.name.in(text), line.value.in(text), line.known};
+    twins += is_twin(field.name) ? 1 : 0;
     if (may_trail(field)) trailers.add(field);
   }
+  return twins;
 }
 
 }  // namespace outrigger::http

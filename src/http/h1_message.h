@@ -27,6 +27,7 @@ struct H1Framing {
   bool keep_alive = false;         // as far as this message is concerned
   bool upgrade = false;            // request: a tunnel may follow the body
   std::string_view websocket_key;  // request
+  std::uint32_t twins = 0;         // fields that were dropped: see is_twin()
 };
 
 // Fills `head` from a complete request. `text` is the head's bytes, where its slices shall point.
@@ -44,8 +45,9 @@ struct H1Asked {
 H1Verdict read_answer(const H1Parser& parser, std::string_view text, const H1Asked& asked,
                       Head& head, H1Framing& framing);
 
-// Adds the trailers that may pass. `text` is the trailer section's bytes.
-void read_trailers(const H1Parser& parser, std::string_view text, Fields& trailers);
+// Adds the trailers that may pass; returns how many were twins (is_twin()). `text` is the trailer
+// section's bytes.
+std::uint32_t read_trailers(const H1Parser& parser, std::string_view text, Fields& trailers);
 
 // Fields that belong to one connection or are written anew by every encoder.
 bool is_framing(Known known);

@@ -126,6 +126,7 @@ bool H1ServerCodec::read_head(std::string_view& in) {
     in.remove_prefix(text.size());
     verdict = read_request(request_->parser, text, scheme_, *limits_.upgrades, request_->head,
                            request_->framing);
+    if (request_->framing.twins > 0) counters_.twins.add(request_->framing.twins);
   }
   if (verdict == H1Verdict::complete) {
     begin_exchange();
@@ -179,7 +180,7 @@ bool H1ServerCodec::read_body(std::string_view& in) {
     case Kind::trailers: {
       reading_.on(H1ReadEvent::body_ended);
       Fields trailers(arena_);
-      read_trailers(request_->parser, part.data, trailers);
+      counters_.twins.add(read_trailers(request_->parser, part.data, trailers));
       sink_->on_trailers(trailers);
       return true;
     }

@@ -51,6 +51,7 @@ void H2HeadReader::begin(Kind kind, Fields* fields, Head* head, Arena* arena) {
   arena_ = arena;
   host_ = {};
   bytes_ = count_ = crumbs_ = 0;
+  twins_ = 0;
 }
 
 void H2HeadReader::field(std::string_view name, std::string_view value) {
@@ -130,6 +131,11 @@ void H2HeadReader::regular(std::string_view name, std::string_view value) {
   if (!is_lower_name(name) || !is_field_value(value)) return fault(Verdict::malformed);
   const Known known = recognise(name);
   if (is_connection_specific(known)) return fault(Verdict::malformed);
+  // Nobody who gets an answer's head reads two names as one.
+  if (kind_ != Kind::response && known == Known::other && is_twin(name)) {
+    ++twins_;
+    return;
+  }
   if (kind_ == Kind::trailers) {
     if (known == Known::te) return fault(Verdict::malformed);
     if (may_trail(Field{name, value, known})) keep(name, value, known);

@@ -41,6 +41,8 @@ class H2HeadReader {
   void field(std::string_view name, std::string_view value);
   // So far; flood is final.
   Verdict verdict() const { return verdict_; }
+  // Fields of this block that were dropped: see is_twin().
+  std::uint32_t twins() const { return twins_; }
   // The block is whole. Completes the head and says whether it may be used.
   Verdict finish();
 
@@ -76,6 +78,7 @@ class H2HeadReader {
   std::size_t bytes_ = 0;
   std::size_t count_ = 0;
   std::size_t crumbs_ = 0;
+  std::uint32_t twins_ = 0;
 };
 
 }  // namespace outrigger::http

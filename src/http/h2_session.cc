@@ -225,6 +225,7 @@ bool H2Session::decode(std::string_view block) {
         doom(H2Error::enhance_your_calm, StreamEnd::flood);
         return false;
       case HpackDecoder::Step::end:
+        if (reader_.twins() > 0) counters_.twins.add(reader_.twins());
         return true;
       case HpackDecoder::Step::malformed:
         doom(H2Error::compression_error, StreamEnd::protocol_error);

@@ -163,7 +163,7 @@ struct Head {
   std::string_view method_text;  // as received
   std::string_view scheme;       // "http" or "https"
   std::string_view authority;  // as received, checked for forbidden bytes; may be empty in HTTP/1.0
-  std::string_view path;       // origin form with query, or "*"
+  std::string_view path;       // origin form with query as received, or "*"
   // Of an upgrade, as the listener's list spells it: "websocket". In a 426, the list of those that
   // the server demands. Empty otherwise.
   std::string_view protocol;

@@ -1,6 +1,9 @@
 #include "http/validation.h"
 
+#include <algorithm>
+#include <array>
 #include <cstring>
+#include <iterator>
 
 #include "http/bytes.h"
 
@@ -15,6 +18,29 @@ constexpr bool is_unreserved(int c) {
 constexpr bytes::Class host_class = bytes::make_class([](int c) {
   return is_unreserved(c) || c == '!' || c == '$' || c == '&' || c == '\'' || c == '(' ||
          c == ')' || c == '*' || c == '+' || c == ';' || c == '=';
+});
+
+// What may stand in a path as it is (RFC 3986 section 3.3).
+constexpr bytes::Class path_class = bytes::make_class([](int c) {
+  switch (c) {
+    case '/':
+    case ':':
+    case '@':
+    case '!':
+    case '$':
+    case '&':
+    case '\'':
+    case '(':
+    case ')':
+    case '*':
+    case '+':
+    case ',':
+    case ';':
+    case '=':
+      return true;
+    default:
+      return is_unreserved(c);
+  }
 });
 
 int hex_digit(char c) {
@@ -76,18 +102,30 @@ std::uint16_t default_port(std::string_view scheme) {
   return scheme == "https" ? 443 : 80;
 }
 
-// One segment of a path: "." and "..", perhaps with parameters, steer; all else is a name.
-enum class Segment { name, here, up };
-Segment classify(std::string_view segment) {
-  const std::string_view bare = segment.substr(0, segment.find(';'));
+// A segment of a path: "." and "..", perhaps with parameters, steer; all else is a name. One that
+// steers for those alone who take an escaped slash for a slash means two paths at once.
+enum class Segment { name, here, up, ambiguous };
+Segment classify_piece(std::string_view piece) {
+  // A program that decodes first finds the parameters behind an escape too.
+  const std::string_view bare = piece.substr(0, std::min(piece.find(';'), piece.find("%3B")));
   if (bare == ".") return Segment::here;
   return bare == ".." ? Segment::up : Segment::name;
 }
+Segment classify(std::string_view segment) {
+  constexpr std::string_view escaped_slash = "%2F";
+  if (segment.find(escaped_slash) == segment.npos) return classify_piece(segment);
+  for (;;) {
+    const std::size_t end = segment.find(escaped_slash);
+    if (classify_piece(segment.substr(0, end)) != Segment::name) return Segment::ambiguous;
+    if (end == segment.npos) return Segment::name;
+    segment.remove_prefix(end + escaped_slash.size());
+  }
+}
 
-// Nothing to decode, merge or resolve: no escape, and no slash followed by a slash or a dot.
+// Nothing to decode, encode, merge or resolve.
 bool is_normal(std::string_view path) {
   for (std::size_t i = 0; i < path.size(); ++i) {
-    if (path[i] == '%' || path[i] == '\\') return false;
+    if (!bytes::has(path_class, path[i])) return false;
     if (path[i] == '/' && i + 1 < path.size() && (path[i + 1] == '/' || path[i + 1] == '.')) {
       return false;
     }
@@ -95,32 +133,47 @@ bool is_normal(std::string_view path) {
   return true;
 }
 
-// Decodes `path` into `to`, which has room for it. The size written, or nullopt.
+// The room that decode() needs: an escape for each byte that may not stand as it is.
+std::size_t decoded_max(std::string_view path) {
+  return path.size() +
+         2 * static_cast<std::size_t>(std::count_if(
+                 path.begin(), path.end(), [](char c) { return !bytes::has(path_class, c); }));
+}
+
+// Brings each byte of `path` into its one spelling. The size written, or nullopt.
 std::optional<std::size_t> decode(std::string_view path, char* to) {
   std::size_t size = 0;
+  const auto escape = [to, &size](int byte) {
+    constexpr std::string_view digits = "0123456789ABCDEF";
+    to[size++] = '%';
+    to[size++] = digits[static_cast<std::size_t>(byte) / 16];
+    to[size++] = digits[static_cast<std::size_t>(byte) % 16];
+  };
   for (std::size_t i = 0; i < path.size(); ++i) {
     if (path[i] == '\\') return std::nullopt;
     if (path[i] != '%') {
-      to[size++] = path[i];
+      if (bytes::has(path_class, path[i])) {
+        to[size++] = path[i];
+      } else {
+        escape(static_cast<unsigned char>(path[i]));
+      }
       continue;
     }
     const int byte = escaped(path, i);
-    if (byte <= 0 || byte == '/' || byte == '\\') return std::nullopt;
+    if (byte <= 0 || byte == '\\') return std::nullopt;
     if (is_unreserved(byte)) {
       to[size++] = static_cast<char>(byte);
     } else {
-      constexpr std::string_view digits = "0123456789ABCDEF";
-      to[size++] = '%';
-      to[size++] = digits[static_cast<std::size_t>(byte) / 16];
-      to[size++] = digits[static_cast<std::size_t>(byte) % 16];
+      escape(byte);
     }
     i += 2;
   }
   return size;
 }
 
-// Merges slashes and resolves dots in place; the result is never longer. REQUIRES: text[0] == '/'
-std::size_t resolve(char* text, std::size_t size) {
+// Merges slashes and resolves dots in place; the result is never longer. Nullopt when a segment is
+// ambiguous. REQUIRES: text[0] == '/'
+std::optional<std::size_t> resolve(char* text, std::size_t size) {
   std::size_t out = 0;  // text[0, out) is done: "" or "/a/b"
   bool directory = false;
   std::size_t at = 0;
@@ -130,6 +183,7 @@ std::size_t resolve(char* text, std::size_t size) {
     while (end < size && text[end] != '/') ++end;
     const std::string_view segment(text + begin, end - begin);
     const Segment kind = classify(segment);
+    if (kind == Segment::ambiguous) return std::nullopt;
     directory = segment.empty() || kind != Segment::name;
     if (kind == Segment::up) {
       while (out > 0 && text[--out] != '/') {
@@ -143,6 +197,41 @@ std::size_t resolve(char* text, std::size_t size) {
   }
   if (directory || out == 0) text[out++] = '/';
   return out;
+}
+
+// Names that frame, route, authenticate or identify, beside those of http::Known: never in
+// trailers, and nowhere with '_' in place of '-'. The one table of them.
+constexpr std::string_view guarded_names[] = {
+    "authorization",
+    "cache-control",
+    "content-location",
+    "content-range",
+    "forwarded",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "location",
+    "max-forwards",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "range",
+    "www-authenticate",
+    "x-original-url",
+    "x-real-ip",
+    "x-rewrite-url",
+};
+constexpr std::string_view guarded_prefixes[] = {"x-envoy-", "x-forwarded-", "x-outrigger-"};
+
+bool is_guarded(std::string_view name) {
+  const auto is = [name](std::string_view one) { return equal_ignoring_case(name, one); };
+  const auto begins = [name](std::string_view prefix) {
+    return name.size() > prefix.size() &&
+           equal_ignoring_case(name.substr(0, prefix.size()), prefix);
+  };
+  return std::any_of(std::begin(guarded_names), std::end(guarded_names), is) ||
+         std::any_of(std::begin(guarded_prefixes), std::end(guarded_prefixes), begins);
 }
 
 }  // namespace
@@ -225,19 +314,18 @@ bool same_authority(std::string_view a, std::string_view b, std::string_view sch
 
 std::optional<std::string_view> normalise_path(std::string_view path, Arena& arena) {
   if (!path.starts_with('/') || !is_target(path)) return std::nullopt;
-  const std::size_t question = path.find('?');
-  const std::string_view bare = path.substr(0, question);
+  const std::string_view bare = path.substr(0, path.find('?'));
   if (is_normal(bare)) return path;
 
-  char* text = static_cast<char*>(arena.allocate(path.size(), 1));
+  const std::string_view query = path.substr(bare.size());
+  char* text = static_cast<char*>(arena.allocate(decoded_max(bare) + query.size(), 1));
   const std::optional<std::size_t> decoded = decode(bare, text);
   if (!decoded) return std::nullopt;
-  std::size_t size = resolve(text, *decoded);
-  if (question != path.npos) {
-    const std::string_view query = path.substr(question);
-    std::memcpy(text + size, query.data(), query.size());
-    size += query.size();
-  }
+  const std::optional<std::size_t> resolved = resolve(text, *decoded);
+  if (!resolved) return std::nullopt;
+  std::size_t size = *resolved;
+  if (!query.empty()) std::memcpy(text + size, query.data(), query.size());
+  size += query.size();
   const std::string_view normal(text, size);
   return normal == path ? path : normal;
 }
@@ -252,6 +340,16 @@ std::optional<std::uint64_t> parse_content_length(std::string_view value) {
   return length;
 }
 
+bool is_twin(std::string_view name) {
+  if (std::memchr(name.data(), '_', name.size()) == nullptr) return false;
+  // What is longer than any of the names is told by its beginning.
+  std::array<char, 64> room;
+  const std::size_t size = std::min(name.size(), room.size());
+  for (std::size_t i = 0; i < size; ++i) room[i] = name[i] == '_' ? '-' : name[i];
+  const std::string_view dashed(room.data(), size);
+  return recognise(dashed) != Known::other || is_guarded(dashed);
+}
+
 bool may_trail(const Field& field) {
   switch (field.known) {
     case Known::grpc_message:
@@ -259,39 +357,10 @@ bool may_trail(const Field& field) {
     case Known::grpc_status:
       return true;
     case Known::other:
-      break;
+      return !is_guarded(field.name) && !is_twin(field.name);
     default:
       return false;
   }
-  constexpr std::string_view refused[] = {
-      "authorization",
-      "cache-control",
-      "content-range",
-      "forwarded",
-      "max-forwards",
-      "proxy-authenticate",
-      "proxy-authorization",
-      "www-authenticate",
-      "content-location",
-      "location",
-      "range",
-      "if-match",
-      "if-none-match",
-      "if-range",
-      "if-modified-since",
-      "if-unmodified-since",
-      "x-real-ip",
-      "x-original-url",
-      "x-rewrite-url",
-  };
-  for (const std::string_view name : refused) {
-    if (equal_ignoring_case(field.name, name)) return false;
-  }
-  const auto begins = [&field](std::string_view prefix) {
-    return field.name.size() > prefix.size() &&
-           equal_ignoring_case(field.name.substr(0, prefix.size()), prefix);
-  };
-  return !begins("x-forwarded-") && !begins("x-outrigger-") && !begins("x-envoy-");
 }
 
 }  // namespace outrigger::http

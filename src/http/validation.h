@@ -22,7 +22,7 @@ bool is_field_value(std::string_view value);
 inline bool is_writable(const Field& field) {
   return is_token(field.name) && is_field_value(field.value);
 }
-// Visible ASCII without '#', not empty: no fragment, blank, control or raw UTF-8.
+// Not empty, without '#', blank and control bytes. Bytes above 127 are opaque.
 bool is_target(std::string_view target);
 // Without blanks (SP, HTAB) at the ends.
 std::string_view trim(std::string_view text);
@@ -41,15 +41,22 @@ std::string_view normalise_host(std::string_view authority, Arena& arena);
 // The same host and port, where a missing port is the scheme's. REQUIRES: both is_authority().
 bool same_authority(std::string_view a, std::string_view b, std::string_view scheme);
 
-// The path that routing and the upstream both see. Takes an origin form ("/path?query") and returns
-// it with unreserved characters decoded once, the hexadecimal of other escapes in upper case,
-// slashes merged, and dot segments resolved, those with ";parameters" included. The query is left
-// alone. Returns the same view when nothing changes. Nullopt (400): not an origin form, a broken
-// escape, %00, %2f, %5c or a backslash in the path, or a byte that is_target() refuses.
+// The one spelling of a path, which rules decide on and which is forwarded then. Takes an origin
+// form
+// ("/path?query") and returns it with unreserved characters decoded once, what may not stand in a
+// path as it is (RFC 3986 section 3.3) escaped, escapes in upper case, slashes merged, and dot
+// segments resolved, those with ";parameters" included. An escaped slash stays one and separates
+// nothing. The query is left alone. Returns the same view when nothing changes. Nullopt (400): not
+// an origin form, a broken escape, %00, %5C or a backslash in the path, a dot segment beside an
+// escaped slash, or a byte that is_target() refuses.
 std::optional<std::string_view> normalise_path(std::string_view path, Arena& arena);
 
 // 1 to 18 digits and nothing else.
 std::optional<std::uint64_t> parse_content_length(std::string_view value);
+
+// Whether the name differs from one that somebody here strips, sets or interprets only in '_' for
+// '-'. CGI and WSGI read both as one, so that it goes before anybody looks (docs/security.md).
+bool is_twin(std::string_view name);
 
 // False for names that frame, route, authenticate or identify: in trailers they are dropped
 // (RFC 9110 section 6.5.1).

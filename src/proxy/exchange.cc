@@ -160,9 +160,17 @@ bool Exchange::find_destination() {
     local_reply(404, Flag::NR, "no service has the name in the Host header");
     return false;
   }
-  if (scope_.direction == telemetry::Direction::outbound) {
-    route_ = routing_->routes->match(*request_, destination_->service);
+  // Only outbound requests are routed.
+  const ServiceRoutes* routes = scope_.direction == telemetry::Direction::outbound
+                                    ? routing_->routes->of(destination_->service)
+                                    : nullptr;
+  if (!settle_path(*request_, scope_.paths, routes != nullptr && routes->reads_paths())) {
+    cells_ = &scope_.worker.cells(*destination_, nullptr);
+    cells_->started();
+    local_reply(400, Flag::DPE, "the path has no normal form");
+    return false;
   }
+  if (routes != nullptr) route_ = routes->match(*request_);
   // HTTP/1.0 may have none; the next hop must get one.
   if (request_->authority.empty()) {
     const std::string& name = destination_->service;

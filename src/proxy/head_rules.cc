@@ -2,6 +2,8 @@
 
 #include <charconv>
 
+#include "http/validation.h"
+
 namespace outrigger::proxy {
 namespace {
 
@@ -56,6 +58,17 @@ void strip_own(http::Head& head) {
       ++i;
     }
   }
+}
+
+bool settle_path(http::Head& head, config::Paths paths, bool rules_look) {
+  const bool wanted =
+      paths == config::Paths::normalise || (paths == config::Paths::auto_ && rules_look);
+  // "*" and CONNECT's nothing are not paths.
+  if (!wanted || !head.path.starts_with('/')) return true;
+  const auto normal = http::normalise_path(head.path, *head.arena);
+  if (!normal) return false;
+  head.path = *normal;
+  return true;
 }
 
 int grpc_status_of(const http::Fields& fields) {

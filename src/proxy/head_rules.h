@@ -5,6 +5,7 @@
 
 #include <string_view>
 
+#include "config/model.h"
 #include "http/head.h"
 
 namespace outrigger::proxy {
@@ -24,6 +25,11 @@ void set_forwarded(const HeadContext& context);
 void strip_identity(http::Head& head);
 // Removes x-outrigger-* but the deadline, which can only shorten: these are ours to set.
 void strip_own(http::Head& head);
+
+// Brings the path into its normal form (http::normalise_path()) where `paths` says so; by `auto`,
+// where a rule looks at it. What is decided on is then what is forwarded. False: it has none, and
+// the request is to be answered with 400.
+bool settle_path(http::Head& head, config::Paths paths, bool rules_look);
 
 // grpc-status as a number; -1 when absent or malformed.
 int grpc_status_of(const http::Fields& fields);

@@ -140,8 +140,8 @@ Result<std::string> normal_path(std::string_view configured) {
   const auto path = http::normalise_path(configured, arena);
   if (!path) {
     return Error{"'" + std::string(configured) +
-                 "' is no path a request can have: it begins with '/', other than ASCII is "
-                 "escaped, and %00, %2F, %5C and backslashes are refused"};
+                 "' is no path a request can have: it begins with '/', and broken escapes, %00, "
+                 "%5C, backslashes and dot segments beside %2F are refused"};
   }
   return std::string(*path);
 }

@@ -64,7 +64,7 @@ class RequestView {
 };
 
 // A path of the configuration in the form that requests have when they are matched
-// (http/validation.h); an error when no request's path can look like that.
+// (http::normalise_path()); an error when no request's path can look like that.
 Result<std::string> normal_path(std::string_view configured);
 
 // All conditions of a route; each that is given must hold.
@@ -74,6 +74,7 @@ class RouteMatcher {
   static Result<RouteMatcher> compile(const config::Match& config);
 
   bool holds(RequestView& request) const;
+  bool reads_path() const { return path_kind_ != PathKind::any; }
   // The first segment that every path which can match begins with; empty when there is no one such
   // segment.
   std::string_view first_segment() const;

@@ -20,6 +20,7 @@ std::string place_of(const config::Position& at) {
 // Prefixes end where segments end; the text on both sides is joined by exactly one slash.
 std::string_view replace_prefix(std::string_view path, std::string_view from, std::string_view to,
                                 Arena& arena) {
+  if (from.ends_with('/')) from.remove_suffix(1);
   if (!path.starts_with(from)) return path;
   std::string_view rest = path.substr(from.size());
   const bool at_boundary = rest.empty() || rest.front() == '/' || rest.front() == '?';
@@ -42,7 +43,7 @@ void Route::rewrite(http::Head& request) const {
   if (!config_->rewrite) return;
   const config::Rewrite& rewrite = *config_->rewrite;
   if (!rewrite.prefix_from.empty()) {
-    request.path = replace_prefix(request.path, rewrite_from_, rewrite.prefix_to, *request.arena);
+    request.path = replace_prefix(request.path, rewrite_from_, rewrite_to_, *request.arena);
   }
   if (!rewrite.host.empty()) request.authority = rewrite.host;
 }
@@ -72,6 +73,7 @@ std::string_view Route::location(const http::Head& request) const {
 }
 
 void RouteIndex::add(const Route& route, std::string_view first_segment) {
+  reads_paths_ |= route.reads_path();
   (first_segment.empty() ? rest_ : by_segment_[first_segment]).push_back(&route);
 }
 
@@ -151,12 +153,13 @@ Result<void> RouteTable::compile_actions(const config::Route& config, Route& rou
   std::string_view host, path;
   if (config.rewrite) {
     host = config.rewrite->host;
-    path = config.rewrite->prefix_to;
     if (!config.rewrite->prefix_from.empty()) {
       auto from = normal_path(config.rewrite->prefix_from);
       if (!from) return Error{"rewrite: " + from.error().message};
       route.rewrite_from_ = std::move(from).value();
-      if (route.rewrite_from_.ends_with('/')) route.rewrite_from_.pop_back();
+      auto to = normal_path(config.rewrite->prefix_to);
+      if (!to) return to.error();
+      route.rewrite_to_ = std::move(to).value();
     }
   } else if (config.redirect) {
     host = config.redirect->host;

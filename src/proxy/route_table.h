@@ -9,8 +9,8 @@
 //   const Route* route = routes ? routes->match(head) : nullptr;
 //   if (route == nullptr) ...                               // no route: to the service as it is
 //
-// The path is matched as it is in the head, so it has to be normalised before (http/validation.h):
-// what is matched is what is forwarded.
+// The path is matched as it is in the head: where ServiceRoutes::reads_paths(), it has to be in its
+// normal form by then (http::normalise_path()), so that what is matched is what is forwarded.
 
 #include <cstdint>
 #include <map>
@@ -48,6 +48,7 @@ class Route {
 
   // Goes to the service that was called (nothing else is configured).
   bool to_called_service() const { return shares_.empty(); }
+  bool reads_path() const { return matcher_.reads_path() || !rewrite_from_.empty(); }
   // One of its targets, by weight. REQUIRES: !to_called_service()
   std::uint32_t choose(Random& random) const;
   // Several targets, or one.
@@ -81,7 +82,8 @@ class Route {
   std::vector<Share> shares_;
   HeaderEdits request_edits_;
   HeaderEdits response_edits_;
-  std::string rewrite_from_;  // normalised, without its final slash
+  std::string rewrite_from_;  // normalised
+  std::string rewrite_to_;    // normalised
 };
 
 // Routes in their order, those that ask for a certain first path segment found by it: a service
@@ -94,8 +96,11 @@ class RouteIndex {
   const List& with(std::string_view first_segment) const;
   const List& rest() const { return rest_; }
   bool empty() const { return by_segment_.empty() && rest_.empty(); }
+  // Whether one of them decides by the path or changes it.
+  bool reads_paths() const { return reads_paths_; }
 
  private:
+  bool reads_paths_ = false;
   std::unordered_map<std::string_view, List> by_segment_;
   List rest_;
 };
@@ -106,6 +111,7 @@ class ServiceRoutes {
   // The first route whose conditions hold; null when there is none. Does not allocate but from the
   // head's arena.
   const Route* match(const http::Head& request) const;
+  bool reads_paths() const { return own_.reads_paths() || any_->reads_paths(); }
 
  private:
   friend class RouteTable;

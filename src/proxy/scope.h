@@ -87,6 +87,7 @@ struct Scope {
   telemetry::Direction direction = telemetry::Direction::outbound;
   std::string name;
   config::Protocol protocol = config::Protocol::http;
+  config::Paths paths = config::Paths::auto_;
   // Where requests go: the app (inbound) or the one service (outbound); null: the host names it.
   Destination* destination = nullptr;
   http::Upgrades upgrades;

@@ -182,6 +182,7 @@ void Worker::set_inbound(Door& door, const Snapshot& snapshot, std::size_t index
   scope.direction = Direction::inbound;
   scope.name = inbound.name;
   scope.protocol = inbound.protocol;
+  scope.paths = inbound.paths;
   scope.destination = apps_[index].get();
   scope.body_max = inbound.limits.body;
   scope.upgrades = http::Upgrades(inbound.upgrades);
@@ -209,6 +210,7 @@ void Worker::set_outbound(Door& door, const Snapshot& snapshot, std::size_t inde
   proxy::Scope& scope = door.scope;
   scope.direction = Direction::outbound;
   scope.name = outbound.name;
+  scope.paths = outbound.paths;
   scope.upgrades = http::Upgrades(outbound.upgrades);
   if (!outbound.route_by_host) {
     scope.destination = context_.find(outbound.service);

@@ -34,6 +34,7 @@ enum class Family : std::uint8_t {
   http_malformed,
   http_too_large,
   http_floods,
+  http_twins,
   http_glitches,
   http_resets,
   http_goaways,

@@ -4,6 +4,7 @@ import socket
 import ssl
 import time
 
+import raw_h2
 from harness import Case, Pki, free_port, main
 
 FORGED = b'x-forwarded-client-cert: URI=spiffe://evil/admin\r\n'
@@ -152,6 +153,164 @@ class Door(Case):
         callee = self.callee(app.port, self.pki, protocol='tcp')
         with self.tls(callee.port, ['outrigger-tcp']) as connection:
             self.assertEqual(self.all_of(connection), b'220 ready\r\n')
+
+
+class OverBoth(Case):
+    """Says one request over HTTP/1 and over HTTP/2, byte for byte."""
+
+    def ask(self, port, path=b'/', headers=(), body=b'', trailers=()):
+        """Yields the version and the status."""
+        yield 'HTTP/1.1', self.over_h1(port, path, headers, body, trailers)
+        yield 'HTTP/2', self.over_h2(port, path, headers, body, trailers)
+
+    def over_h1(self, port, path, headers, body, trailers):
+        with socket.create_connection(('127.0.0.1', port), 20) as connection:
+            lines = [b'POST ' + path + b' HTTP/1.1', b'host: orders', b'transfer-encoding: chunked', b'connection: close']
+            head = b'\r\n'.join(lines + [name + b': ' + value for name, value in headers])
+            chunk = b'%x\r\n%s\r\n' % (len(body), body) if body else b''
+            last = b''.join(name + b': ' + value + b'\r\n' for name, value in trailers)
+            connection.sendall(head + b'\r\n\r\n' + chunk + b'0\r\n' + last + b'\r\n')
+            return int(connection.recv(4096).split(b' ')[1])
+
+    def over_h2(self, port, path, headers, body, trailers):
+        peer = raw_h2.connect(port)
+        try:
+            more = b''.join(raw_h2.literal(*field) for field in headers)
+            peer.send(raw_h2.request(1, raw_h2.request_block(b'POST', path, more=more), raw_h2.END_HEADERS))
+            peer.send(raw_h2.frame(raw_h2.DATA, 0 if trailers else raw_h2.END_STREAM, 1, body))
+            if trailers:
+                block = b''.join(raw_h2.literal(*field) for field in trailers)
+                peer.send(raw_h2.request(1, block))
+            peer.until(lambda: peer.find(raw_h2.HEADERS, 1) or peer.find(raw_h2.RST_STREAM, 1), 20)
+            answer = peer.find(raw_h2.HEADERS, 1)
+            return raw_h2.status_of(answer.payload) if answer else 'reset'
+        finally:
+            peer.close()
+
+
+class Twins(OverBoth):
+    def test_names_that_cgi_reads_as_one_of_ours_reach_no_app(self):
+        app = self.origin()
+        callee = self.callee(app.port, Pki(self.directory / 'pki'), options='mtls: disabled')
+        twins = [b'x_forwarded_client_cert', b'x-forwarded_client-cert', b'x_forwarded_for', b'transfer_encoding', b'content_length',
+                 b'x_outrigger_not_processed', b'x_request_id', b'x_real_ip']
+        fields = [(name, b'evil') for name in twins]
+        other = [(b'x_tenant_id', b'good')]
+        for version, status in self.ask(callee.port, b'/', fields + other, b'x', fields + other):
+            with self.subTest(version=version):
+                self.assertEqual(status, 200)
+                request = app.requests[-1]
+                self.assertNotIn('evil', str(request.headers) + str(request.trailers))
+                self.assertEqual(request.header('x_tenant_id'), 'good')
+                self.assertEqual(request.trailers, [('x_tenant_id', 'good')])
+        self.assertEqual(len(app.requests), 2)
+        self.assertEqual(callee.metric('outrigger_http_twin_fields_total', side='downstream'), 4 * len(twins))
+
+
+# Spellings of a path below /admin/, and some that are none although they look like it.
+DENIED = [b'/admin/x', b'//admin/x', b'/./admin/x', b'/x/../admin/x', b'/x/%2e%2e/admin/x', b'/x/%2E./admin/x', b'/%61dmin/x',
+          b'/x/..;/admin/x', b'/x/..;a=b/admin/x', b'/.;/admin/x', b'/x/..%3b/admin/x', b'/admin//x', b'/admin/./x', b'///admin/x',
+          b'/../admin/x', b'/x/y/../../admin/x', b'/admin/x?a=b', b'/admin/x/../y', b'/%61%64%6d%69%6e/x', b'/admin/',
+          b'/admin/%2Fx', b'/admin/caf\xc3\xa9']
+REFUSED = [b'/x\\..\\admin/x', b'/admin%5cx', b'/admin%5Cx', b'/admin%00/x', b'/admin/%zz', b'/admin/%', b'/x/..%2fadmin/x',
+           b'/x%2f../admin/x', b'/%2e%2e%2Fadmin/x']
+# What another rule, or none, has to see, and how it is forwarded.
+PASSED = {b'/ADMIN/x': b'/ADMIN/x', b'/%252e%252e/admin/x': b'/%252e%252e/admin/x', b'/%2561dmin/x': b'/%2561dmin/x',
+          b'/admin%2Fx': b'/admin%2Fx', b'/admin%2fx': b'/admin%2Fx', b'/adminx': b'/adminx', b'/x?/admin/x': b'/x?/admin/x',
+          b'/x?a=//&b=/../%61\xff': b'/x?a=//&b=/../%61\xff', b'/a//b': b'/a/b', b'/@scope%2fname': b'/@scope%2Fname',
+          b'/caf\xc3\xa9': b'/caf%C3%A9', b'/x;v=1/y': b'/x;v=1/y', b'/x/./y/': b'/x/y/', b'/admin/../x': b'/x'}
+RAW = [b'/a//b', b'//a/', b'/@scope%2fname', b'/@scope%2Fname', b'/caf\xc3\xa9', b'/\xff\x80', b'/%61%zz%', b'/a/../b/./c', b'/a\\b', b'/%00',
+       b'/group%2Fproject/..;/x', b'/a|b{c}"<>^`[]', b'/?\xc3\xa9|"']
+DENY = 'routes:\n  - {name: no-admin, match: {service: orders, path: /admin/**}, answer: {status: 403}}\n'
+
+
+class Paths(OverBoth):
+    def sidecar(self, routes=''):
+        app = self.origin()
+        return self.plain([app], routes=routes), app
+
+    def with_paths(self, paths, routes):
+        app, port = self.origin(), free_port()
+        daemon = self.plain([app], routes=routes, outbound=f'  - {{listen: "127.0.0.1:{port}", service: orders, paths: {paths}}}\n')
+        daemon.port = port
+        return daemon, app
+
+    def arrived(self, app):
+        return app.requests[-1].target.encode('latin-1')
+
+    def test_every_spelling_of_a_denied_path_is_denied(self):
+        sidecar, app = self.sidecar(DENY)
+        for path in DENIED:
+            for version, status in self.ask(sidecar.port, path):
+                with self.subTest(path=path, version=version):
+                    self.assertEqual(status, 403)
+        self.assertEqual(app.requests, [])
+
+    def test_what_could_be_read_in_two_ways_is_refused_where_a_rule_looks(self):
+        sidecar, app = self.sidecar(DENY)
+        for path in REFUSED:
+            for version, status in self.ask(sidecar.port, path):
+                with self.subTest(path=path, version=version):
+                    self.assertEqual(status, 400)
+        self.assertEqual(app.requests, [])
+        self.assertEqual(sidecar.metric('outrigger_requests_total', status='400', flag='DPE'), 2 * len(REFUSED))
+
+    def test_a_fragment_is_refused_everywhere(self):
+        for routes in ('', DENY):
+            sidecar, app = self.sidecar(routes)
+            for version, status in self.ask(sidecar.port, b'/admin#x'):
+                self.assertIn(status, (400, 'reset'), version)
+            self.assertEqual(app.requests, [])
+
+    def test_what_is_decided_on_is_forwarded(self):
+        sidecar, app = self.sidecar(DENY)
+        for path, forwarded in PASSED.items():
+            for version, status in self.ask(sidecar.port, path):
+                with self.subTest(path=path, version=version):
+                    self.assertEqual(status, 200)
+                    self.assertEqual(self.arrived(app), forwarded)
+
+    def test_no_byte_of_a_path_changes_where_no_rule_looks(self):
+        pki = Pki(self.directory / 'pki')
+        app = self.origin()
+        callee = self.callee(app.port, pki)
+        caller = self.caller(f'  orders: {{endpoints: ["127.0.0.1:{callee.port}"]}}\n', identity=pki.identity('web'),
+                             routes='routes:\n  - {match: {methods: [DELETE]}, answer: {status: 403}}\n')
+        for path in RAW:
+            for version, status in self.ask(caller.port, path):
+                with self.subTest(path=path, version=version):
+                    self.assertEqual(status, 200)
+                    self.assertEqual(self.arrived(app), path)
+
+    def test_a_listener_may_normalise_always_or_never(self):
+        sidecar, app = self.with_paths('normalise', '')
+        for path, forwarded in PASSED.items():
+            for version, status in self.ask(sidecar.port, path):
+                self.assertEqual((status, self.arrived(app)), (200, forwarded), (path, version))
+        for version, status in self.ask(sidecar.port, b'/%00'):
+            self.assertEqual(status, 400, version)
+        sidecar, app = self.with_paths('as_is', DENY)
+        for path in RAW + [b'//admin/x']:
+            for version, status in self.ask(sidecar.port, path):
+                self.assertEqual((status, self.arrived(app)), (200, path), version)
+        for version, status in self.ask(sidecar.port, b'/admin/x'):
+            self.assertEqual(status, 403, version)
+        self.assertIn('warning: outbound', sidecar.log)
+        self.assertIn("route 'no-admin' matches paths", sidecar.log)
+
+    def test_an_inbound_listener_may_normalise_for_its_app(self):
+        app = self.origin()
+        pki = Pki(self.directory / 'pki')
+        for paths, forwarded in (('normalise', b'/admin/x'), ('as_is', b'//%61dmin/x'), ('auto', b'//%61dmin/x')):
+            callee = self.callee(app.port, pki, options=f'mtls: disabled, paths: {paths}')
+            for version, status in self.ask(callee.port, b'//%61dmin/x'):
+                self.assertEqual((status, self.arrived(app)), (200, forwarded), (paths, version))
+
+    def test_a_rewrite_begins_and_ends_with_a_normal_path(self):
+        sidecar, app = self.sidecar('routes:\n  - {match: {service: orders}, rewrite: {prefix: {from: /api/, to: /v2//x/../}}}\n')
+        for path, forwarded in ((b'/api/a', b'/v2/a'), (b'/x/..//api/%61', b'/v2/a'), (b'/other', b'/other')):
+            for version, status in self.ask(sidecar.port, path):
+                self.assertEqual((status, self.arrived(app)), (200, forwarded), (path, version))
 
 
 if __name__ == '__main__':

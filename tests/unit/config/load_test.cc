@@ -595,6 +595,37 @@ TEST(Load, WhatTcpBesideHttpMeansIsAWarning) {
   }
 }
 
+TEST(Load, PathsOfAListener) {
+  const auto outbound = [](const std::string& paths, const std::string& routes) {
+    return load_text("version: 1\n" + orders +
+                         "outbound:\n  - {listen: 127.0.0.1:1, service: orders" +
+                         (paths.empty() ? "" : ", paths: " + paths) + "}\n" + routes,
+                     "web.yaml", World().environment());
+  };
+  const std::string deny =
+      "routes: [{name: no-admin, match: {path: /admin/**}, answer: {status: 403}}]\n";
+  for (const auto& [text, value] :
+       {std::pair{"", Paths::auto_}, std::pair{"auto", Paths::auto_},
+        std::pair{"normalise", Paths::normalise}, std::pair{"as_is", Paths::as_is}}) {
+    const LoadResult result = outbound(text, "");
+    ASSERT_TRUE(result.ok()) << all_messages(result);
+    EXPECT_EQ(result.config->outbound.at(0).paths, value);
+    EXPECT_TRUE(result.warnings.empty());
+    EXPECT_EQ(outbound(text, deny).warnings.size(), value == Paths::as_is ? 1U : 0U) << text;
+  }
+  EXPECT_NE(outbound("as_is", deny).warnings[0].message.find("'no-admin' matches paths"),
+            std::string::npos);
+  EXPECT_TRUE(outbound("as_is", "routes: [{match: {methods: [PUT]}, answer: {status: 403}}]\n")
+                  .warnings.empty());
+  EXPECT_TRUE(
+      outbound("as_is", "routes: [{match: {path: /a}, enabled: false}]\n").warnings.empty());
+  bad("inbound: [{listen: 127.0.0.1:1, app: 127.0.0.1:2, mtls: disabled, protocol: tcp, paths: "
+      "as_is}]\n",
+      2, "paths means nothing with protocol: tcp");
+  bad("inbound: [{listen: 127.0.0.1:1, app: 127.0.0.1:2, mtls: disabled, paths: raw}]\n", 2,
+      "is none of auto, normalise, as_is");
+}
+
 TEST(Load, StrictWithoutAnIdentityNamesBothWaysOut) {
   const char* inbound = "inbound:\n  - {listen: 127.0.0.1:1, app: 127.0.0.1:2}\n";
   bad(inbound, 3, "give 'identity: {cert, key, ca}', or set 'mtls: disabled' here");

@@ -160,7 +160,7 @@ TEST(H1RoundTripTest, RequestsArriveAndAnswersComeBack) {
       "3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nx-t: 1\r\nHost: evil\r\n\r\n"
       "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
   ASSERT_EQ(chain.server.sinks.size(), 4U);
-  EXPECT_EQ(chain.server.sinks[0]->head, "GET http://A:80 /bA?x\nX-A: 1\n");
+  EXPECT_EQ(chain.server.sinks[0]->head, "GET http://A:80 /a/../b%41?x\nX-A: 1\n");
   EXPECT_EQ(chain.server.sinks[1]->body, "hello");
   EXPECT_EQ(chain.server.sinks[1]->head, "POST http://a /\nlength 5\n");
   EXPECT_EQ(chain.server.sinks[2]->body, "abcde");

@@ -158,6 +158,23 @@ TEST(NormalisePathTest, DecodesMergesAndResolves) {
       {"/%252e%252e/admin", "/%252e%252e/admin"},
       {"/%3b/%3F/%23", "/%3B/%3F/%23"},
       {"/%c3%a9", "/%C3%A9"},
+      // Bytes that may not stand in a path as they are have one spelling too.
+      {"/caf\xc3\xa9", "/caf%C3%A9"},
+      {"/\x80\xff", "/%80%FF"},
+      {"/a|b^c`d\"e<f>{g}[h]", "/a%7Cb%5Ec%60d%22e%3Cf%3E%7Bg%7D%5Bh%5D"},
+      {"/a:b@c!d$e&f'(g)*h+i,j;k=l", "/a:b@c!d$e&f'(g)*h+i,j;k=l"},
+      {"/%2b%2c%3a%40", "/%2B%2C%3A%40"},
+      {"/a//\xc3\xa9?\xc3\xa9|%zz\\", "/a/%C3%A9?\xc3\xa9|%zz\\"},
+      // An escaped slash stays one and separates nothing.
+      {"/%2f", "/%2F"},
+      {"/admin%2fx", "/admin%2Fx"},
+      {"/@scope%2fname/../a%2Fb", "/a%2Fb"},
+      {"/a%2F%2fb/./c", "/a%2F%2Fb/c"},
+      {"/a/.%2e.%2Fb/...%2F..b", "/a/...%2Fb/...%2F..b"},
+      // A program that decodes first finds the parameters of a dot segment behind an escape.
+      {"/x/..%3b/admin", "/admin"},
+      {"/x/%2e%2e%3Ba=b/admin", "/admin"},
+      {"/.%3b/admin", "/admin"},
       {"/a//b?x=//&y=/../%41", "/a/b?x=//&y=/../%41"},
       {"/a/..?..", "/?.."},
       {"/a/...//..", "/a/"},
@@ -170,11 +187,38 @@ TEST(NormalisePathTest, DecodesMergesAndResolves) {
 }
 
 TEST(NormalisePathTest, Refuses) {
-  for (const auto& bad :
-       {""s,      "a"s,      "*"s,      "?a"s,      "/%00"s,     "/a%00b"s, "/%2f"s,
-        "/%2F"s,  "/%5c"s,   "/%5C"s,   "/a\\b"s,   "/\\..\\a"s, "/%"s,     "/%4"s,
-        "/%zz"s,  "/%4g"s,   "/a#b"s,   "/a b"s,    "/a\tb"s,    "/a\0b"s,  "/a\x7f"s,
-        "/\x80"s, "/a?b c"s, "/a?b#c"s, "/a?\x01"s, "/%u0041"s,  "/%-1"s}) {
+  for (const auto& bad : {""s,
+                          "a"s,
+                          "*"s,
+                          "?a"s,
+                          "/%00"s,
+                          "/a%00b"s,
+                          "/%5c"s,
+                          "/%5C"s,
+                          "/a\\b"s,
+                          "/\\..\\a"s,
+                          "/%"s,
+                          "/%4"s,
+                          "/%zz"s,
+                          "/%4g"s,
+                          "/a#b"s,
+                          "/a b"s,
+                          "/a\tb"s,
+                          "/a\0b"s,
+                          "/a\x7f"s,
+                          "/a?b c"s,
+                          "/a?b#c"s,
+                          "/a?\x01"s,
+                          "/%u0041"s,
+                          "/%-1"s,
+                          "/..%2Fa"s,
+                          "/a%2f.."s,
+                          "/a%2F%2e"s,
+                          "/.%2Fa/../b"s,
+                          "/x/%2e.%2fadmin"s,
+                          "/a%2F..;b"s,
+                          "/..;a%2fb/c"s,
+                          "/%2f../a"s}) {
     EXPECT_EQ(normal(bad), "refused") << bad;
   }
 }
@@ -188,7 +232,7 @@ TEST(NormalisePathTest, ByteSweep) {
       std::string path = base;
       path[at] = static_cast<char>(byte);
       const std::string result = normal(path);
-      const bool visible = byte > ' ' && byte < 0x7f && byte != '#';
+      const bool visible = byte > ' ' && byte != 0x7f && byte != '#';
       const bool in_query = path.find('?') < at;
       const bool good =
           visible && (at != 0 || byte == '/') && ((byte != '\\' && byte != '%') || in_query);
@@ -210,6 +254,24 @@ TEST(ValidationTest, ContentLength) {
                           "0000000000000000001", "9223372036854775808", "18446744073709551616"}) {
     EXPECT_FALSE(parse_content_length(bad)) << bad;
   }
+}
+
+TEST(ValidationTest, NamesThatCgiReadsAsOneOfOurs) {
+  for (const char* twin :
+       {"x_forwarded_client_cert", "X_Forwarded_Client_Cert", "x-forwarded_client-cert",
+        "X_FORWARDED_FOR", "x_forwarded_prefix", "transfer_encoding", "Content_Length", "x_real_ip",
+        "x_outrigger_anything", "x_envoy_internal", "x-original_url", "proxy_authorization",
+        "grpc_status", "http2_settings", "x_request_id", "x_outrigger_deadline_ms", "content_type"})
+    EXPECT_TRUE(is_twin(twin)) << twin;
+  const std::string stretched = "x_forwarded_" + std::string(200, 'a');
+  EXPECT_TRUE(is_twin(stretched));
+  for (const char* other :
+       {"x-forwarded-client-cert", "transfer-encoding", "x-real-ip", "x_y", "user_id", "_", "__",
+        "_content_length", "content__length", "content_length_", "x_forwarded", "x_outrigger_",
+        "trace_id", "xforwarded_for"})
+    EXPECT_FALSE(is_twin(other)) << other;
+  EXPECT_FALSE(is_twin(std::string(200, '_')));
+  EXPECT_FALSE(is_twin("x" + std::string(200, '_')));
 }
 
 TEST(ValidationTest, Trailers) {
@@ -240,7 +302,10 @@ TEST(ValidationTest, Trailers) {
                           "x-request-id",
                           "forwarded",
                           "Cache-Control",
-                          "x-original-url"}) {
+                          "x-original-url",
+                          "x_original_url",
+                          "X_Forwarded_Client_Cert",
+                          "grpc_status"}) {
     EXPECT_FALSE(may_trail({bad, "v", recognise(bad)})) << bad;
   }
 }
