@@ -136,10 +136,11 @@ const Record<Inbound>& inbound_record() {
        {"listen", &Inbound::listen, listen_address(), "Where callers connect.", Flag::required},
        {"app", &Inbound::app, dial_address(), "Where the app listens.", Flag::required},
        {"protocol", &Inbound::protocol, inbound_protocol(),
-        "What is let in and what the app speaks. auto and http: HTTP/1 and HTTP/2, to an app that "
-        "speaks HTTP/1.1, and HTTP/2 for gRPC; grpc: the same, to an app that speaks HTTP/2 only; "
-        "tcp: any bytes, unread; [http, tcp]: HTTP where the first bytes look like it, any bytes "
-        "otherwise, so that callers can forge the identity headers the app reads."},
+        "What is let in and what the app speaks. auto: HTTP/1 and HTTP/2, and the app gets the "
+        "version it speaks; http: the same, to an app that speaks HTTP/1.1, and HTTP/2 for gRPC; "
+        "grpc: the same, to an app that speaks HTTP/2 only; tcp: any bytes, unread; [http, tcp]: "
+        "as auto where the first bytes look like HTTP, any bytes otherwise, so that callers can "
+        "forge the identity headers the app reads."},
        {"mtls", &Inbound::mtls,
         choice<Mtls>({{"strict", Mtls::strict},
                       {"permissive", Mtls::permissive},

@@ -200,6 +200,8 @@ class ClientCodec : public Codec {
   virtual std::size_t capacity() const = 0;
   // How many bytes should be read at once, by the will of who takes them.
   virtual std::size_t piece_max() const { return any_piece; }
+  // HTTP/1: the peer's first bytes were HTTP/2's.
+  virtual bool met_http2() const { return false; }
   // HTTP/2: PING for liveness; `answered_pings()` counts the acknowledgements. No-op in HTTP/1.
   virtual void ping() {}
   virtual std::uint64_t answered_pings() const { return 0; }

@@ -188,6 +188,7 @@ bool H1ClientCodec::step(std::string_view& in) {
   if (in.empty()) return false;
   switch (reading_.state()) {
     case H1ClientReading::idle:
+      met_http2_ = begins_http2(in);
       unsolicited();
       return true;
     case H1ClientReading::head:
@@ -211,7 +212,19 @@ void H1ClientCodec::unsolicited() {
   retire();
 }
 
+// A server of HTTP/2 says SETTINGS first, whatever it is sent (RFC 9113 section 3.4), or nothing
+// but GOAWAY. No answer of HTTP/1 begins with the zero of a frame's length.
+bool H1ClientCodec::begins_http2(std::string_view in) const {
+  constexpr char settings = 4, goaway = 7;
+  return !used_ && in.size() >= 4 && in[0] == '\0' && (in[3] == settings || in[3] == goaway);
+}
+
 bool H1ClientCodec::read_head(std::string_view& in) {
+  if (begins_http2(in)) {
+    met_http2_ = true;
+    break_off(StreamEnd::wrong_version);
+    return true;
+  }
   // An answer to a request that is not out.
   if (asking_.is(H1Asking::owed) || asking_.is(H1Asking::unsent)) {
     counters_.glitches.add();

@@ -91,6 +91,7 @@ class H1ClientCodec final : public ClientCodec, private Stream {
   Version version() const override { return Version::http11; }
   std::size_t open_streams() const override { return sink_ == nullptr ? 0 : 1; }
   bool receiving_head() const override { return false; }
+  bool met_http2() const override { return met_http2_; }
 
  private:
   void send_interim(const Head&) override {}
@@ -109,6 +110,7 @@ class H1ClientCodec final : public ClientCodec, private Stream {
   void ask_failed();
 
   bool step(std::string_view& in);
+  bool begins_http2(std::string_view in) const;
   bool read_head(std::string_view& in);
   bool begin_answer(std::string_view rest);
   bool read_body(std::string_view& in);
@@ -146,6 +148,7 @@ class H1ClientCodec final : public ClientCodec, private Stream {
   bool feeding_ = false;  // a callback may be looking at the answer's head or trailers
   bool key_made_ = false;
   bool used_ = false;  // an exchange has ended on this connection
+  bool met_http2_ = false;
   bool reusable_ = true;
   bool retired_ = false;
   bool input_ended_ = false;

@@ -33,6 +33,7 @@ H2Error code_of(StreamEnd reason) {
       return H2Error::enhance_your_calm;
     case StreamEnd::peer_reset:
     case StreamEnd::connection_lost:
+    case StreamEnd::wrong_version:
     case StreamEnd::stale:
       break;
   }

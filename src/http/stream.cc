@@ -14,6 +14,8 @@ const char* to_string(StreamEnd end) {
       return "peer_reset";
     case StreamEnd::connection_lost:
       return "connection_lost";
+    case StreamEnd::wrong_version:
+      return "wrong_version";
     case StreamEnd::stale:
       return "stale";
     case StreamEnd::protocol_error:

@@ -33,6 +33,7 @@ enum class StreamEnd : std::uint8_t {
   cancelled,   // the peer gave up: RST_STREAM CANCEL, or a downstream connection that went away
   peer_reset,  // RST_STREAM with any other code
   connection_lost,  // the connection ended in the middle of the answer, or before it on a fresh one
+  wrong_version,    // it speaks HTTP/2, as its first bytes say: it has read nothing of the request
   stale,            // a reused HTTP/1 connection ended before the first byte of the answer
   protocol_error,   // the peer broke the protocol
   too_large,        // head or field beyond the limits

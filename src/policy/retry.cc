@@ -69,6 +69,9 @@ Wish wish_after_reset(const config::Retry& config, StreamEnd end) {
         return {RetryCause::refused_stream, true};
       }
       return {};
+    case StreamEnd::wrong_version:
+      // As if the connection could not be opened.
+      return {RetryCause::connect_failure, true, true};
     case StreamEnd::stale:
       return {RetryCause::stale_connection, wants(config, RetryOn::reset), true};
     case StreamEnd::cancelled:

@@ -59,6 +59,7 @@ void Attempt::report(const Outcome& outcome) {
 }
 
 void Attempt::on_head(http::Head& head, bool end) {
+  cluster_->answered(http2_);
   if (end) answer_ended();
   owner_.on_attempt_head(head, end);
 }
@@ -75,7 +76,8 @@ void Attempt::on_trailers(http::Fields& trailers) {
 
 void Attempt::on_reset(http::StreamEnd reason) {
   stream_ = nullptr;
-  owner_.on_attempt_failed(AttemptFailure::stream, reason, http::to_string(reason));
+  const http::StreamEnd end = cluster_->attempt_ended(reason, http2_, reused_);
+  owner_.on_attempt_failed(AttemptFailure::stream, end, http::to_string(end));
 }
 
 void Attempt::on_pool_ready(upstream::ClientConnection& connection) {
@@ -87,6 +89,8 @@ void Attempt::on_pool_failure(upstream::ConnectFailure failure, const std::strin
   AttemptFailure reason = AttemptFailure::connect_refused;
   if (failure == upstream::ConnectFailure::timeout) reason = AttemptFailure::connect_timeout;
   if (failure == upstream::ConnectFailure::handshake) reason = AttemptFailure::handshake;
+  if (failure == upstream::ConnectFailure::wrong_version)
+    cluster_->attempt_ended(http::StreamEnd::wrong_version, http2_, reused_);
   owner_.on_attempt_failed(reason, http::StreamEnd::connection_lost, detail);
 }
 

@@ -270,8 +270,10 @@ upstream::Offer Exchange::plain_offer() const {
       break;
   }
   if (destination_->cluster->secure()) return upstream::Offer::http;
-  // In clear text nobody negotiates: gRPC is HTTP/2 by definition, all else speaks HTTP/1.1.
-  const bool http2 = service().protocol == config::Protocol::grpc || grpc_;
+  // In clear text nobody negotiates: gRPC is HTTP/2 by definition, all else speaks HTTP/1.1 unless
+  // the app has shown otherwise.
+  const bool http2 = service().protocol == config::Protocol::grpc || grpc_ ||
+                     destination_->cluster->speaks_http2();
   return http2 ? upstream::Offer::http2 : upstream::Offer::http1;
 }
 
@@ -306,7 +308,9 @@ void Exchange::send_request() {
   if (trailers_ != nullptr) upstream.send_trailers(*trailers_);
   if (request_ended_) attempt_.request_sent();
   const bool may_be_stale = attempt_.on_reused_connection() && !attempt_.upstream_http2();
-  copy_kept(body_.sent(policy::may_send_again(retry(), spent(), may_be_stale), retry().body_max));
+  const bool again = policy::may_send_again(retry(), spent(), may_be_stale) ||
+                     destination_->cluster->finding_out();
+  copy_kept(body_.sent(again, retry().body_max));
   if (!upstream.above_high()) pause_caller(false);
 }
 

@@ -18,6 +18,13 @@ Duration since_epoch(TimePoint t) {
   return t.time_since_epoch();
 }
 
+// An app's, whose configuration leaves it open; with mTLS the handshake tells.
+bool finds_out_of(const config::Service& service, const Connector& connector) {
+  const bool open = service.protocol == config::Protocol::auto_ ||
+                    service.protocol == config::Protocol::http_or_tcp;
+  return open && service.wire == config::Wire::auto_ && !connector.secure();
+}
+
 }  // namespace
 
 Cluster::Cluster(ClientContext& context, std::shared_ptr<const config::Service> service,
@@ -32,9 +39,26 @@ Cluster::Cluster(ClientContext& context, std::shared_ptr<const config::Service> 
       retry_budget_(service_->retry.budget, limits_->retry_floor),
       counters_(counters),
       worker_(worker),
+      finds_out_(finds_out_of(*service_, connector_)),
       balancer_(std::move(balancer)) {}
 
 Cluster::~Cluster() = default;
+
+http::StreamEnd Cluster::attempt_ended(http::StreamEnd end, bool http2, bool reused) {
+  using http::StreamEnd;
+  // Elsewhere the version was agreed on, and what came is wrong in it.
+  if (!finds_out_) return end == StreamEnd::wrong_version ? StreamEnd::protocol_error : end;
+  if (http2) {
+    if (end == StreamEnd::protocol_error) spoken_.on(SpokenEvent::http2_broken);
+    if (end == StreamEnd::connection_lost) spoken_.on(SpokenEvent::http2_lost);
+    return end;
+  }
+  if (end == StreamEnd::wrong_version) spoken_.on(SpokenEvent::settings);
+  if (end != StreamEnd::connection_lost || reused || !finding_out()) return end;
+  spoken_.on(SpokenEvent::silence);
+  // It may have read the request, as one that left a kept connection may.
+  return StreamEnd::stale;
+}
 
 void Cluster::update(std::shared_ptr<const EndpointSet> endpoints) {
   balancer_->update(endpoints->balanced(), since_epoch(context_.loop.now()));

@@ -24,6 +24,7 @@
 #include "upstream/counters.h"
 #include "upstream/endpoint_set.h"
 #include "upstream/host.h"
+#include "upstream/spoken.h"
 
 namespace outrigger::upstream {
 
@@ -48,6 +49,21 @@ class Cluster final : private net::TurnHook {
   bool secure() const { return connector_.secure(); }
   const Connector& connector() const { return connector_; }
   const PoolCounters& counters() const { return counters_; }
+  // The version of HTTP that is spoken, where that is found out from answers (spoken.h).
+  bool finds_out() const { return finds_out_; }
+  bool finding_out() const {
+    return finds_out_ && (spoken_.is(Spoken::unknown) || spoken_.is(Spoken::perhaps_http2));
+  }
+  bool speaks_http2() const {
+    return spoken_.is(Spoken::http2) || spoken_.is(Spoken::perhaps_http2);
+  }
+  void answered(bool http2) {
+    if (!finds_out_ || spoken_.is(http2 ? Spoken::http2 : Spoken::http1)) return;
+    spoken_.on(http2 ? SpokenEvent::http2_answer : SpokenEvent::http1_answer);
+  }
+  // What the end of an attempt tells, if it came before an answer; returns the end as it is to be
+  // understood.
+  http::StreamEnd attempt_ended(http::StreamEnd end, bool http2, bool reused);
   policy::Breaker& breaker() { return breaker_; }
   policy::RetryBudget& retry_budget() { return retry_budget_; }
 
@@ -90,6 +106,8 @@ class Cluster final : private net::TurnHook {
   policy::RetryBudget retry_budget_;
   const PoolCounters counters_;
   const std::uint32_t worker_;
+  const bool finds_out_;
+  Machine<spoken_table> spoken_{Spoken::unknown};
   std::unique_ptr<LoadBalancer> balancer_;
   std::shared_ptr<const EndpointSet> endpoints_;
   std::unordered_map<std::uint64_t, std::unique_ptr<Host>> by_identity_;

@@ -207,7 +207,9 @@ void Pool::connection_retiring(ClientConnection& connection) {
 // waits has to hear of it: an endpoint that closes whatever it accepts would be dialled for ever.
 void Pool::connection_was_no_use(const ClientConnection& connection, std::size_t itself) {
   const bool alive = connection_count_ > connecting_count_ + itself;
-  fail_waiting(alive ? 1 : waiting_count_, ConnectFailure::refused,
+  const bool http2 = connection.codec_ != nullptr && connection.codec_->met_http2();
+  fail_waiting(alive ? 1 : waiting_count_,
+               http2 ? ConnectFailure::wrong_version : ConnectFailure::refused,
                connection.state() == ClientConnection::State::closed
                    ? describe(connection.connection(), connection.close_reason())
                    : "closed before it took a request");

@@ -20,7 +20,14 @@
 
 namespace outrigger::upstream {
 
-enum class ConnectFailure : std::uint8_t { none, refused, timeout, handshake, overflow };
+enum class ConnectFailure : std::uint8_t {
+  none,
+  refused,
+  timeout,
+  handshake,
+  overflow,
+  wrong_version,  // it speaks HTTP/2, as its first bytes said
+};
 
 // A place in the queue. Embedded in whoever waits; destroying it or leave() gives the place up.
 class Pool;

@@ -5,7 +5,7 @@ import ssl
 import time
 
 import raw_h2
-from harness import Case, Pki, free_port, main
+from harness import Case, Pki, fetch, free_port, main
 
 FORGED = b'x-forwarded-client-cert: URI=spiffe://evil/admin\r\n'
 REQUEST = b'GET /secret HTTP/1.1\r\nhost: app\r\n' + FORGED + b'\r\n'
@@ -92,7 +92,7 @@ class Door(Case):
                                 said = self.all_of(connection)
                             closed += not answered
                             if answered:
-                                self.assertRegex(said, rb'^HTTP/1.1 (400|505) ')
+                                self.assertRegex(said, rb'(?s)^(HTTP/1.1 400 |\0\0.[\4\7]\0)')  # or HTTP/2's SETTINGS or GOAWAY
                             else:
                                 self.assertEqual(said, b'')
                             self.assertEqual(self.app.received, b'')
@@ -311,6 +311,99 @@ class Paths(OverBoth):
         for path, forwarded in ((b'/api/a', b'/v2/a'), (b'/x/..//api/%61', b'/v2/a'), (b'/other', b'/other')):
             for version, status in self.ask(sidecar.port, path):
                 self.assertEqual((status, self.arrived(app)), (200, forwarded), (path, version))
+
+
+class H2Only:
+    """An app that speaks HTTP/2 in clear text and nothing else. `greets`: it sends SETTINGS at once, as most
+    servers do; otherwise only to who has sent the preface, and hangs up on others without a word."""
+
+    def __init__(self, case, greets=True, also=None):
+        self.greets, self.also = greets, also
+        self.asked = []  # methods, as far as they can be read without a decoder: one for each request
+        self.refused = 0
+        self.endpoint = case.endpoint(self.serve)
+        self.port = self.endpoint.port
+
+    def serve(self, connection):
+        first = connection.recv(4, socket.MSG_PEEK | socket.MSG_WAITALL)
+        if self.also and first != b'PRI ':
+            return self.also._serve(connection)
+        if self.greets:
+            connection.sendall(raw_h2.settings())
+        read = connection.makefile('rb').read
+        if read(len(raw_h2.MAGIC)) != raw_h2.MAGIC:
+            self.refused += 1
+            return
+        if not self.greets:
+            connection.sendall(raw_h2.settings())
+        while header := read(9):
+            size, kind, flags, stream = int.from_bytes(header[:3], 'big'), header[3], header[4], int.from_bytes(header[5:], 'big')
+            payload = read(size)
+            if kind == raw_h2.SETTINGS and not flags & raw_h2.ACK:
+                connection.sendall(raw_h2.settings_ack())
+            elif kind == raw_h2.PING and not flags & raw_h2.ACK:
+                connection.sendall(raw_h2.ping(payload, raw_h2.ACK))
+            elif kind == raw_h2.DATA and size:
+                connection.sendall(raw_h2.window_update(0, size) + raw_h2.window_update(stream, size))
+            if kind in (raw_h2.HEADERS, raw_h2.DATA) and flags & raw_h2.END_STREAM:
+                self.asked.append(stream)
+                connection.sendall(raw_h2.frame(raw_h2.HEADERS, raw_h2.END_STREAM | raw_h2.END_HEADERS, stream, b'\x88'))
+
+
+class AppVersion(Case):
+    """With `protocol: auto` an app gets the version of HTTP it speaks, and no request is spent to find out."""
+
+    def door(self, app, **how):
+        return self.callee(app.port, Pki(self.directory / 'pki'), options='mtls: disabled', **how)
+
+    def test_an_app_that_speaks_http2_alone_needs_no_more_than_auto(self):
+        for method, body in (('GET', None), ('POST', b'first'), ('PUT', b'x' * 50_000)):
+            app = H2Only(self)
+            door = self.door(app)
+            for n in range(1, 4):
+                self.assertEqual(fetch(door.port, method=method, body=body).status, 200, (method, n))
+                self.assertEqual(len(app.asked), n)
+            self.assertLessEqual(app.refused, 1, 'found out once')
+
+    def test_one_that_hangs_up_on_http1_costs_no_request_that_may_be_sent_twice(self):
+        app = H2Only(self, greets=False)
+        door = self.door(app)
+        for method, body in (('GET', None), ('POST', b'x'), ('GET', None)):
+            self.assertEqual(fetch(door.port, method=method, body=body).status, 200)
+        self.assertEqual((len(app.asked), app.refused), (3, 1))
+
+    def test_an_app_that_speaks_http1_alone_sees_requests_and_nothing_else(self):
+        app = self.origin()
+        door = self.door(app)
+        for method in ('POST', 'GET', 'GET'):
+            self.assertEqual(fetch(door.port, method=method, body=b'').status, 200)
+        self.assertEqual([r.method for r in app.requests], ['POST', 'GET', 'GET'])
+        self.assertEqual(app.accepted, 1)
+
+    def test_an_app_that_speaks_both_gets_http1_for_what_is_not_grpc(self):
+        http1 = self.origin()
+        app = H2Only(self, also=http1)
+        door = self.door(app)
+        grpc = {'content-type': 'application/grpc', 'te': 'trailers'}
+        for headers in ({}, grpc, {}, grpc):
+            self.assertEqual(fetch(door.port, method='POST', body=b'', headers=headers).status, 200)
+        self.assertEqual((len(http1.requests), len(app.asked)), (2, 2))
+
+    def test_an_app_that_changes_its_version_is_found_out_again(self):
+        app = H2Only(self)
+        door = self.door(app)
+        self.assertEqual(fetch(door.port).status, 200)
+        app.endpoint.stop()
+        http1 = self.origin(port=app.port)
+        self.eventually(200, lambda: fetch(door.port).status)
+        self.assertEqual(fetch(door.port, method='POST', body=b'x').status, 200)
+
+    def test_through_the_mesh(self):
+        app = H2Only(self)
+        caller, callee = self.pair(app.port)
+        for method, body in (('POST', b'x'), ('GET', None)):
+            self.assertEqual(fetch(caller.port, method=method, body=body).status, 200)
+        self.assertEqual(len(app.asked), 2)
 
 
 if __name__ == '__main__':

@@ -201,8 +201,7 @@ class ReferenceParser {
       const std::string rest = target.substr(prefix.size());
       const std::size_t end = rest.find_first_of("/?");
       const std::string authority = rest.substr(0, end);
-      if (!authority_ok(authority)) return false;
-      return true;
+      return authority_ok(authority);
     }
     return false;
   }

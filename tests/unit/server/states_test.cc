@@ -22,6 +22,7 @@
 #include "proxy/exchange.h"
 #include "support/golden_file.h"
 #include "tls/transport.h"
+#include "upstream/spoken.h"
 
 namespace outrigger {
 namespace {
@@ -126,6 +127,8 @@ Page render() {
            http::h2_send_table, http::H2Send::head, "What its user has handed over.");
   page.add("An HTTP/2 stream, held", "h2_holders_table", "src/http/h2_stream.h",
            http::h2_holders_table, http::H2Holders::both, "Who has to be done before it is freed.");
+  page.add("What an app speaks", "spoken_table", "src/upstream/spoken.h", upstream::spoken_table,
+           upstream::Spoken::unknown, "Found out from its answers, in clear text with `auto`.");
   page.add("A TLS session", "transport_table", "src/tls/transport.h", tls::transport_table,
            net::Transport::State::handshaking, "At either side.");
   return page;

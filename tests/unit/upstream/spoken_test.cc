@@ -1,0 +1,89 @@
+// An app whose configuration leaves open which version of HTTP it speaks.
+
+#include "upstream/spoken.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "support/proxy_world.h"
+
+namespace outrigger::upstream {
+namespace {
+
+using test::Peer;
+using test::ProxyWorld;
+
+constexpr std::string_view get = "GET / HTTP/1.1\r\nhost: orders\r\n\r\n";
+constexpr std::string_view post = "POST / HTTP/1.1\r\nhost: orders\r\ncontent-length: 2\r\n\r\nhi";
+
+struct SpokenTest : testing::Test {
+  SpokenTest() {
+    config::Service& app = world.add_service("orders", 1);
+    app.protocol = config::Protocol::auto_;
+    app.retry.max = 0;
+    world.start();
+  }
+  ~SpokenTest() override { world.expect_quiet(); }
+  bool is_served(std::string_view request) {
+    return world.talk(world.connect(), request).starts_with("HTTP/1.1 200");
+  }
+  ProxyWorld world;
+};
+
+TEST_F(SpokenTest, one_of_http2_gets_what_it_could_not_read_again_whatever_the_method) {
+  world.endpoint(1).speaks = Peer::Speaks::h2_server;
+  EXPECT_TRUE(is_served(post));
+  EXPECT_EQ(world.endpoint(1).requests(), 1U);
+  EXPECT_EQ(world.endpoint(1).tries, 2) << "one in vain";
+  EXPECT_TRUE(is_served(post));
+  EXPECT_TRUE(is_served(get));
+  EXPECT_EQ(world.endpoint(1).tries, 2) << "found out once";
+}
+
+TEST_F(SpokenTest, one_of_http1_is_sent_nothing_else) {
+  EXPECT_TRUE(is_served(post));
+  EXPECT_TRUE(is_served(get));
+  EXPECT_EQ(world.endpoint(1).tries, 1);
+  EXPECT_EQ(world.endpoint(1).requests(), 2U);
+}
+
+TEST_F(SpokenTest, silence_is_no_proof_so_that_a_post_is_not_sent_twice) {
+  world.endpoint(1).speaks = Peer::Speaks::bytes;
+  Peer& first = world.connect();
+  first.send(post);
+  world.settle();
+  world.endpoint(1).last().finish();
+  world.settle();
+  EXPECT_TRUE(first.take().starts_with("HTTP/1.1 503"));
+  EXPECT_EQ(world.endpoint(1).tries, 1);
+  world.endpoint(1).speaks = Peer::Speaks::h2_server;
+  EXPECT_TRUE(is_served(post)) << "but what comes next tries the other version";
+}
+
+TEST_F(SpokenTest, one_that_comes_back_with_the_other_version_is_found_out_again) {
+  for (const auto speaks :
+       {Peer::Speaks::h2_server, Peer::Speaks::h1_server, Peer::Speaks::h2_server}) {
+    world.endpoint(1).speaks = speaks;
+    is_served(get);  // the first one may be spent on the change
+    EXPECT_TRUE(is_served(get));
+    EXPECT_TRUE(is_served(post));
+    for (auto& connection : world.endpoint(1).connections) {
+      if (connection->open()) connection->finish();
+    }
+    world.settle();
+  }
+}
+
+TEST(SpokenConfig, where_the_version_is_given_it_is_kept_to) {
+  ProxyWorld world;
+  world.add_service("orders", 1).protocol = config::Protocol::http;
+  world.start();
+  world.endpoint(1).speaks = Peer::Speaks::h2_server;
+  EXPECT_TRUE(world.talk(world.connect(), get).starts_with("HTTP/1.1 50"));
+  EXPECT_EQ(world.endpoint(1).requests(), 0U);
+  world.expect_quiet();
+}
+
+}  // namespace
+}  // namespace outrigger::upstream
