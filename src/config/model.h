@@ -85,6 +85,13 @@ enum class Mtls { strict, permissive, disabled };
 enum class Paths { auto_, normalise, as_is };
 enum class Wire { auto_, http1, http2 };
 
+// When an HTTP/2 peer that is silent while streams are open is asked whether it is still there.
+struct Http2Ping {
+  Millis after{30'000};  // 0: never
+  Millis timeout{10'000};
+  Millis again{310'000};
+};
+
 struct InboundLimits {
   std::optional<std::uint64_t> body;       // bytes; none: no limit
   std::optional<std::uint64_t> body_rate;  // bytes a second; 0: any
@@ -99,6 +106,7 @@ struct Inbound {
   Mtls mtls = Mtls::strict;
   Paths paths = Paths::auto_;
   InboundLimits limits;
+  Http2Ping http2_ping;
   std::vector<std::string> trusted_proxies;  // addresses and CIDRs
   std::vector<std::string> upgrades{"websocket"};
   Position at;
@@ -111,6 +119,7 @@ struct Outbound {
   bool route_by_host = false;
   Paths paths = Paths::auto_;
   std::vector<std::string> upgrades{"websocket"};
+  Http2Ping http2_ping;
   Position at;
 };
 
@@ -212,6 +221,8 @@ struct Service {
   Millis connect_timeout{1000};
   std::optional<Millis>
       idle_timeout;  // a stream or session without progress; none: 5 min, for tcp 1 h
+
+  Http2Ping http2_ping;
 
   Millis idle() const {
     return protocol == Protocol::tcp ? session_idle()

@@ -152,6 +152,8 @@ const Record<Inbound>& inbound_record() {
         "are left alone; auto: left alone too, since no rule of an inbound listener looks at "
         "paths."},
        {"limits", &Inbound::limits, record(limits_record()), "Limits on what is accepted."},
+       {"http2_ping", &Inbound::http2_ping, record(http2_ping_record()),
+        "When a silent HTTP/2 caller, or a silent app, is asked whether it is still there."},
        {"trusted_proxies", &Inbound::trusted_proxies, list(cidr()),
         "Addresses and networks whose x-forwarded-* headers are believed."},
        {"upgrades", &Inbound::upgrades, list(upgrade_protocol()),
@@ -193,6 +195,8 @@ const Record<Outbound>& outbound_record() {
        {"upgrades", &Outbound::upgrades, list(upgrade_protocol()),
         "Protocols that requests may switch to by Upgrade or extended CONNECT, such as websocket, "
         "SPDY/3.1 or tcp; CONNECT stands for that method. All others are ignored; [] allows none."},
+       {"http2_ping", &Outbound::http2_ping, record(http2_ping_record()),
+        "When a silent HTTP/2 caller is asked whether it is still there."},
        {"transparent", "Takes intercepted connections."},
        {"unknown", "What happens to intercepted connections that no service claims."}});
   return table;

@@ -75,6 +75,27 @@ const Record<HealthCheck>& health_record() {
   return table;
 }
 
+}  // namespace
+
+const Record<Http2Ping>& http2_ping_record() {
+  static const Record<Http2Ping> table(
+      "HTTP/2 ping",
+      "Finds out whether an HTTP/2 peer that says nothing while streams are open is still there. "
+      "When it is not, the connection ends and its requests fail as they do when it is cut.",
+      "after",
+      {{"after", &Http2Ping::after, duration(Millis(0)),
+        "How long nothing has come when the peer is sent a PING; 0 turns this off."},
+       {"timeout", &Http2Ping::timeout, duration(),
+        "How long anything at all may take to come back."},
+       {"again", &Http2Ping::again, duration(),
+        "Towards servers, the least time from one PING to the next as long as nothing but answers "
+        "to them comes; gRPC servers end a connection that is asked more often than every five "
+        "minutes."}});
+  return table;
+}
+
+namespace {
+
 // What `defaults` may set for every service.
 std::vector<Field<Service>> shared_fields() {
   return {
@@ -95,6 +116,8 @@ std::vector<Field<Service>> shared_fields() {
        "The time to open a connection, TLS included."},
       {"idle_timeout", &Service::idle_timeout, optional(duration()),
        "How long a stream or session may be idle."},
+      {"http2_ping", &Service::http2_ping, record(http2_ping_record()),
+       "When a silent HTTP/2 endpoint is asked whether it is still there."},
       {"timeout_total", "The time from a request to the end of its answer."},
       {"retry", &Service::retry, record(retry_record()), "When a failed attempt is made again."},
       {"breaker", &Service::breaker, record(breaker_record()), "Circuit breaker limits."},

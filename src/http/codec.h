@@ -113,6 +113,8 @@ struct CodecCounters {
   Counter resets_sent;
   Counter goaways_received;
   Counter goaways_sent;
+  Counter keepalive_pings;     // sent because a peer was silent
+  Counter keepalive_timeouts;  // connections closed because nothing came of it
 };
 
 class Codec {
@@ -141,10 +143,17 @@ class Codec {
   // No new streams: GOAWAY, or Connection: close on the next answer. Open ones go on. When none is
   // open the codec calls Wire::finish().
   virtual void drain() = 0;
+  // The drain has waited long enough for a word of the peer's.
+  virtual void stop_waiting() {}
   virtual Version version() const = 0;
   virtual std::size_t open_streams() const = 0;
   // A request's head has begun to arrive and is not whole yet: the header deadline runs.
   virtual bool receiving_head() const = 0;
+  // HTTP/2, for liveness: a PING; how many were answered; and how many HEADERS and DATA frames have
+  // come. Nothing in HTTP/1.
+  virtual void ping() {}
+  virtual std::uint64_t answered_pings() const { return 0; }
+  virtual std::uint64_t message_frames() const { return 0; }
   // What is open is a tunnel or gRPC over HTTP/1: whoever reads it may take its time.
   virtual bool reader_may_stall() const { return false; }
 };
@@ -202,9 +211,6 @@ class ClientCodec : public Codec {
   virtual std::size_t piece_max() const { return any_piece; }
   // HTTP/1: the peer's first bytes were HTTP/2's.
   virtual bool met_http2() const { return false; }
-  // HTTP/2: PING for liveness; `answered_pings()` counts the acknowledgements. No-op in HTTP/1.
-  virtual void ping() {}
-  virtual std::uint64_t answered_pings() const { return 0; }
 };
 
 }  // namespace outrigger::http

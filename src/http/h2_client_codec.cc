@@ -36,8 +36,6 @@ class H2ClientSession final : public H2Session {
   Stream& open(StreamSink& sink);
   std::size_t capacity() const;
   void drain();
-  void ping();
-  std::uint64_t answered_pings() const { return answered_pings_; }
 
  private:
   H2Stream* peer_opened(std::int32_t) override { return nullptr; }
@@ -50,7 +48,6 @@ class H2ClientSession final : public H2Session {
   void peer_retires() override;
   void ending() override { retire(); }
   void settled(bool freed) override;
-  void ping_answered(const std::uint8_t* opaque) override;
   StreamEnd end_of_connection() const override { return StreamEnd::connection_lost; }
   bool may_finish() const override { return true; }
   void retire();
@@ -58,8 +55,6 @@ class H2ClientSession final : public H2Session {
   void note_answer(H2Stream& stream, Head& head);
 
   ClientEvents& events_;
-  std::uint64_t sent_pings_ = 0;
-  std::uint64_t answered_pings_ = 0;
   bool settings_known_ = false;
   bool retiring_ = false;  // no more streams
   bool told_ = false;      // and the pool knows
@@ -197,20 +192,6 @@ void H2ClientSession::peer_retires() {
   retire();
 }
 
-void H2ClientSession::ping() {
-  if (running()) submit_ping(++sent_pings_);
-}
-
-void H2ClientSession::ping_answered(const std::uint8_t* opaque) {
-  std::uint64_t value = 0;
-  for (int i = 0; i < 8; ++i) value = value << 8 | opaque[i];
-  if (value == 0 || value > sent_pings_ || answered_pings_ >= sent_pings_) {
-    counters_.glitches.add();
-  } else {
-    ++answered_pings_;
-  }
-}
-
 H2ClientCodec::H2ClientCodec(Wire& wire, ClientEvents& events, const CodecLimits& limits,
                              CodecCounters& counters, BlockPool& blocks, net::BufferPool& buffers,
                              H2Memory& memory)
@@ -257,6 +238,9 @@ void H2ClientCodec::ping() {
 }
 std::uint64_t H2ClientCodec::answered_pings() const {
   return session_->answered_pings();
+}
+std::uint64_t H2ClientCodec::message_frames() const {
+  return session_->message_frames();
 }
 
 }  // namespace outrigger::http

@@ -29,13 +29,18 @@ class H2ServerCodec final : public ServerCodec {
   void connection_lost(bool reset) override;
   void output_drained() override;
   void produce() override;
-  // In two steps: GOAWAY that names no stream, then, a round trip later, the real one.
   void rest() override;
+  // In two steps: GOAWAY that names no stream, then, a round trip later, the real one.
   void drain() override;
+  // The second step now, without the answer that shows the round trip.
+  void stop_waiting() override;
   Version version() const override { return Version::http2; }
   std::size_t open_streams() const override;
   bool receiving_head() const override;
   void head_late(std::string_view kept) override;
+  void ping() override;
+  std::uint64_t answered_pings() const override;
+  std::uint64_t message_frames() const override;
 
  private:
   std::unique_ptr<H2ServerSession> session_;
@@ -63,6 +68,7 @@ class H2ClientCodec final : public ClientCodec {
   std::size_t capacity() const override;
   void ping() override;
   std::uint64_t answered_pings() const override;
+  std::uint64_t message_frames() const override;
 
  private:
   std::unique_ptr<H2ClientSession> session_;

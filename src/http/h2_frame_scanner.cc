@@ -176,6 +176,7 @@ Verdict H2FrameScanner::judge_headers(StreamView stream) {
   } else {
     empty_in_row_ = 0;
   }
+  ++heads_received_;
   if (!h.has(H2FrameHeader::end_headers)) {
     block_stream_ = h.stream;
     continuations_ = 0;

@@ -146,6 +146,8 @@ class H2FrameScanner {
 
   // A head has begun and is not whole.
   bool in_head() const;
+  // HEADERS and DATA that have brought something.
+  std::uint64_t message_frames() const { return heads_received_ + data_received_; }
   // The highest stream the peer (or, towards a server, we) has opened.
   std::uint32_t highest_stream() const { return highest_; }
 
@@ -203,6 +205,7 @@ class H2FrameScanner {
   std::uint64_t streams_ = 0;
   std::uint64_t data_sent_ = 0;
   std::uint64_t data_received_ = 0;  // frames that brought something
+  std::uint64_t heads_received_ = 0;
   std::uint64_t pings_on_data_ = 0;
   std::uint64_t pings_out_ = 0;  // ours, not answered yet
   std::uint64_t window_updates_ = 0;

@@ -11,6 +11,7 @@ class H2ServerSession final : public H2Session {
   H2ServerSession(ServerEvents& events, const Parts& parts);
 
   void drain();
+  void stop_waiting();
 
  private:
   // What the second GOAWAY waits for.
@@ -23,11 +24,12 @@ class H2ServerSession final : public H2Session {
   void write_head(H2HeadWriter& writer, const H2Stream& stream, const Head& head) override;
   void peer_retires() override;
   void settled(bool freed) override;
-  void ping_answered(const std::uint8_t* opaque) override;
+  bool ping_answered(std::uint64_t opaque) override;
   StreamEnd end_of_connection() const override { return StreamEnd::cancelled; }
   bool may_finish() const override { return drain_ == Drain::final; }
   void refuse(H2Stream& stream, H2HeadReader::Verdict verdict);
   void refuse(H2Stream& stream, int status, std::string_view detail);
+  void announce_last();
 
   ServerEvents& events_;
   Drain drain_ = Drain::none;
@@ -134,14 +136,21 @@ void H2ServerSession::drain() {
   submit_ping(drain_ping);
 }
 
-void H2ServerSession::ping_answered(const std::uint8_t* opaque) {
-  std::uint64_t value = 0;
-  for (int i = 0; i < 8; ++i) value = value << 8 | opaque[i];
-  if (value != drain_ping || drain_ != Drain::announced) {
-    counters_.glitches.add();
-    return;
-  }
+bool H2ServerSession::ping_answered(std::uint64_t opaque) {
+  if (opaque != drain_ping || drain_ != Drain::announced) return false;
   // Whatever the client sent before it knew is here.
+  announce_last();
+  return true;
+}
+
+// A client that does not answer its PING is gone, or slower than anybody waits.
+void H2ServerSession::stop_waiting() {
+  if (drain_ != Drain::announced || !running()) return;
+  announce_last();
+  schedule();
+}
+
+void H2ServerSession::announce_last() {
   drain_ = Drain::final;
   submit_goaway();
 }
@@ -193,6 +202,18 @@ void H2ServerCodec::head_late(std::string_view) {
 }
 bool H2ServerCodec::receiving_head() const {
   return session_->receiving_head();
+}
+void H2ServerCodec::stop_waiting() {
+  session_->stop_waiting();
+}
+void H2ServerCodec::ping() {
+  session_->ping();
+}
+std::uint64_t H2ServerCodec::answered_pings() const {
+  return session_->answered_pings();
+}
+std::uint64_t H2ServerCodec::message_frames() const {
+  return session_->message_frames();
 }
 
 }  // namespace outrigger::http

@@ -303,7 +303,7 @@ void H2Session::on_frame_received(const nghttp2_frame& frame) {
       }
       break;
     case NGHTTP2_PING:
-      if ((frame.hd.flags & NGHTTP2_FLAG_ACK) != 0) ping_answered(frame.ping.opaque_data);
+      if ((frame.hd.flags & NGHTTP2_FLAG_ACK) != 0) pong_received(frame.ping.opaque_data);
       break;
     case NGHTTP2_GOAWAY:
       counters_.goaways_received.add();
@@ -314,6 +314,16 @@ void H2Session::on_frame_received(const nghttp2_frame& frame) {
       break;
     default:
       break;
+  }
+}
+
+void H2Session::pong_received(const std::uint8_t* opaque) {
+  std::uint64_t value = 0;
+  for (int i = 0; i < 8; ++i) value = value << 8 | opaque[i];
+  if (value > answered_pings_ && value <= sent_pings_) {
+    answered_pings_ = value;
+  } else if (!ping_answered(value)) {
+    counters_.glitches.add();
   }
 }
 

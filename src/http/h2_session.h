@@ -72,6 +72,9 @@ class H2Session {
   bool receiving_head() const { return scanner_.in_head(); }
   // A field block that does not end.
   void head_late();
+  void ping();
+  std::uint64_t answered_pings() const { return answered_pings_; }
+  std::uint64_t message_frames() const { return scanner_.message_frames(); }
 
   // For streams.
   void send_interim(H2Stream& stream, const Head& head);
@@ -109,7 +112,8 @@ class H2Session {
   virtual void ending() {}
   // All that was noted has been told; `freed`: streams have gone.
   virtual void settled(bool freed) = 0;
-  virtual void ping_answered(const std::uint8_t* /*opaque*/) {}
+  // A PING that is none of ping()'s was answered; false: it is nobody's.
+  virtual bool ping_answered(std::uint64_t /*opaque*/) { return false; }
   // Why streams end that the connection takes with it.
   virtual StreamEnd end_of_connection() const = 0;
   // May the wire be finished, now that no stream is open?
@@ -184,6 +188,7 @@ class H2Session {
   H2FrameScanner::StreamView view(std::uint32_t id) const;
   bool accept(const H2FrameScanner::Verdict& verdict);
   void dispatch();
+  void pong_received(const std::uint8_t* opaque);
   void block_received(H2Stream& stream, bool end);
   void trailers_received(H2Stream& stream, bool end);
   void data_received(H2Stream& stream, std::string_view bytes, bool end);
@@ -228,6 +233,8 @@ class H2Session {
   Event event_;
   std::optional<Doom> doom_;
   bool freed_ = false;
+  std::uint64_t sent_pings_ = 0;  // by ping(); each carries its number
+  std::uint64_t answered_pings_ = 0;
   bool goaway_sent_ = false;
   bool data_in_frame_ = false;  // the DATA frame at hand has brought any
   bool block_written_ = false;  // instead of the frame that nghttp2 is just handing out

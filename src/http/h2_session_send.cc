@@ -411,6 +411,10 @@ void H2Session::submit_ping(std::uint64_t opaque) {
   schedule();
 }
 
+void H2Session::ping() {
+  if (running()) submit_ping(++sent_pings_);
+}
+
 void H2Session::submit_goaway() {
   const std::int32_t last = nghttp2_session_get_last_proc_stream_id(library());
   nghttp2_submit_goaway(library(), NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, nullptr, 0);

@@ -64,6 +64,8 @@ class Channel {
   virtual void shutdown_write() = 0;
   // Tells the peer at once that its bytes have arrived, where nothing sent would tell it soon.
   virtual void acknowledge() {}
+  // Bytes written that the peer's kernel has not taken yet, as far as it is known.
+  virtual std::size_t unacknowledged() const { return 0; }
   // Ends both directions at once; no callback follows. `reset`: with RST, so that the peer can't
   // take what it got for complete.
   virtual void close(bool reset) = 0;

@@ -1,6 +1,7 @@
 #include "net/socket.h"
 
 #include <arpa/inet.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/ioctl.h>
@@ -268,6 +269,12 @@ void SocketChannel::shutdown_write() {
 
 void SocketChannel::acknowledge() {
   set_option(fd_.get(), IPPROTO_TCP, TCP_QUICKACK);
+}
+
+std::size_t SocketChannel::unacknowledged() const {
+  int bytes = 0;
+  return ::ioctl(fd_.get(), SIOCOUTQ, &bytes) == 0 && bytes > 0 ? static_cast<std::size_t>(bytes)
+                                                                : 0;
 }
 
 void SocketChannel::close(bool reset) {

@@ -104,6 +104,7 @@ class SocketChannel final : public Channel, private FdHandler {
   bool silent_for(Duration time) const override;
   void shutdown_write() override;
   void acknowledge() override;
+  std::size_t unacknowledged() const override;
   void close(bool reset) override;
   std::string peer_address() const override { return peer_.to_string(); }
   std::string peer_host() const override { return peer_.host(); }

@@ -29,8 +29,9 @@ HttpConnection::HttpConnection(Scope& scope, std::unique_ptr<net::Connection> co
       owner_(owner),
       connection_(std::move(connection)),
       wire_(*connection_),
-      timer_(net::Timer::to<&HttpConnection::on_timer>(*this)),
-      idle_since_(scope.worker.loop.now()) {}
+      timer_(net::Timer::to<&HttpConnection::on_timer>(*this)) {
+  since_.set_to(scope.worker.loop.now());
+}
 
 HttpConnection::~HttpConnection() {
   if (!connection_->closed()) connection_->abort();
@@ -49,7 +50,7 @@ void HttpConnection::start() {
 
 void HttpConnection::on_open() {
   learn_peer();
-  idle_since_ = scope_.worker.loop.now();
+  since_.set_to(scope_.worker.loop.now());
   // The first request's head must come in time; without one this is the idle timeout's business.
   scope_.worker.loop.timers().arm(
       timer_, draining_ == Draining::soon ? last_patience : scope_.header_timeout);
@@ -120,6 +121,9 @@ void HttpConnection::make_codec(bool http2) {
     codec_ = std::make_unique<http::H2ServerCodec>(wire_, events, scope_.limits,
                                                    worker.codec_counters, worker.loop.blocks(),
                                                    worker.loop.buffers(), worker.h2_memory);
+    keepalive_ =
+        std::make_unique<http::H2Keepalive>(http::H2Keepalive::Towards::client, *connection_,
+                                            *codec_, scope_.keepalive, worker.codec_counters);
   } else {
     codec_ = std::make_unique<http::H1ServerCodec>(
         wire_, events, scope_.limits, worker.codec_counters, worker.loop.blocks(), scheme);
@@ -129,6 +133,7 @@ void HttpConnection::make_codec(bool http2) {
 
 std::size_t HttpConnection::on_bytes(std::string_view bytes) {
   if (!codec_ && !choose_codec(bytes)) return 0;
+  if (keepalive_) keepalive_->heard();
   const std::size_t consumed = codec_->feed(bytes, milliseconds_of(scope_.worker.loop.now()));
   // Only now, so that what has begun is served.
   if (draining_ == Draining::soon) drain_codec();
@@ -142,13 +147,14 @@ void HttpConnection::watch_head() {
   if (codec_->receiving_head()) {
     head_begins();
   } else {
-    head_since_.clear();
+    waits_for_ = WaitsFor::head;
   }
 }
 
 void HttpConnection::head_begins() {
   if (head_begun()) return;
-  head_since_.set_to(scope_.worker.loop.now());
+  waits_for_ = WaitsFor::rest_of_head;
+  since_.set_to(scope_.worker.loop.now());
   wait_for(scope_.header_timeout);
 }
 
@@ -156,15 +162,16 @@ void HttpConnection::on_timer() {
   const TimePoint now = scope_.worker.loop.now();
   if (output_stalled(now)) return connection_->kill(true, net::CloseReason::write_stalled);
   if (head_begun()) {
-    const Duration waited = head_since_.until(now);
+    const Duration waited = since_.until(now);
     if (waited < scope_.header_timeout) return wait_for(scope_.header_timeout - waited);
     // Too little to tell what is spoken: HTTP/1's answer is the one that may be understood.
     if (!codec_) make_codec(false);
     return codec_->head_late(connection_->kept_input());
   }
   if (draining_ == Draining::soon) return codec_ ? drain_codec() : wire_.finish();
+  if (draining_ == Draining::now && codec_) return codec_->stop_waiting();
   if (open_streams() > 0) return wait_for(scope_.idle_timeout);
-  const Duration quiet = now - idle_since_;
+  const Duration quiet = since_.until(now);
   if (quiet < scope_.idle_timeout) return wait_for(scope_.idle_timeout - quiet);
   codec_ ? drain_codec() : wire_.finish();
 }
@@ -226,6 +233,7 @@ void HttpConnection::on_rest() {
 
 void HttpConnection::on_closed(net::CloseReason reason) {
   timer_.cancel();
+  keepalive_.reset();
   if (codec_)
     codec_->connection_lost(reason != net::CloseReason::finished &&
                             reason != net::CloseReason::peer_closed);
@@ -236,6 +244,7 @@ void HttpConnection::on_closed(net::CloseReason reason) {
 }
 
 http::StreamSink& HttpConnection::on_stream(http::Stream& stream) {
+  if (keepalive_) keepalive_->stream_opened();
   // Owned by itself from here on: finish() hands it to Loop::retire().
   return *std::make_unique<Exchange>(scope_, *peer_, stream, bodies_).release();
 }
@@ -243,7 +252,7 @@ http::StreamSink& HttpConnection::on_stream(http::Stream& stream) {
 // A request that no exchange was made for counts and is logged all the same.
 void HttpConnection::on_refused(const http::Refusal& refusal) {
   WorkerContext& worker = scope_.worker;
-  const Duration duration = head_begun() ? head_since_.until(worker.loop.now()) : Duration(0);
+  const Duration duration = head_begun() ? since_.until(worker.loop.now()) : Duration(0);
   telemetry::RequestOutcome outcome;
   outcome.status = refusal.status;
   outcome.grpc_status = refusal.grpc_status;
@@ -276,7 +285,7 @@ void HttpConnection::on_refused(const http::Refusal& refusal) {
 }
 
 void HttpConnection::on_idle() {
-  idle_since_ = scope_.worker.loop.now();
+  if (!head_begun()) since_.set_to(scope_.worker.loop.now());
 }
 
 void HttpConnection::drain() {
@@ -293,6 +302,8 @@ void HttpConnection::drain() {
 void HttpConnection::drain_codec() {
   draining_ = Draining::now;
   codec_->drain();
+  // A client that is gone answers no PING; this bounds how long its last word is waited for.
+  if (keepalive_) wait_for(scope_.keepalive.timeout);
 }
 
 }  // namespace outrigger::proxy

@@ -12,6 +12,7 @@
 #include "base/intrusive_list.h"
 #include "http/codec.h"
 #include "http/connection_wire.h"
+#include "http/h2_keepalive.h"
 #include "net/connection.h"
 #include "proxy/exchange.h"
 #include "proxy/scope.h"
@@ -49,7 +50,6 @@ class HttpConnection final : public net::Retirable,
   Scope& scope() { return scope_; }
   net::Connection& connection() { return *connection_; }
   const http::Codec* codec() const { return codec_.get(); }
-  TimePoint idle_since() const { return idle_since_; }
   std::size_t open_streams() const { return codec_ ? codec_->open_streams() : 0; }
 
  private:
@@ -77,7 +77,7 @@ class HttpConnection final : public net::Retirable,
   void wait_for(Duration most);
   bool output_stalled(TimePoint now);
   void drain_codec();
-  bool head_begun() const { return head_since_.set(); }
+  bool head_begun() const { return waits_for_ == WaitsFor::rest_of_head; }
 
   // A moment, or none, in four bytes: thousands of connections are idle. Good for 49 days.
   class Moment {
@@ -99,16 +99,17 @@ class HttpConnection final : public net::Retirable,
   std::unique_ptr<net::Connection> connection_;
   http::ConnectionWire wire_;
   std::unique_ptr<http::ServerCodec> codec_;
-  PeerBook::Hold peer_;  // once it is open
+  std::unique_ptr<http::H2Keepalive> keepalive_;  // HTTP/2
+  PeerBook::Hold peer_;                           // once it is open
   net::Timer timer_;  // idleness, checked lazily; the header deadline; a reader that takes nothing
-  TimePoint idle_since_;
-  Moment head_since_;  // a head is coming in since then
+  Moment since_;      // when it became idle, or when the head that is coming in began
   // The client has taken nothing of what waits for it since then, and so many bytes before (the
   // low bits; 16 MiB to the byte between two looks would pass for nothing once).
   Moment waits_since_;
   static constexpr std::uint32_t waits_at_mask = 0xffffff;
   std::uint32_t waits_at_ : 24 = 0;
-  enum class Draining : std::uint8_t { no, soon, now } draining_ : 8 = Draining::no;
+  enum class Draining : std::uint8_t { no, soon, now } draining_ : 4 = Draining::no;
+  enum class WaitsFor : std::uint8_t { head, rest_of_head } waits_for_ : 4 = WaitsFor::head;
   HeldBodies bodies_;  // of its requests
 };
 

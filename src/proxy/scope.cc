@@ -2,6 +2,10 @@
 
 namespace outrigger::proxy {
 
+http::KeepaliveTimes keepalive_times(const config::Http2Ping& ping) {
+  return {.after = ping.after, .timeout = ping.timeout, .again = ping.again};
+}
+
 telemetry::RequestCells& WorkerContext::cells(Destination& destination, const Route* route) {
   const std::size_t number = route != nullptr ? route->order() + 1 : 0;
   if (number >= destination.series.size()) destination.series.resize(number + 1);

@@ -15,6 +15,7 @@
 #include "config/model.h"
 #include "http/codec.h"
 #include "http/h2_allocator.h"
+#include "http/h2_keepalive.h"
 #include "net/connection.h"
 #include "policy/retry_budget.h"
 #include "proxy/cidr.h"
@@ -77,6 +78,8 @@ struct WorkerContext {
   std::array<Destination::Series, 2> unrouted_;  // by direction
 };
 
+http::KeepaliveTimes keepalive_times(const config::Http2Ping& ping);
+
 // One listener.
 struct Scope {
   explicit Scope(WorkerContext& w) : worker(w) { limits.upgrades = &upgrades; }
@@ -101,6 +104,7 @@ struct Scope {
   std::size_t copies_max = HeldBodies::copies_max;
   Duration header_timeout = seconds(10);
   Duration idle_timeout = hours(1);  // of a connection without streams
+  http::KeepaliveTimes keepalive;
   ConnectionCells* connections = nullptr;
   TlsCells* tls = nullptr;
   PeerBook peers;                // of its connections, which end before it

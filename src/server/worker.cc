@@ -142,6 +142,7 @@ upstream::Connector Worker::connector_for(const config::Service& service,
   upstream::Connector connector;
   connector.connect_timeout = service.connect_timeout;
   connector.limits.peer_silence = runtime.tcp_user_timeout;
+  connector.keepalive = proxy::keepalive_times(service.http2_ping);
   if (service.mtls == config::Mtls::disabled) return connector;
   const std::string base = service.name.substr(0, service.name.find('/'));
   auto expected = std::make_shared<const tls::IdMatcher>(
@@ -186,6 +187,7 @@ void Worker::set_inbound(Door& door, const Snapshot& snapshot, std::size_t index
   scope.destination = apps_[index].get();
   scope.body_max = inbound.limits.body;
   scope.upgrades = http::Upgrades(inbound.upgrades);
+  scope.keepalive = proxy::keepalive_times(inbound.http2_ping);
   scope.body_rate = inbound.limits.body_rate.value_or(config::InboundLimits::body_rate_default);
   for (const std::string& text : inbound.trusted_proxies) {
     if (auto cidr = proxy::Cidr::parse(text)) scope.trusted_proxies.push_back(*cidr);
@@ -212,6 +214,7 @@ void Worker::set_outbound(Door& door, const Snapshot& snapshot, std::size_t inde
   scope.name = outbound.name;
   scope.paths = outbound.paths;
   scope.upgrades = http::Upgrades(outbound.upgrades);
+  scope.keepalive = proxy::keepalive_times(outbound.http2_ping);
   if (!outbound.route_by_host) {
     scope.destination = context_.find(outbound.service);
     scope.protocol = scope.destination->cluster->service().protocol;

@@ -38,6 +38,8 @@ enum class Family : std::uint8_t {
   http_glitches,
   http_resets,
   http_goaways,
+  http_keepalive_pings,
+  http_keepalive_timeouts,
   endpoints,
   endpoint_healthy,
   endpoint_requests,

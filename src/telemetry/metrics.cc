@@ -48,6 +48,8 @@ void gather_codec(Scrape& scrape, std::string_view side, const http::CodecCounte
   count_way(Family::http_resets, "sent", c.resets_sent);
   count_way(Family::http_goaways, "received", c.goaways_received);
   count_way(Family::http_goaways, "sent", c.goaways_sent);
+  count(Family::http_keepalive_pings, c.keepalive_pings);
+  count(Family::http_keepalive_timeouts, c.keepalive_timeouts);
 }
 
 void gather_tls(Scrape& scrape, std::string_view side, const TlsCells& cells) {

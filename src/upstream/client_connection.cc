@@ -20,8 +20,9 @@ ClientConnection::~ClientConnection() {
   if (state_ != State::closed) connection_->abort();
 }
 
-void ClientConnection::start(Duration connect_timeout) {
-  connection_->start(*this, true, connect_timeout);
+void ClientConnection::start(const Connector& connector) {
+  keepalive_times_ = &connector.keepalive;
+  connection_->start(*this, true, connector.connect_timeout);
 }
 
 void ClientConnection::on_open() {
@@ -32,6 +33,9 @@ void ClientConnection::on_open() {
     codec_ = std::make_unique<http::H2ClientCodec>(wire_, events, context_.limits,
                                                    context_.codec_counters, context_.loop.blocks(),
                                                    context_.loop.buffers(), context_.h2_memory);
+    keepalive_ = std::make_unique<http::H2Keepalive>(http::H2Keepalive::Towards::server,
+                                                     *connection_, *codec_, *keepalive_times_,
+                                                     context_.codec_counters);
   } else {
     codec_ = std::make_unique<http::H1ClientCodec>(wire_, events, context_.limits,
                                                    context_.codec_counters, context_.loop.blocks());
@@ -44,6 +48,7 @@ void ClientConnection::on_open() {
 
 http::Stream& ClientConnection::open_stream(http::StreamSink& sink) {
   ++streams_opened_;
+  if (keepalive_) keepalive_->stream_opened();
   return codec_->open(sink);
 }
 
@@ -57,6 +62,7 @@ void ClientConnection::drain() {
 }
 
 std::size_t ClientConnection::on_bytes(std::string_view bytes) {
+  if (keepalive_) keepalive_->heard();
   return codec_->feed(
       bytes, static_cast<std::uint64_t>(context_.loop.now().time_since_epoch() / milliseconds(1)));
 }
@@ -77,6 +83,7 @@ void ClientConnection::on_closed(net::CloseReason reason) {
   const State before = state_;
   close_reason_ = reason;
   state_ = State::closed;
+  keepalive_.reset();
   if (codec_ && before != State::connecting) {
     codec_->connection_lost(reason == net::CloseReason::peer_reset ||
                             reason == net::CloseReason::timed_out ||

@@ -11,6 +11,7 @@
 #include "http/codec.h"
 #include "http/connection_wire.h"
 #include "http/h2_allocator.h"
+#include "http/h2_keepalive.h"
 #include "net/connection.h"
 #include "policy/breaker.h"
 #include "upstream/connector.h"
@@ -43,7 +44,8 @@ class ClientConnection final : public net::Retirable,
                    Offer offer, policy::Permit permit);
   ~ClientConnection() override;
 
-  void start(Duration connect_timeout);
+  // The connector outlives the connection.
+  void start(const Connector& connector);
   State state() const { return state_; }
   bool http2() const { return codec_ && codec_->version() == http::Version::http2; }
   std::size_t open_streams() const { return codec_ ? codec_->open_streams() : 0; }
@@ -75,6 +77,8 @@ class ClientConnection final : public net::Retirable,
   std::unique_ptr<net::Connection> connection_;
   http::ConnectionWire wire_;
   std::unique_ptr<http::ClientCodec> codec_;
+  std::unique_ptr<http::H2Keepalive> keepalive_;  // HTTP/2
+  const http::KeepaliveTimes* keepalive_times_ = nullptr;
   const Offer offer_;
   policy::Permit permit_;
   State state_ = State::connecting;

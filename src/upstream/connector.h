@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 
+#include "http/h2_keepalive.h"
 #include "net/connection.h"
 #include "net/socket.h"
 
@@ -27,6 +28,7 @@ struct Connector {
   TransportFactory transport;
   Duration connect_timeout = seconds(1);
   net::ConnectionLimits limits;
+  http::KeepaliveTimes keepalive;
 
   bool secure() const { return static_cast<bool>(transport); }
 

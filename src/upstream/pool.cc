@@ -146,7 +146,7 @@ void Pool::open_connection() {
   // The lists own their connections: what leaves the last one is retired in connection_closed().
   ClientConnection& started = *client.release();
   connecting_.push_back(started);
-  started.start(connector_.connect_timeout);
+  started.start(connector_);
 }
 
 // For people, and not for every connection of an outage.

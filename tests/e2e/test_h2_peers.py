@@ -1,9 +1,12 @@
 """How well-behaved HTTP/2 libraries use a connection, played frame by frame over real sockets, since
 they are not on every machine: none of it may be taken for abuse. The libraries themselves are driven by
-tests/interop, where they are there.
+tests/interop, where they are there. And what becomes of a peer that says nothing any more.
 """
+import signal
+import threading
+
 import raw_h2
-from harness import PATIENCE, Case, Client, free_port, head, main
+from harness import PATIENCE, Case, Client, Pki, fetch, free_port, head, main
 from raw_h2 import Peer
 
 CALLS = 1000
@@ -85,6 +88,78 @@ class GrpcGoFrames(Case):
             client.send(b'0\r\n\r\n')
             self.assertEqual(client.stream.chunked(), (b'', []))
         self.assertEqual(caller.metric('outrigger_http_floods_total'), 0)
+
+
+class Frozen(Case):
+    """A process that is stopped keeps its connections: its kernel acknowledges what comes, and nobody
+    answers."""
+    PING = 'http2_ping: {after: 1s, timeout: 1s}'
+
+    def two_callees(self, app):
+        pki = Pki(self.directory / 'pki')
+        callees = [self.callee(app.port, pki) for _ in range(2)]
+        caller = self.caller('  orders: {endpoints: [%s], %s}\n' % (
+            ', '.join(f'"127.0.0.1:{callee.port}"' for callee in callees), self.PING), identity=pki.identity('web'))
+        return caller, callees
+
+    def test_a_call_to_a_frozen_sidecar_goes_to_another_one(self):
+        released = threading.Event()
+        self.addCleanup(released.set)
+
+        def answer(request):
+            if request.target == '/slow' and len([r for r in app.requests if r.target == '/slow']) == 1:
+                released.wait(PATIENCE)
+            return 200, {}, request.target.encode()
+        app = self.origin(answer)
+        caller, callees = self.two_callees(app)
+        for _ in range(10):
+            self.assertEqual(fetch(caller.port).status, 200)  # connections to both are there
+        client = self.client(caller.port)
+        client.send(b'GET /slow HTTP/1.1\r\nhost: orders\r\n\r\n')
+        self.eventually(1, lambda: sum(r.target == '/slow' for r in app.requests))
+        frozen = next(c for c in callees if c.metric('outrigger_requests_active') == 1)
+        frozen.send_signal(signal.SIGSTOP)
+        try:
+            self.assertEqual(client.read().body, b'/slow')
+        finally:
+            frozen.send_signal(signal.SIGCONT)
+        self.assertEqual(caller.metric('outrigger_http_keepalive_timeouts_total', side='upstream'), 1)
+        # And once it is awake it finds the connection reset and stops its own request.
+        self.eventually(0, lambda: frozen.metric('outrigger_requests_active'))
+
+    def test_the_call_of_a_frozen_sidecar_is_cancelled(self):
+        released = threading.Event()
+        self.addCleanup(released.set)
+        app = self.origin(lambda request: (released.wait(PATIENCE), (200, {}, b'late'))[1])
+        pki = Pki(self.directory / 'pki')
+        callee = self.callee(app.port, pki, options=self.PING)
+        caller = self.caller(f'  orders: {{endpoints: ["127.0.0.1:{callee.port}"]}}\n', identity=pki.identity('web'))
+        client = self.client(caller.port)
+        client.send(b'GET / HTTP/1.1\r\nhost: orders\r\n\r\n')
+        self.eventually(1, lambda: callee.metric('outrigger_requests_active'))
+        caller.send_signal(signal.SIGSTOP)
+        try:
+            self.eventually(0, lambda: callee.metric('outrigger_requests_active'))
+            self.assertEqual(callee.metric('outrigger_http_keepalive_timeouts_total', side='downstream'), 1)
+        finally:
+            caller.send_signal(signal.SIGCONT)
+
+    def test_a_quiet_call_between_healthy_sidecars_is_never_cut(self):
+        released = threading.Event()
+        self.addCleanup(released.set)
+        app = self.origin(lambda request: (released.wait(PATIENCE), (200, {}, b'late'))[1])
+        pki = Pki(self.directory / 'pki')
+        callee = self.callee(app.port, pki, options=self.PING)
+        caller = self.caller(f'  orders: {{endpoints: ["127.0.0.1:{callee.port}"], http2_ping: {{after: 1s, timeout: 1s, again: 1s}}}}\n',
+                             identity=pki.identity('web'))
+        client = self.client(caller.port)
+        client.send(b'GET / HTTP/1.1\r\nhost: orders\r\n\r\n')
+        self.eventually(True, lambda: caller.metric('outrigger_http_keepalive_pings_total', side='upstream') >= 3)
+        self.eventually(True, lambda: callee.metric('outrigger_http_keepalive_pings_total', side='downstream') >= 1)
+        released.set()
+        self.assertEqual(client.read().body, b'late')
+        self.assertEqual(caller.metric('outrigger_http_keepalive_timeouts_total'), 0)
+        self.assertEqual(callee.metric('outrigger_http_keepalive_timeouts_total'), 0)
 
 
 if __name__ == '__main__':

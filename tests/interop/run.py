@@ -25,7 +25,9 @@ PROGRAM = ROOT / 'build/interop/grpc_go'
 # What the server is told for some cases; by default it is as the library makes it.
 SERVERS = {'calls_for_ten_seconds': ('-max-age', '1s'), 'keepalive_': ('-min-time', '5s')}
 # These wait for time to pass and run beside the others.
-QUIET = ('keepalive_',)
+QUIET = ('keepalive_', 'a_quiet_')
+# The sidecars ask as often as they are allowed to.
+PING = 'http2_ping: {after: 1s, timeout: 2s}'
 
 chosen = []
 results = {}
@@ -91,20 +93,20 @@ class GrpcGo(Case):
     def inbound(self, app):
         admin, port = free_port(), free_port()
         self.start('orders', head('orders', admin) + (
-            f'inbound:\n  - {{listen: "127.0.0.1:{port}", app: "127.0.0.1:{app}", protocol: grpc, mtls: disabled}}\n'), admin)
+            f'inbound:\n  - {{listen: "127.0.0.1:{port}", app: "127.0.0.1:{app}", protocol: grpc, mtls: disabled, {PING}}}\n'), admin)
         return port
 
     def test_1_without_a_sidecar(self):
         self.run_all('no sidecar', lambda app: app)
 
     def test_2_through_the_callers_sidecar(self):
-        self.run_all('caller sidecar', lambda app: self.plain([app], 'protocol: grpc').port)
+        self.run_all('caller sidecar', lambda app: self.plain([app], f'protocol: grpc, {PING}').port)
 
     def test_3_through_the_callees_sidecar(self):
         self.run_all('callee sidecar', self.inbound)
 
     def test_4_through_two_sidecars(self):
-        self.run_all('two sidecars, mTLS', lambda app: self.pair(app, protocol='grpc', inbound='grpc')[0].port)
+        self.run_all('two sidecars, mTLS', lambda app: self.pair(app, protocol='grpc', inbound='grpc', options=PING)[0].port)
 
 
 def main():

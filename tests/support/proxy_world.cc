@@ -295,6 +295,7 @@ std::unique_ptr<proxy::Destination> ProxyWorld::make_destination(
       telemetry::Side::upstream, telemetry::Direction::outbound, from.service->name);
   upstream::Connector connector;
   connector.connect_timeout = from.service->connect_timeout;
+  connector.keepalive = proxy::keepalive_times(from.service->http2_ping);
   connector.channel = [this](net::Loop&, const net::SocketAddress& address, int& error) {
     return dial(address, error);
   };

@@ -160,6 +160,7 @@ var cases = map[string]testCase{
 	"a_hundred_cancellations":       manyCancellations,
 	"keepalive_over_a_quiet_stream": keepaliveOverAQuietStream,
 	"keepalive_without_a_stream":    keepaliveWithoutAStream,
+	"a_quiet_stream":                aQuietStream,
 	"calls_for_ten_seconds":         callsForTenSeconds,
 }
 
@@ -331,11 +332,22 @@ func manyCancellations(ctx context.Context, w world) error {
 	return unary(ctx, w, 10)
 }
 
+// The proxy may ask the server whether it is still there, but not as often as it is told to here: the
+// server would end the connection with too_many_pings.
+func aQuietStream(ctx context.Context, w world) error {
+	return quiet(ctx, w.client, 15*time.Second)
+}
+
 // Keepalive as often as this library lets a client have it, over a stream on which nothing happens.
 func keepaliveOverAQuietStream(ctx context.Context, w world) error {
 	connection := dial(w.target, grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 2 * time.Second}))
 	defer connection.Close()
-	stream, err := testpb.NewTestServiceClient(connection).FullDuplexCall(ctx)
+	return quiet(ctx, testpb.NewTestServiceClient(connection), 35*time.Second)
+}
+
+// A stream with a message before and after a time in which nothing happens.
+func quiet(ctx context.Context, client testpb.TestServiceClient, pause time.Duration) error {
+	stream, err := client.FullDuplexCall(ctx)
 	if err != nil {
 		return err
 	}
@@ -350,7 +362,7 @@ func keepaliveOverAQuietStream(ctx context.Context, w world) error {
 	if err := ask(); err != nil {
 		return fmt.Errorf("before the quiet: %w", err)
 	}
-	time.Sleep(35 * time.Second)
+	time.Sleep(pause)
 	if err := ask(); err != nil {
 		return fmt.Errorf("after the quiet: %w", err)
 	}
