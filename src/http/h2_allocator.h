@@ -15,8 +15,11 @@ namespace outrigger::http {
 
 class H2Memory {
  public:
+  // What sessions share when nghttp2 is of a version whose allocations are known; or nothing.
+  enum class Sharing : std::uint8_t { where_known, never };
   // `kept_max`: bytes of free blocks kept for reuse.
-  explicit H2Memory(std::size_t kept_max = 2U << 20) : kept_max_(kept_max) {}
+  explicit H2Memory(std::size_t kept_max = 2U << 20, Sharing sharing = Sharing::where_known)
+      : kept_max_(kept_max), sharing_(sharing) {}
   H2Memory(const H2Memory&) = delete;
   H2Memory& operator=(const H2Memory&) = delete;
   ~H2Memory();
@@ -28,11 +31,12 @@ class H2Memory {
   // Gives the free blocks back to the heap.
   void trim();
 
-  // While one lives, nghttp2 is creating a session: the 16 KiB frame buffer that it asks for then
-  // is one buffer, the same for all sessions. A session uses it only inside nghttp2_session_mem_
-  // send(), whose output is copied out before another session's turn comes; see H2Session::pump().
-  // The places of its two header tables, 1 KiB each, are one page for all that can neither be read
-  // nor written: nghttp2 sees no field, so it has no entry to put there.
+  // While one lives, nghttp2 is creating a session, and it is one of those whose allocations are
+  // known (see library_shares()): the 16 KiB frame buffer that it asks for then is one buffer, the
+  // same for all sessions. A session uses it only inside nghttp2_session_mem_ send(), whose output
+  // is copied out before another session's turn comes; see H2Session::pump(). The places of its two
+  // header tables, 1 KiB each, are one page for all that can neither be read nor written: nghttp2
+  // sees no field, so it has no entry to put there.
   class CreatingSession {
    public:
     // `stream_table` becomes the session's table of streams, for rest(); null when it has none of
@@ -53,6 +57,7 @@ class H2Memory {
   // empty then, goes back to the system until it is written again. Null is allowed.
   void rest(void* stream_table);
 
+  bool may_share() const { return sharing_ == Sharing::where_known; }
   std::size_t bytes_in_use() const { return in_use_; }
   std::size_t bytes_kept() const { return kept_; }
   // How often the heap was asked: stands still in the steady state.
@@ -79,6 +84,7 @@ class H2Memory {
   void** table_of_new_ = nullptr;     // while a session is being created
   std::unordered_set<void*> tables_;  // of all sessions: each a page of its own, without a header
   std::size_t kept_max_;
+  const Sharing sharing_;
   std::size_t kept_ = 0;
   std::size_t in_use_ = 0;
   std::uint64_t heap_allocations_ = 0;

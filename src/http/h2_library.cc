@@ -1,6 +1,8 @@
 #include "http/h2_library.h"
 
+#include <cstdlib>
 #include <cstring>
+#include <optional>
 
 #include "base/check.h"
 #include "http/h2_session.h"
@@ -113,13 +115,65 @@ void* mem_realloc(void* pointer, std::size_t size, void* memory) {
   return static_cast<H2Memory*>(memory)->reallocate(pointer, size);
 }
 
+const Setup& setup_of_all() {
+  static const Setup setup;
+  return setup;
+}
+
+void note_allocation(void* counts, std::size_t size) {
+  auto& seen = *static_cast<H2Allocations*>(counts);
+  if (size == 1024) ++seen.of_a_header_table;
+  if (size >= 16 * 1024) ++seen.of_a_frame;
+}
+
+void* counting_malloc(std::size_t size, void* counts) {
+  note_allocation(counts, size);
+  return std::malloc(size);
+}
+
+// Makes a session, only to see what that takes.
+H2Allocations allocations_of_a_session(bool server) {
+  H2Allocations seen;
+  nghttp2_mem mem{&seen, counting_malloc, [](void* pointer, void*) { std::free(pointer); },
+                  [](std::size_t count, std::size_t size, void* counts) {
+                    void* pointer = counting_malloc(count * size, counts);
+                    return pointer == nullptr ? pointer : std::memset(pointer, 0, count * size);
+                  },
+                  [](void* pointer, std::size_t size, void* counts) {
+                    note_allocation(counts, size);  // its way to the frame buffer
+                    return std::realloc(pointer, size);
+                  }};
+  const Setup& setup = setup_of_all();
+  nghttp2_session* made = nullptr;
+  const auto make = server ? nghttp2_session_server_new3 : nghttp2_session_client_new3;
+  if (make(&made, setup.callbacks, nullptr, setup.options, &mem) != 0) return {};
+  nghttp2_session_del(made);
+  return seen;
+}
+
 }  // namespace
+
+bool may_share(int version, const H2Allocations& allocations) {
+  constexpr int known = 0x013400;
+  return version == known && allocations.of_a_header_table == 2 && allocations.of_a_frame == 1;
+}
+
+bool library_shares() {
+  static const bool shares = [] {
+    const int version = nghttp2_version(0)->version_num;
+    return may_share(version, allocations_of_a_session(true)) &&
+           may_share(version, allocations_of_a_session(false));
+  }();
+  return shares;
+}
 
 H2SessionPtr make_h2_session(bool server, H2Session& session, H2Memory& memory,
                              void*& stream_table) {
-  static const Setup setup;
+  const Setup& setup = setup_of_all();
+  stream_table = nullptr;
   nghttp2_mem mem{&memory, mem_malloc, mem_free, mem_calloc, mem_realloc};
-  const H2Memory::CreatingSession creating(memory, stream_table);
+  std::optional<H2Memory::CreatingSession> creating;
+  if (memory.may_share() && library_shares()) creating.emplace(memory, stream_table);
   nghttp2_session* made = nullptr;
   const auto make = server ? nghttp2_session_server_new3 : nghttp2_session_client_new3;
   check(make(&made, setup.callbacks, &session, setup.options, &mem) == 0, "no nghttp2 session");

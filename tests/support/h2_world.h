@@ -13,6 +13,8 @@
 namespace outrigger::http::fakes {
 
 struct H2World {
+  explicit H2World(H2Memory::Sharing sharing = H2Memory::Sharing::where_known)
+      : memory(2U << 20, sharing) {}
   BlockPool blocks;
   net::BufferPool buffers;
   H2Memory memory;

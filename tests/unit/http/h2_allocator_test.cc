@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "base/random.h"
+#include "http/h2_library.h"
+#include "support/h2_world.h"
 
 namespace outrigger::http {
 namespace {
@@ -34,6 +36,54 @@ TEST(H2Memory, WhatIsGivenBackIsHandedOutAgain) {
   EXPECT_EQ(memory.heap_allocations(), heap);
   memory.release(one);
   memory.release(nullptr);
+}
+
+// What is shared is told by its size: only of a version and build that is known to be as it was.
+TEST(H2Memory, OnlyAKnownLibrarySharesMemory) {
+  constexpr int known = 0x013400;
+  EXPECT_TRUE(may_share(known, {2, 1}));
+  for (const int other : {0x013100, 0x013401, 0x013500, 0x014100, 0}) {
+    EXPECT_FALSE(may_share(other, {2, 1})) << other;
+  }
+  for (const H2Allocations& other :
+       {H2Allocations{3, 1}, H2Allocations{1, 1}, H2Allocations{2, 2}, H2Allocations{2, 0}}) {
+    EXPECT_FALSE(may_share(known, other));
+  }
+  EXPECT_EQ(library_shares(), nghttp2_version(0)->version_num == known);
+}
+
+TEST(H2Memory, SessionsOfALibraryThatIsNotKnownShareNothingAndWork) {
+  using namespace fakes;
+  std::size_t used[2] = {};
+  const std::string long_value(5000, 'a');
+  for (const H2Memory::Sharing sharing :
+       {H2Memory::Sharing::where_known, H2Memory::Sharing::never}) {
+    H2World world(sharing);
+    TestHead head(world.blocks);
+    H2Pair one(world);
+    const std::size_t before = world.memory.bytes_in_use();
+    H2Pair two(world);
+    used[static_cast<int>(sharing)] = world.memory.bytes_in_use() - before;
+    for (H2Pair* pair : {&one, &two, &one}) {
+      RecordingSink sink;
+      Stream& stream = pair->client.codec.open(sink);
+      stream.send_head(head.request("POST").add("x-a", long_value), false);
+      stream.send_data(std::string(20000, 'x'), true);
+      pair->run();
+      RecordingSink& request = pair->server.events.last();
+      EXPECT_EQ(request.body.size(), 20000U);
+      TestHead answer(world.blocks);
+      request.stream->send_head(answer.response(200), false);
+      request.stream->send_data("ok", true);
+      pair->run();
+      EXPECT_EQ(sink.body, "ok");
+      pair->client.codec.rest();
+      pair->server.codec.rest();
+    }
+  }
+  if (library_shares()) {
+    EXPECT_GT(used[1], used[0] + 2 * 16 * 1024U);
+  }
 }
 
 TEST(H2Memory, KeepsOnlySoMuch) {
