@@ -90,6 +90,9 @@ struct CodecLimits {
   // held beyond which new streams are refused.
   std::size_t connection_queue = 512 * 1024;
   std::size_t connection_heads = 1024 * 1024;
+  // Bytes delivered to streams that wait, for which the connection's window is opened again
+  // nonetheless. What is more comes off the window: no client parks more than both together.
+  std::size_t parked = 0;
   // Of a client connection: the last stream id it may use before it retires.
   std::uint32_t stream_id_max = 0x7fffffff;
 
@@ -99,6 +102,7 @@ struct CodecLimits {
     new_streams_per_feed = 1024;
     connection_queue = 4 * 1024 * 1024;
     connection_heads = 16 * 1024 * 1024;
+    parked = 8 * 1024 * 1024;
   }
 };
 

@@ -387,14 +387,16 @@ void H2Session::data_received(H2Stream& stream, std::string_view bytes, bool end
       sink.on_data(bytes, end);
       // What nobody has asked to wait may be replaced at once; the rest keeps the window closed.
       if (stream.read_paused) {
-        stream.unconsumed += bytes.size();
+        if (stream.held_by_user()) {
+          stream.unconsumed += bytes.size();
+          parked_ += bytes.size();
+        }
       } else if (!bytes.empty() && !end) {
         nghttp2_session_consume_stream(library(), id, bytes.size());
       }
     }
   }
-  // One stream that waits must not hold up the others.
-  if (!bytes.empty()) nghttp2_session_consume_connection(library(), bytes.size());
+  if (!bytes.empty()) give_back(bytes.size());
 }
 
 void H2Session::received_end(H2Stream& stream) {
@@ -428,6 +430,7 @@ void H2Session::user_done(H2Stream& stream) {
   stream.sink = nullptr;
   stream.was_high = false;
   if (!stream.held_by_user()) return;
+  if (stream.unconsumed > 0) unpark(stream);
   stream.holders.on(H2HoldersEvent::user_done);
   if (stream.holders.is(H2Holders::nobody)) {
     // nghttp2 was done before: only now may it be freed.

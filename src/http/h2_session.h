@@ -207,6 +207,8 @@ class H2Session {
   void enqueue(H2Stream& stream, std::string_view bytes);
   void discard_queue(H2Stream& stream);
   void cut_requests();
+  void unpark(H2Stream& stream);
+  void give_back(std::size_t received);
   void took_from_queue(H2Stream& stream, std::size_t count);
   void wake(H2Stream& stream);
   bool writable(const H2Stream& stream) const;
@@ -227,6 +229,8 @@ class H2Session {
   IntrusiveList<H2Stream, H2EarlyTag> early_;  // answered before the request has ended
   std::size_t stream_count_ = 0;
   std::size_t queued_ = 0;            // in all streams' queues
+  std::size_t parked_ = 0;            // in all streams' `unconsumed`
+  std::size_t withheld_ = 0;          // of what came, not given back to the connection's window
   std::size_t blocked_controls_ = 0;  // frames but DATA, written while the wire was full
   std::uint64_t now_ms_ = 0;
   H2Stream* block_stream_ = nullptr;

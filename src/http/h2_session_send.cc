@@ -159,6 +159,12 @@ void H2Session::reset(H2Stream& stream, StreamEnd reason) {
     stream.sink = nullptr;
     return;
   }
+  // What the user has sent until now leaves first, as far as the windows let it: the client of an
+  // answer that breaks off gets its beginning.
+  if (server_ && stream.unsent() > 0 && writable(stream)) {
+    wake(stream);
+    pump();
+  }
   rst(stream, code_of(reason));
   if (stream.id == 0 && stream.held_by_library()) {
     stream.holders.on(H2HoldersEvent::library_done);  // which has never heard of it
@@ -171,8 +177,25 @@ void H2Session::pause(H2Stream& stream, bool paused) {
   if (stream.read_paused == paused) return;
   stream.read_paused = paused;
   if (paused || stream.unconsumed == 0 || !writable(stream)) return;
-  nghttp2_session_consume_stream(library(), stream.id, std::exchange(stream.unconsumed, 0));
+  nghttp2_session_consume_stream(library(), stream.id, stream.unconsumed);
+  unpark(stream);
   schedule();
+}
+
+// What was delivered to the stream while it waited has moved on, or is of no interest any more.
+void H2Session::unpark(H2Stream& stream) {
+  parked_ -= std::exchange(stream.unconsumed, 0);
+  give_back(0);
+}
+
+// One stream that waits must not hold up the others, and many that wait must not hold a lot: beyond
+// the limit the connection's window stays as far closed as bytes are parked.
+void H2Session::give_back(std::size_t received) {
+  const std::size_t keep = parked_ > limits_.parked ? parked_ - limits_.parked : 0;
+  withheld_ += received;
+  if (withheld_ <= keep) return;
+  nghttp2_session_consume_connection(library(), withheld_ - keep);
+  withheld_ = keep;
 }
 
 // A stream may queue up to its watermark; once all streams together hold too much, none may hold

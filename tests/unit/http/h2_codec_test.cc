@@ -354,6 +354,24 @@ TEST_F(H2Codec, ResetsSayWhy) {
   }
 }
 
+// An app that breaks off in the middle: its beginning is worth something to the caller.
+TEST_F(H2Codec, WhatWasSentBeforeAResetArrivesBeforeIt) {
+  H2Pair pair(world);
+  RecordingSink sink;
+  TestHead request(world.blocks);
+  pair.client.codec.open(sink).send_head(request.request(), true);
+  pair.run();
+  TestHead answer(world.blocks);
+  Stream& stream = *pair.server.events.last().stream;
+  stream.send_head(answer.response(200), false);
+  stream.send_data("the beginning", false);
+  stream.reset(StreamEnd::peer_reset);
+  pair.run();
+  EXPECT_EQ(sink.status, 200);
+  EXPECT_EQ(sink.body, "the beginning");
+  EXPECT_TRUE(sink.was_reset);
+}
+
 TEST_F(H2Codec, AStreamResetInTheTurnItWasOpened) {
   H2Pair pair(world);
   RecordingSink unsent;

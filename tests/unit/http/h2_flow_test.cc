@@ -242,6 +242,64 @@ TEST_F(H2Flow, DataBeyondTheWindowEndsTheConnection) {
 }
 
 // All streams together: beyond the connection's budget no stream may queue, but each moves on.
+// A hundred uploads that nobody takes: what is parked for all of them together comes off the
+// connection's window.
+TEST_F(H2Flow, WhatStreamsThatWaitHoldIsBoundedByTheConnectionsWindow) {
+  H2ServerSide server(world);
+  server.feeder.feed(h2::preface() + h2::settings_ack());
+  const std::string frame(16384, 'x');
+  std::size_t parked = 0;
+  for (std::uint32_t id = 1; id < 200 && !server.wire.over(); id += 2) {
+    server.feeder.feed(h2::headers(id, h2::request_block("POST")));
+    server.events.last().stream->pause(true);
+    for (int i = 0; i < 4 && !server.wire.over(); ++i) server.feeder.feed(h2::data(id, frame));
+  }
+  for (const auto& sink : server.events.sinks) parked += sink->body.size();
+  EXPECT_EQ(parked, world.limits.connection_window);
+  std::string bytes = server.wire.take();
+  EXPECT_EQ(h2::take_frames(bytes).back().number(4), h2::flow_control_error)
+      << "what is more breaks the window";
+}
+
+TEST_F(H2Flow, ParkedBytesThatMoveOnOpenTheConnectionsWindow) {
+  H2ServerSide server(world);
+  server.feeder.feed(h2::preface() + h2::settings_ack());
+  server.wire.take();
+  const std::string frame(16384, 'x');
+  const auto opened = [&server] {
+    std::string bytes = server.wire.take();
+    std::size_t sum = 0;
+    for (const h2::Frame& f : h2::take_frames(bytes)) {
+      if (f.type == h2::type_window_update && f.stream == 0) sum += f.number();
+    }
+    return sum;
+  };
+  std::vector<Stream*> streams;
+  for (std::uint32_t id = 1; id < 32; id += 2) {
+    server.feeder.feed(h2::headers(id, h2::request_block("POST")));
+    streams.push_back(server.events.last().stream);
+    streams.back()->pause(true);
+    for (int i = 0; i < 4; ++i) server.feeder.feed(h2::data(id, frame));
+  }
+  EXPECT_EQ(opened(), 0U);
+  // Half of them go on, the others are given up in three ways.
+  for (std::size_t i = 0; i < 8; ++i) streams[i]->pause(false);
+  server.feeder.settle();
+  EXPECT_EQ(opened(), 8U * 65536);
+  for (std::size_t i = 8; i < 11; ++i) streams[i]->reset(StreamEnd::local);
+  for (std::uint32_t i = 11; i < 14; ++i) {
+    server.feeder.feed(h2::rst_stream(1 + 2 * i, h2::cancel));
+  }
+  for (std::size_t i = 14; i < 16; ++i) {
+    TestHead answer(world.blocks);
+    streams[i]->send_head(answer.response(413), true);
+  }
+  server.feeder.settle();
+  // All of it but for what is too little to be worth a WINDOW_UPDATE.
+  EXPECT_GE(opened() + 65536, 8U * 65536);
+  EXPECT_FALSE(server.wire.over());
+}
+
 TEST_F(H2Flow, TheQueueOfAConnectionIsBounded) {
   H2ServerSide server(world);
   server.feeder.feed(std::string(h2::magic) + h2::settings({{h2::initial_window_size, 0}}) +
