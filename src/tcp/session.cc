@@ -51,9 +51,15 @@ void Session::opened(Side& side) {
 void Session::connect() {
   for (;;) {
     if (!permit_) permit_ = cluster_.breaker().connections.try_take();
-    if (permit_) chosen_ = cluster_.choose(tried_);
+    chosen_ = cluster_.choose(tried_);
     if (!chosen_) {
-      if (report_.flag == Flag::none) report_.flag = permit_ ? Flag::UH : Flag::UO;
+      if (report_.flag == Flag::none) report_.flag = Flag::UH;
+      return down_.connection->kill(true);
+    }
+    // An endpoint may always have one, as in pools.
+    if (!permit_ && chosen_.host->active.value() > 1) {
+      report_endpoint(Outcome::Kind::cancelled);
+      report_.flag = Flag::UO;
       return down_.connection->kill(true);
     }
     tried_.push_back(chosen_.identity);

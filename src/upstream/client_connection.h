@@ -80,6 +80,9 @@ class ClientConnection final : public net::Retirable,
   std::unique_ptr<http::H2Keepalive> keepalive_;  // HTTP/2
   const http::KeepaliveTimes* keepalive_times_ = nullptr;
   const Offer offer_;
+  // Kept by the pool: whether it counts as at work, and the breaker's permit for it, which the only
+  // one at work may be without.
+  bool working_ = true;
   policy::Permit permit_;
   State state_ = State::connecting;
   net::CloseReason close_reason_ = net::CloseReason::aborted;

@@ -92,20 +92,37 @@ Pool::Grant Pool::acquire(PoolTicket& ticket) {
 }
 
 ClientConnection* Pool::find_ready() {
-  if (!idle_.empty()) {
+  if (!idle_.empty() && put_to_work(idle_.front())) {
     ClientConnection& warmest = idle_.pop_front();
     busy_.push_back(warmest);
     return &warmest;
   }
   ClientConnection* least = nullptr;
   for (ClientConnection& connection : sharing_) {
-    if (connection.capacity() == 0) continue;
+    if (connection.capacity() == 0 || !put_to_work(connection)) continue;
     if (connection.open_streams() < crowded) return &connection;
     if (least == nullptr || connection.open_streams() < least->open_streams()) least = &connection;
   }
   // All are crowded: this request takes the least crowded one, later ones find a new one.
   if (least != nullptr && connecting_count_ == 0 && may_open()) open_connection();
   return least;
+}
+
+// False when the breaker allows no more and another connection of this pool is at work.
+bool Pool::put_to_work(ClientConnection& connection) {
+  if (connection.working_) return true;
+  connection.permit_ = breaker_.connections.try_take();
+  if (!connection.permit_ && working_count_ > 0) return false;
+  connection.working_ = true;
+  ++working_count_;
+  return true;
+}
+
+void Pool::put_to_rest(ClientConnection& connection) {
+  if (!connection.working_) return;
+  connection.working_ = false;
+  --working_count_;
+  connection.permit_.release();
 }
 
 bool Pool::may_open() const {
@@ -126,10 +143,7 @@ void Pool::open_for_waiting() {
 
 void Pool::open_connection() {
   policy::Permit permit = breaker_.connections.try_take();
-  if (!permit) {
-    counters_.pool.overflows.add();
-    return;
-  }
+  if (!permit && working_count_ > 0) return;
   int error = 0;
   auto connection = connector_.connect(context_.loop, address_, offer_, error);
   if (!connection) {
@@ -141,6 +155,7 @@ void Pool::open_connection() {
                                                    std::move(permit));
   ++connecting_count_;
   ++connection_count_;
+  ++working_count_;
   counters_.connections.on_opened();
   if (!sweep_timer_.armed()) context_.loop.timers().arm(sweep_timer_, sweep_interval);
   // The lists own their connections: what leaves the last one is retired in connection_closed().
@@ -181,12 +196,14 @@ void Pool::connection_ready(ClientConnection& connection) {
     speaks_ = Speaks::http1;
     idle_.push_front(connection);
   }
+  put_to_rest(connection);
   if (draining_ && waiting_.empty()) connection.drain();
   // More may be needed now that it shows what is spoken.
   context_.loop.at_turn_end(*this);
 }
 
 void Pool::connection_has_capacity(ClientConnection& connection) {
+  if (connection.open_streams() == 0) put_to_rest(connection);
   if (!connection.http2()) {
     connection.unlink();
     idle_.push_front(connection);
@@ -224,7 +241,7 @@ void Pool::connection_closed(ClientConnection& connection, ClientConnection::Sta
   counters_.connections.on_closed(connection.close_reason());
   counters_.connections.received_bytes.add(connection.connection().bytes_read());
   counters_.connections.sent_bytes.add(connection.connection().bytes_written());
-  connection.permit_.release();
+  put_to_rest(connection);
   context_.loop.retire(std::unique_ptr<net::Retirable>(&connection));
   if (was_connecting) {
     const ConnectFailure failure = failure_of(connection.close_reason());
@@ -253,8 +270,7 @@ void Pool::serve() {
     ClientConnection* ready = find_ready();
     if (ready == nullptr) break;
     take_first_waiting().on_pool_ready(*ready);
-    if (!ready->http2() && ready->open_streams() == 0 &&
-        ready->state() == ClientConnection::State::ready) {
+    if (ready->open_streams() == 0 && ready->state() == ClientConnection::State::ready) {
       // The waiter did not want it any more.
       connection_has_capacity(*ready);
     }

@@ -5,6 +5,10 @@
 // enough to be closed). HTTP/2 connections are few: another one is opened when all carry `crowded`
 // streams.
 //
+// The breaker's limit on connections is one on connections at work: one at rest gives its permit
+// back and asks for another with its next request. A pool may always have one at work, whatever the
+// breaker says, so that no endpoint is out of reach because others are busy.
+//
 //   Pool::Grant grant = pool.acquire(ticket);
 //   grant.connection   -> open a stream on it now
 //   grant.queued       -> ticket.on_pool_ready() or on_pool_failure() later, unless it is dropped
@@ -90,6 +94,8 @@ class Pool final : private net::TurnHook {
 
   void on_turn_end() override;
   ClientConnection* find_ready();
+  bool put_to_work(ClientConnection& connection);
+  void put_to_rest(ClientConnection& connection);
   void open_connection();
   bool may_open() const;
   void serve();
@@ -117,6 +123,7 @@ class Pool final : private net::TurnHook {
   std::size_t waiting_count_ = 0;
   std::size_t connecting_count_ = 0;
   std::size_t connection_count_ = 0;
+  std::size_t working_count_ = 0;  // connecting, or with a request
   std::size_t sharing_count_ = 0;
   bool draining_ = false;
   int connect_error_ = 0;  // of a connect that failed at once; told at the turn's end

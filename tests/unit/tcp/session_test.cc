@@ -67,6 +67,19 @@ TEST_F(SessionTest, the_server_may_speak_first) {
   EXPECT_EQ(client.take(), "220 ready");
 }
 
+TEST_F(SessionTest, an_endpoint_may_have_one_session_though_others_hold_all_that_the_breaker_allows) {
+  service().breaker.connections = 1;
+  start(2);
+  connect();
+  connect();
+  EXPECT_EQ(world.sessions(), 2U);
+  EXPECT_EQ(world.endpoint(1).connections.size(), 1U);
+  EXPECT_EQ(world.endpoint(2).connections.size(), 1U);
+  connect();  // each has one
+  EXPECT_EQ(world.sessions(), 2U);
+  EXPECT_EQ(report().flag, Flag::UO);
+}
+
 TEST_F(SessionTest, a_client_that_has_sent_all_still_hears_the_answer) {
   start();
   Peer& client = connect();

@@ -301,16 +301,51 @@ TEST_F(PoolTest, beyond_the_pending_limit_a_request_is_turned_away) {
   EXPECT_GE(pool_cells.overflows.value(), 1U);
 }
 
-TEST_F(PoolTest, with_no_connection_and_none_allowed_nobody_waits_in_vain) {
+TEST_F(PoolTest, an_endpoint_may_have_a_connection_though_others_hold_all_that_the_breaker_allows) {
   config::Breaker limits;
   limits.connections = 1;
   make(Offer::http1, limits);
   policy::Permit elsewhere = breaker->connections.try_take();  // another endpoint has it
-  EXPECT_TRUE(ask().overflow);
-  elsewhere.release();
-  EXPECT_FALSE(ask().overflow);
+  EXPECT_NE(call().connection, nullptr);
+  Caller& second = ask();  // one is enough: this one waits for it
+  EXPECT_FALSE(second.overflow);
   loop.settle();
-  EXPECT_EQ(callers[1]->told, 1);
+  EXPECT_EQ(dialled, 1);
+  answer_all();
+  EXPECT_NE(second.connection, nullptr);
+  elsewhere.release();
+}
+
+TEST_F(PoolTest, connections_at_rest_take_nothing_of_what_the_breaker_allows) {
+  config::Breaker limits;
+  limits.connections = 2;
+  make(Offer::http1, limits);
+  call();
+  call();
+  EXPECT_EQ(breaker->connections.used(), 2U);
+  answer_all();
+  EXPECT_EQ(pool->connections(), 2U);
+  EXPECT_EQ(breaker->connections.used(), 0U);
+  call();
+  EXPECT_EQ(dialled, 2);
+  EXPECT_EQ(breaker->connections.used(), 1U);
+}
+
+TEST_F(PoolTest, connections_come_back_from_rest_only_as_the_breaker_allows) {
+  config::Breaker limits;
+  limits.connections = 2;
+  make(Offer::http1, limits);
+  call();
+  call();
+  answer_all();
+  policy::Permit elsewhere = breaker->connections.try_take();
+  EXPECT_NE(call().connection, nullptr);
+  Caller& waits = ask();
+  EXPECT_EQ(waits.connection, nullptr);
+  EXPECT_FALSE(waits.overflow);
+  answer_all();
+  EXPECT_NE(waits.connection, nullptr);
+  elsewhere.release();
 }
 
 TEST_F(PoolTest, a_ticket_that_is_dropped_is_forgotten) {
@@ -539,6 +574,18 @@ TEST_F(PoolHttp2, who_waits_when_the_only_connection_retires_gets_a_new_one) {
   EXPECT_TRUE(waits.waiting()) << "the breaker allows no third";
   answer_all();
   EXPECT_FALSE(waits.waiting());
+}
+
+TEST_F(PoolHttp2, a_connection_without_streams_takes_nothing_of_what_the_breaker_allows) {
+  make(Offer::http2);
+  call();
+  call();
+  EXPECT_EQ(breaker->connections.used(), 1U);
+  answer_all();
+  EXPECT_EQ(pool->connections(), 1U);
+  EXPECT_EQ(breaker->connections.used(), 0U);
+  call();
+  EXPECT_EQ(breaker->connections.used(), 1U);
 }
 
 TEST_F(PoolHttp2, unused_connections_are_swept) {
