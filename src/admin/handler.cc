@@ -23,7 +23,7 @@ Response json(std::string body) {
 
 Response exposition(telemetry::Metrics& metrics, const Request& request, std::string_view filter) {
   telemetry::Scrape scrape;
-  metrics.gather(scrape, request.now);
+  metrics.gather_for_monitoring(scrape, request.now);
   const telemetry::Exposition format = telemetry::negotiate(request.accept);
   return {.content_type = std::string(telemetry::content_type(format)),
           .body = telemetry::render(scrape, format, filter)};
@@ -84,7 +84,7 @@ std::span<const AdminHandler::Page> AdminHandler::pages() {
       {"GET", "/memory", "memory of the process (JSON)", &H::memory},
       {"POST", "/quitquitquit", "drain and exit", &H::quit},
       {"GET", "/ready", "200 when ready for traffic, else 503", &H::ready},
-      {"POST", "/reset_counters", "let counters and histograms begin at zero", &H::reset_counters},
+      {"POST", "/reset_counters", "let /stats (text and JSON) count from zero", &H::reset_counters},
       {"GET", "/server_info", "version, state, uptime, node (JSON)", &H::server_info},
       {"GET", "/stats", "all metrics (?format=json|prometheus, ?filter=TEXT)", &H::stats},
       {"GET", "/stats/prometheus", "all metrics for Prometheus or OpenMetrics", &H::prometheus},

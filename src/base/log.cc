@@ -1,15 +1,22 @@
 #include "base/log.h"
 
-#include <spdlog/sinks/stdout_color_sinks.h>
+#include <poll.h>
+#include <pthread.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cerrno>
+#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <memory>
+#include <mutex>
+#include <thread>
 
 #include "base/utf8.h"
 
@@ -21,6 +28,140 @@ constexpr std::array room_names = {"base",   "config",   "net",       "tls",    
                                    "proxy",  "admin",    "server",    "cli"};
 constexpr std::array level_names = {"trace", "debug", "info", "warn", "error", "off"};
 
+// To a descriptor that may be stuck: at once by whoever logs, or by a thread of its own.
+class Writer {
+ public:
+  static constexpr std::size_t waiting_max = std::size_t{1} << 20;
+
+  void take(std::string_view line) {
+    std::unique_lock lock(mutex_);
+    if (phase_ == Phase::direct) return write_all(line, /*by_thread=*/false);
+    if (waiting_.size() + line.size() > waiting_max) {
+      dropped_.fetch_add(1, std::memory_order_relaxed);
+      return;
+    }
+    waiting_.append(line);
+    changed_.notify_all();
+  }
+
+  void start(int fd) {
+    const std::lock_guard lock(mutex_);
+    if (phase_ != Phase::direct) return;
+    fd_ = fd;
+    phase_ = Phase::running;
+    std::thread thread([this] { run(); });
+    pthread_setname_np(thread.native_handle(), "log");
+    // Nobody can wait for it longer than stop() is willing to.
+    thread.detach();
+  }
+
+  void stop(Duration patience) {
+    std::unique_lock lock(mutex_);
+    if (phase_ != Phase::running) return;
+    phase_ = Phase::ending;
+    until_ = std::chrono::steady_clock::now() + patience;
+    changed_.notify_all();
+    constexpr Duration grace = milliseconds(500);
+    changed_.wait_for(lock, patience + grace, [this] { return phase_ == Phase::direct; });
+    fd_ = STDERR_FILENO;
+  }
+
+  std::uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
+
+ private:
+  enum class Phase { direct, running, ending };
+
+  void run() {
+    std::uint64_t told = 0;
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      changed_.wait(lock, [this] { return !waiting_.empty() || phase_ == Phase::ending; });
+      if (waiting_.empty()) break;
+      std::string lines;
+      lines.swap(waiting_);
+      lock.unlock();
+      write_all(lines, /*by_thread=*/true);
+      const std::uint64_t lost = dropped() - told;
+      told += lost;
+      if (lost > 0)
+        warn("base", "lines of this log were dropped", {{"lines", std::to_string(lost)}});
+      lock.lock();
+    }
+    phase_ = Phase::direct;
+    changed_.notify_all();
+  }
+
+  bool out_of_time() {
+    const std::lock_guard lock(mutex_);
+    return phase_ == Phase::ending && std::chrono::steady_clock::now() >= until_;
+  }
+
+  // Directly it waits for as long as it takes; the thread asks from time to time whether it should
+  // give up. What a pipe that is ready takes for sure is PIPE_BUF.
+  void write_all(std::string_view lines, bool by_thread) {
+    constexpr std::size_t piece_max = 4096;
+    constexpr int look_up_ms = 50;
+    while (!lines.empty()) {
+      if (by_thread) {
+        pollfd ready{fd_, POLLOUT, 0};
+        const int got = ::poll(&ready, 1, look_up_ms);
+        if (got == 0 && out_of_time()) return;
+        if (got <= 0) continue;
+      }
+      const ssize_t wrote = ::write(fd_, lines.data(), std::min(lines.size(), piece_max));
+      if (wrote < 0 && errno == EINTR) continue;
+      if (wrote < 0 && errno == EAGAIN) {
+        pollfd ready{fd_, POLLOUT, 0};
+        ::poll(&ready, 1, look_up_ms);
+        if (by_thread && out_of_time()) return;
+        continue;
+      }
+      if (wrote < 0) return;  // nobody is there to be told
+      lines.remove_prefix(static_cast<std::size_t>(wrote));
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  Phase phase_ = Phase::direct;
+  int fd_ = STDERR_FILENO;
+  std::string waiting_;
+  std::chrono::steady_clock::time_point until_;
+  std::atomic<std::uint64_t> dropped_{0};
+};
+
+// Its thread may outlive main().
+Writer& writer() {
+  static auto* const w = new Writer;
+  return *w;
+}
+
+class Sink final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  Sink() : coloured_(std::getenv("NO_COLOR") == nullptr && ::isatty(STDERR_FILENO) != 0) {}
+
+ private:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t formatted;
+    formatter_->format(message, formatted);
+    const std::string_view text(formatted.data(), formatted.size());
+    if (!coloured_ || message.color_range_end <= message.color_range_start)
+      return writer().take(text);
+    // By level, from trace to error.
+    constexpr std::array colours = {"\033[37m", "\033[36m", "\033[32m", "\033[33;1m", "\033[31;1m"};
+    const auto level = std::min(static_cast<std::size_t>(message.level), colours.size() - 1);
+    std::string line(text.substr(0, message.color_range_start));
+    line += colours[level];
+    line +=
+        text.substr(message.color_range_start, message.color_range_end - message.color_range_start);
+    line.append("\033[m").append(text.substr(message.color_range_end));
+    writer().take(line);
+  }
+  void flush_() override {}
+
+  const bool coloured_;
+};
+
 struct State {
   std::array<std::atomic<int>, room_names.size()> levels;
   std::atomic<Format> format{Format::text};
@@ -28,11 +169,8 @@ struct State {
 
   State() {
     for (auto& l : levels) l = static_cast<int>(Level::info);
-    auto sink = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
-    if (std::getenv("NO_COLOR") != nullptr) sink->set_color_mode(spdlog::color_mode::never);
-    logger = std::make_shared<spdlog::logger>("outrigger", sink);
+    logger = std::make_shared<spdlog::logger>("outrigger", std::make_shared<Sink>());
     logger->set_level(spdlog::level::trace);
-    logger->flush_on(spdlog::level::trace);
     apply_pattern();
   }
   void apply_pattern() const {
@@ -41,8 +179,8 @@ struct State {
 };
 
 State& state() {
-  static State s;
-  return s;
+  static auto* const s = new State;
+  return *s;
 }
 
 std::size_t index_of(std::string_view room) {
@@ -157,6 +295,18 @@ bool parse_level(std::string_view text, Level& out) {
     }
   }
   return false;
+}
+
+void start_writer(int fd) {
+  writer().start(fd);
+}
+
+void stop_writer(Duration patience) {
+  writer().stop(patience);
+}
+
+std::uint64_t dropped() {
+  return writer().dropped();
 }
 
 void reopen() {

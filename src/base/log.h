@@ -1,13 +1,18 @@
 #pragma once
 
 // Log lines for people, on stderr, behind spdlog. Any thread; never on the request path (that is
-// the access log's business). Each room logs under its own name, whose level can be changed at run
-// time.
+// the access log's business). Whoever logs writes, until start_writer(): from then on a thread of
+// its own does, so that a pipe which nobody empties holds up nobody else. What waits for it is
+// bounded; lines beyond that are dropped and counted. Each room logs under its own name, whose
+// level can be changed at run time.
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "base/time.h"
 
 namespace outrigger::log {
 
@@ -24,6 +29,12 @@ void set_all(Level level);
 Pairs levels();
 // "info" -> Level::info; false when it is none.
 bool parse_level(std::string_view text, Level& out);
+// `fd`: for tests.
+void start_writer(int fd = 2);
+// Writes what waits, as far as that goes in this time; whoever logs writes again.
+void stop_writer(Duration patience);
+// Lines dropped so far.
+std::uint64_t dropped();
 // Closes and opens the log again (SIGUSR1) when it goes to a file.
 void reopen();
 

@@ -50,6 +50,7 @@ struct Node {
 
 struct Admin {
   Address listen{"127.0.0.1", 15000, false};
+  unsigned socket_mode = 0600;  // of a Unix socket's file
   std::optional<Address> probes;
   std::string token_file;
   Position at;
@@ -58,6 +59,7 @@ struct Admin {
 struct Runtime {
   int workers = 0;  // 0: auto
   Millis drain{30'000};
+  Millis drain_min{5'000};
   std::optional<double> memory_share;  // 0.8 for "80%"
   std::optional<std::uint64_t> memory_bytes;
   std::optional<int> connections;   // none: RLIMIT_NOFILE - 512

@@ -34,11 +34,14 @@ const Record<Admin>& admin_record() {
   static const Record<Admin> table(
       "Admin", "The port for operators.", "listen",
       {{"listen", &Admin::listen, listen_address(),
-        "Where the admin pages are: a loopback address or a unix socket."},
+        "Where the admin pages are. Other than a loopback address or a unix socket needs "
+        "token_file."},
        {"probes", &Admin::probes, optional(listen_address()),
-        "A second address that answers health probes only.", Flag::later},
+        "A second address that answers /livez, /readyz and /startupz and nothing else."},
+       {"socket_mode", &Admin::socket_mode, file_mode(),
+        "Who may use the Unix socket: the mode of its file, in octal."},
        {"token_file", &Admin::token_file, file_path(),
-        "A file with the token that callers must show.", Flag::later}});
+        "A file with the token that callers must show as a bearer token; read at the start."}});
   return table;
 }
 
@@ -49,6 +52,9 @@ const Record<Runtime>& runtime_record() {
         "Worker threads; auto follows the CPU quota, from 1 to 4."},
        {"drain", &Runtime::drain, duration(Millis(0)),
         "How long a stopping process waits for requests in progress."},
+       {"drain_min", &Runtime::drain_min, duration(Millis(0)),
+        "How long a stopping process with outbound listeners keeps them open at least, though "
+        "nothing is open: the app may still call. Half of drain at most."},
        {"memory", memory_budget(), "The memory budget: a share of the machine's, or a size.",
         Flag::later},
        {"connections", &Runtime::connections, optional(count<int>(1, 10'000'000)),

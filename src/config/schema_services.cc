@@ -23,7 +23,8 @@ const Record<Breaker>& breaker_record() {
       "Breaker",
       "Limits of what is in progress towards one service; beyond them calls fail at once.", "",
       {{"connections", &Breaker::connections, count<std::uint32_t>(1, 1'000'000),
-        "Connections at work: being opened, or carrying requests or bytes. Each endpoint may always "
+        "Connections at work: being opened, or carrying requests or bytes. Each endpoint may "
+        "always "
         "have one from each worker."},
        {"pending", &Breaker::pending, count<std::uint32_t>(0, 1'000'000),
         "Requests that wait for a connection."},

@@ -166,6 +166,23 @@ Value<int> worker_count() {
       [](const int& value) { return value == 0 ? "auto" : std::to_string(value); });
 }
 
+Value<unsigned> file_mode() {
+  return scalar<unsigned>(
+      text_shape("file mode", "0?[0-7]{3}"),
+      [](const std::string& text) -> Result<unsigned> {
+        const bool octal = (text.size() == 3 || (text.size() == 4 && text[0] == '0')) &&
+                           text.find_first_not_of("01234567") == std::string::npos;
+        if (!octal) return Error{quoted(text) + " is not a mode in octal, such as 0600 or 0660"};
+        return static_cast<unsigned>(std::stoul(text, nullptr, 8));
+      },
+      [](const unsigned& value) {
+        std::string text = "0000";
+        for (std::size_t i = 1; i < text.size(); ++i)
+          text[i] = static_cast<char>('0' + ((value >> (9 - 3 * i)) & 7U));
+        return text;
+      });
+}
+
 Value<Runtime> memory_budget() {
   return {
       text_shape("percentage or size", R"([0-9]+(\.[0-9]+)?(%|B|KiB|MiB|GiB|TiB))"),

@@ -32,6 +32,8 @@ Value<T> inside(M T::*outer, N M::*inner, Value<N> value) {
 Value<int> language_version();
 // "auto" is 0.
 Value<int> worker_count();
+// "0600"
+Value<unsigned> file_mode();
 // "80%" of the machine's memory, or a size.
 Value<Runtime> memory_budget();
 

@@ -126,11 +126,13 @@ class Validator {
   }
 
   void check_admin() {
+    const Cursor token = root_["admin"]["token_file"];
+    if (!draft_.admin.token_file.empty()) return check_readable(token, draft_.admin.token_file);
     if (is_loopback(draft_.admin.listen)) return;
     error(root_["admin"]["listen"],
           "other machines could reach the admin port at " +
               root_["admin"]["listen"].shown(draft_.admin.listen.to_string()) +
-              "; give it a loopback address (127.0.0.1:15000) or a unix socket");
+              "; give it a loopback address (127.0.0.1:15000) or a unix socket, or a token_file");
   }
 
   void check_identity() {
@@ -157,6 +159,8 @@ class Validator {
   void check_listeners() {
     std::vector<Listening> all;
     all.push_back({draft_.admin.listen, "admin.listen", root_["admin"]["listen"]});
+    if (const auto& own = draft_.admin.probes)
+      all.push_back({*own, "admin.probes", root_["admin"]["probes"]});
     if (const auto& own = draft_.telemetry.prometheus.listen) {
       all.push_back(
           {*own, "telemetry.prometheus.listen", root_["telemetry"]["prometheus"]["listen"]});

@@ -152,9 +152,28 @@ Result<Fd> listen_on(const SocketAddress& address, const ListenOptions& options)
     set_option(fd.get(), IPPROTO_TCP, TCP_NODELAY);
     if (address.family() == AF_INET6) set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY);
   }
-  if (::bind(fd.get(), address.get(), address.length()) != 0) return listen_error(address, "bind");
+  // So that there is no moment at which the file has other rights.
+  const bool own_mode = address.family() == AF_UNIX && options.mode;
+  const mode_t before = own_mode ? ::umask(0777 & ~*options.mode) : 0;
+  const int bound = ::bind(fd.get(), address.get(), address.length());
+  const int error = errno;
+  if (own_mode) ::umask(before);
+  errno = error;
+  if (bound != 0) return listen_error(address, "bind");
+  if (options.later) return fd;
   if (::listen(fd.get(), options.backlog) != 0) return listen_error(address, "listen");
   return fd;
+}
+
+Result<void> begin_listening(const Fd& fd) {
+  if (::listen(fd.get(), ListenOptions().backlog) == 0) return {};
+  const int error = errno;
+  sockaddr_storage storage{};
+  socklen_t length = sizeof storage;
+  auto* name = reinterpret_cast<sockaddr*>(&storage);
+  ::getsockname(fd.get(), name, &length);
+  errno = error;
+  return listen_error(SocketAddress(name, length), "listen");
 }
 
 Fd connect_to(const SocketAddress& address, int& error) {

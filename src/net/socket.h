@@ -5,10 +5,12 @@
 
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -79,11 +81,18 @@ struct ListenOptions {
   bool reuse_port = false;
   int backlog = 4096;
   Duration peer_silence{};  // Channel::bound_silence() of what it accepts
+  // Only bound: connections are refused until begin_listening().
+  bool later = false;
+  // Of a Unix socket's file, whatever the umask; without it as the umask has it. Before there are
+  // other threads, which share the umask.
+  std::optional<mode_t> mode{};
 };
 
 // A listening socket, TCP_NODELAY set for what it accepts. A stale Unix socket file is replaced;
 // the error says which address and why, and who is likely to blame.
 Result<Fd> listen_on(const SocketAddress& address, const ListenOptions& options);
+// For a socket that was bound with `later`.
+Result<void> begin_listening(const Fd& fd);
 
 // Begins to connect; connect_status() of the channel tells how it goes. `error` is set when it
 // failed at once.

@@ -137,6 +137,7 @@ std::size_t HttpConnection::on_bytes(std::string_view bytes) {
   const std::size_t consumed = codec_->feed(bytes, milliseconds_of(scope_.worker.loop.now()));
   // Only now, so that what has begun is served.
   if (draining_ == Draining::soon) drain_codec();
+  if (draining_ == Draining::after_next && codec_->version() != http::Version::http2) drain_codec();
   watch_head();
   return consumed;
 }
@@ -288,8 +289,16 @@ void HttpConnection::on_idle() {
   if (!head_begun()) since_.set_to(scope_.worker.loop.now());
 }
 
-void HttpConnection::drain() {
+void HttpConnection::drain_after_next() {
   if (draining_ != Draining::no) return;
+  draining_ = Draining::after_next;
+  const bool busy = codec_ != nullptr && codec_->version() != http::Version::http2 &&
+                    (codec_->open_streams() > 0 || codec_->receiving_head());
+  if (busy) drain_codec();
+}
+
+void HttpConnection::drain() {
+  if (draining_ >= Draining::soon) return;
   draining_ = Draining::soon;
   if (!codec_ && head_begun()) return;  // the first bytes are here
   const bool at_rest =

@@ -44,6 +44,8 @@ class HttpConnection final : public net::Retirable,
   // Closes when the open requests are done. HTTP/1 at rest waits a moment for one that is on its
   // way.
   void drain();
+  // HTTP/1: the next answer says that it is the last; at rest it stays. HTTP/2: nothing yet.
+  void drain_after_next();
   // Closes at once (the drain's end, memory pressure).
   void close() { connection_->kill(false); }
 
@@ -108,7 +110,7 @@ class HttpConnection final : public net::Retirable,
   Moment waits_since_;
   static constexpr std::uint32_t waits_at_mask = 0xffffff;
   std::uint32_t waits_at_ : 24 = 0;
-  enum class Draining : std::uint8_t { no, soon, now } draining_ : 4 = Draining::no;
+  enum class Draining : std::uint8_t { no, after_next, soon, now } draining_ : 4 = Draining::no;
   enum class WaitsFor : std::uint8_t { head, rest_of_head } waits_for_ : 4 = WaitsFor::head;
   HeldBodies bodies_;  // of its requests
 };

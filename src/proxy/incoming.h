@@ -30,6 +30,7 @@ class Incoming final : public net::Retirable,
                        private net::ConnectionHandler {
  public:
   Incoming(Scope& scope, std::unique_ptr<net::Connection> connection, IncomingOwner& owner);
+  const Scope& scope() const { return scope_; }
   void start() { connection_->start(*this); }
   void close() { connection_->kill(false); }
   // Who has said nothing gets a moment more to say it.

@@ -3,7 +3,10 @@
 #include <malloc.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
+#include <map>
+#include <unordered_map>
 
 #include "server/worker_thread.h"
 #include "upstream/balancers.h"
@@ -48,16 +51,19 @@ admin::BreakerInfo breaker_info(std::string_view resource, const policy::SharedL
   return info;
 }
 
-void add_stats(admin::ClusterInfo& cluster, const std::vector<HostStats>& hosts) {
+using Places = std::unordered_map<std::uint64_t, std::size_t>;  // identity to index
+
+void add_stats(admin::ClusterInfo& cluster, const Places& places,
+               const std::vector<HostStats>& hosts) {
   for (const HostStats& host : hosts) {
-    for (admin::EndpointInfo& endpoint : cluster.endpoints) {
-      if (endpoint.address != host.address) continue;
-      endpoint.requests += host.requests;
-      endpoint.failures += host.failures;
-      endpoint.active += host.active;
-      endpoint.connections += static_cast<std::int64_t>(host.connections);
-      endpoint.latency = std::max(endpoint.latency, host.latency);
-    }
+    const auto place = places.find(host.identity);
+    if (place == places.end()) continue;  // it has left meanwhile
+    admin::EndpointInfo& endpoint = cluster.endpoints[place->second];
+    endpoint.requests += host.requests;
+    endpoint.failures += host.failures;
+    endpoint.active += host.active;
+    endpoint.connections += static_cast<std::int64_t>(host.connections);
+    endpoint.latency = std::max(endpoint.latency, host.latency);
   }
 }
 
@@ -67,10 +73,7 @@ admin::ClusterInfo describe_cluster(const std::string& name, const ServiceSnapsh
   cluster.protocol = protocol_name(service.service->protocol);
   cluster.policy = upstream::name_of(service.service->load_balancer.policy);
   cluster.mtls = mtls_name(service.service->mtls);
-  const policy::SharedBreaker& breaker = service.limits->breaker;
-  cluster.breakers = {
-      breaker_info("connections", breaker.connections), breaker_info("pending", breaker.pending),
-      breaker_info("requests", breaker.requests), breaker_info("retries", breaker.retries)};
+  cluster.breakers = breakers_of(service);
   for (const upstream::EndpointInfo& known : *service.endpoints) {
     admin::EndpointInfo endpoint;
     endpoint.address = known.value.address.to_string();
@@ -78,13 +81,24 @@ admin::ClusterInfo describe_cluster(const std::string& name, const ServiceSnapsh
     endpoint.locality = known.value.locality;
     endpoint.labels = known.value.labels;
     endpoint.weight = known.value.weight;
-    endpoint.state = known.state->draining() ? "draining" : "healthy";
+    endpoint.state = endpoint_state_name(known.state->draining());
     cluster.endpoints.push_back(std::move(endpoint));
   }
   return cluster;
 }
 
 }  // namespace
+
+std::string_view endpoint_state_name(bool draining) {
+  return draining ? "draining" : "healthy";
+}
+
+std::vector<admin::BreakerInfo> breakers_of(const ServiceSnapshot& service) {
+  const policy::SharedBreaker& breaker = service.limits->breaker;
+  return {breaker_info("connections", breaker.connections),
+          breaker_info("pending", breaker.pending), breaker_info("requests", breaker.requests),
+          breaker_info("retries", breaker.retries)};
+}
 
 AdminFacts::AdminFacts(Shared& shared, Life& life, Actions actions, WallTime started,
                        std::string version)
@@ -122,7 +136,7 @@ admin::ServerInfo AdminFacts::server_info() {
 admin::Readiness AdminFacts::readiness() {
   admin::Readiness readiness;
   const Phase phase = life_.phase;
-  readiness.started = phase != Phase::starting;
+  readiness.started = phase == Phase::live || phase == Phase::draining;
   readiness.ready = phase == Phase::live && !life_.health_failed;
   switch (phase) {
     case Phase::starting:
@@ -146,17 +160,23 @@ admin::Readiness AdminFacts::readiness() {
 
 std::vector<admin::ClusterInfo> AdminFacts::clusters() {
   const auto current = snapshot();
-  std::vector<admin::ClusterInfo> clusters;
-  for (const auto& [name, service] : current->services)
-    clusters.push_back(describe_cluster(name, service));
-  for (std::size_t i = 0; i < current->apps.size(); ++i)
-    clusters.push_back(describe_cluster(app_key(i), current->apps[i]));
+  std::map<std::string, const ServiceSnapshot*> services;
+  for (const auto& [name, service] : current->services) services[name] = &service;
+  for (std::size_t i = 0; i < current->apps.size(); ++i) services[app_key(i)] = &current->apps[i];
+  std::vector<ClusterStats> told;
   for (const auto& thread : shared_.threads) {
-    const auto stats =
-        thread->ask<ClusterStats>([](Worker& worker) { return worker.cluster_stats(); });
-    for (admin::ClusterInfo& cluster : clusters) {
-      const auto found = stats.find(cluster.name);
-      if (found != stats.end()) add_stats(cluster, found->second);
+    told.push_back(
+        thread->ask<ClusterStats>([](Worker& worker) { return worker.cluster_stats(); }));
+  }
+  std::vector<admin::ClusterInfo> clusters;
+  for (const auto& [name, service] : services) {
+    clusters.push_back(describe_cluster(name, *service));
+    Places places;
+    for (std::size_t i = 0; i < service->endpoints->size(); ++i)
+      places.emplace((*service->endpoints)[i].identity, i);
+    for (const ClusterStats& stats : told) {
+      const auto found = stats.find(name);
+      if (found != stats.end()) add_stats(clusters.back(), places, found->second);
     }
   }
   return clusters;

@@ -7,6 +7,8 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "admin/backend.h"
 #include "server/life.h"
@@ -14,6 +16,9 @@
 #include "server/snapshot.h"
 
 namespace outrigger::server {
+
+std::string_view endpoint_state_name(bool draining);
+std::vector<admin::BreakerInfo> breakers_of(const ServiceSnapshot& service);
 
 class AdminFacts final : public admin::AdminBackend {
  public:
@@ -25,6 +30,7 @@ class AdminFacts final : public admin::AdminBackend {
 
   // The newest snapshot; any thread.
   void set_snapshot(std::shared_ptr<const Snapshot> snapshot);
+  std::shared_ptr<const Snapshot> snapshot();
 
   admin::ServerInfo server_info() override;
   admin::Readiness readiness() override;
@@ -40,8 +46,6 @@ class AdminFacts final : public admin::AdminBackend {
   void quit() override { actions_.quit(); }
 
  private:
-  std::shared_ptr<const Snapshot> snapshot();
-
   Shared& shared_;
   Life& life_;
   const Actions actions_;

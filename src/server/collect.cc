@@ -1,7 +1,12 @@
 #include "server/collect.h"
 
+#include <algorithm>
+#include <map>
 #include <string>
+#include <string_view>
+#include <tuple>
 
+#include "base/log.h"
 #include "server/worker_thread.h"
 
 namespace outrigger::server {
@@ -9,21 +14,33 @@ namespace {
 
 using telemetry::Family;
 
-std::string show(const config::Locality& locality) {
-  if (locality == config::Locality{}) return {};
-  return locality.cloud + "/" + locality.region + "/" + locality.zone;
+using Place = std::tuple<std::string_view, std::string_view, std::string_view>;
+
+std::string show(const Place& place) {
+  if (place == Place{}) return {};
+  const auto& [cloud, region, zone] = place;
+  std::string out(cloud);
+  return out.append("/").append(region).append("/").append(zone);
 }
 
-void collect_cluster(telemetry::Scrape& scrape, const admin::ClusterInfo& cluster) {
-  for (const admin::EndpointInfo& endpoint : cluster.endpoints) {
-    scrape.gauge(Family::endpoints, {cluster.name, show(endpoint.locality), endpoint.state}, 1);
+// Counted here: a sample for each endpoint would be a thousand of which few are left.
+void collect_service(telemetry::Scrape& scrape, const std::string& name,
+                     const ServiceSnapshot& service) {
+  std::map<std::pair<Place, bool>, std::size_t> counts;
+  for (const upstream::EndpointInfo& endpoint : *service.endpoints) {
+    const config::Locality& at = endpoint.value.locality;
+    ++counts[{Place{at.cloud, at.region, at.zone}, endpoint.state->draining()}];
   }
-  for (const admin::BreakerInfo& breaker : cluster.breakers) {
-    scrape.gauge(Family::breaker_used, {cluster.name, breaker.resource},
-                 static_cast<double>(breaker.used));
-    scrape.gauge(Family::breaker_limit, {cluster.name, breaker.resource},
+  for (const auto& [kind, count] : counts) {
+    scrape.gauge(Family::endpoints,
+                 {name, show(kind.first), endpoint_state_name(/*draining=*/kind.second)},
+                 static_cast<double>(count));
+  }
+  for (const admin::BreakerInfo& breaker : breakers_of(service)) {
+    scrape.gauge(Family::breaker_used, {name, breaker.resource}, static_cast<double>(breaker.used));
+    scrape.gauge(Family::breaker_limit, {name, breaker.resource},
                  static_cast<double>(breaker.limit));
-    scrape.gauge(Family::breaker_open, {cluster.name, breaker.resource}, breaker.open ? 1 : 0);
+    scrape.gauge(Family::breaker_open, {name, breaker.resource}, breaker.open ? 1 : 0);
   }
 }
 
@@ -46,20 +63,32 @@ void collect_endpoints(telemetry::Scrape& scrape, const std::vector<admin::Clust
   }
 }
 
+// During a change of the CA there are several of one name: what matters is which ends first.
+void collect_certificates(telemetry::Scrape& scrape, AdminFacts& facts, WallTime now) {
+  std::map<std::string, double> soonest;
+  for (const admin::CertificateInfo& certificate : facts.certificates()) {
+    const double left = std::chrono::duration<double>(certificate.not_after - now).count();
+    const auto [at, fresh] = soonest.try_emplace(certificate.name, left);
+    if (!fresh) at->second = std::min(at->second, left);
+  }
+  for (const auto& [name, left] : soonest) scrape.gauge(Family::certificate_expires, {name}, left);
+}
+
 }  // namespace
 
 void collect_facts(telemetry::Scrape& scrape, AdminFacts& facts, Shared& shared, WallTime now) {
-  for (const admin::ClusterInfo& cluster : facts.clusters()) collect_cluster(scrape, cluster);
-  for (const admin::CertificateInfo& certificate : facts.certificates()) {
-    const auto left = std::chrono::duration<double>(certificate.not_after - now);
-    scrape.gauge(Family::certificate_expires, {certificate.name}, left.count());
-  }
+  const std::shared_ptr<const Snapshot> snapshot = facts.snapshot();
+  for (const auto& [name, service] : snapshot->services) collect_service(scrape, name, service);
+  for (std::size_t i = 0; i < snapshot->apps.size(); ++i)
+    collect_service(scrape, app_key(i), snapshot->apps[i]);
+  collect_certificates(scrape, facts, now);
   scrape.gauge(Family::config_info, {facts.server_info().config_version}, 1);
   scrape.gauge(Family::ready, {}, facts.readiness().ready ? 1 : 0);
   for (std::size_t i = 0; i < shared.threads.size(); ++i) {
     scrape.gauge(Family::worker_connections, {std::to_string(i)},
                  shared.threads[i]->open_connections());
   }
+  scrape.counter(Family::log_dropped, {}, static_cast<double>(log::dropped()));
   shared.access_log.collect(scrape);
   // Workers have to be asked, so only where it was asked for.
   if (facts.wants_endpoint_series()) collect_endpoints(scrape, facts.clusters());

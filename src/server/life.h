@@ -9,8 +9,8 @@
 namespace outrigger::server {
 
 enum class Phase : std::uint8_t {
-  starting,  // nothing listens yet
-  waiting,   // listeners are bound, names and registries have not all answered
+  starting,  // ports are bound, not listening
+  waiting,   // the admin port answers; names and registries have not all answered
   live,
   draining,
 };

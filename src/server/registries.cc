@@ -5,25 +5,29 @@
 namespace outrigger::server {
 
 struct Registries::Entry final : RegistryEvents {
-  explicit Entry(std::string n) : name(std::move(n)) {}
+  Entry(Registries& o, std::string n) : owner(o), name(std::move(n)) {}
   void on_registry_error(const RegistryError& error) override {
     log::error("discovery", "a registry has trouble; its last lists stay in force",
                {{"registry", name}, {"why", error.message}});
+    owner.trouble_();
   }
   void on_registry_current() override {
     log::info("discovery", "a registry answers", {{"registry", name}});
   }
 
+  Registries& owner;
   std::string name;
   std::unique_ptr<Registry> registry;
 };
 
 Registries::Registries(net::Loop& loop, const std::map<std::string, config::Registry>& configured,
-                       const discovery::FileRegistry::Background& background) {
+                       const discovery::FileRegistry::Background& background,
+                       std::function<void()> trouble)
+    : trouble_(std::move(trouble)) {
   for (const auto& [name, registry] : configured) {
     if (registry.type != config::Registry::Type::file)
       continue;  // others do not get through validation
-    auto entry = std::make_unique<Entry>(name);
+    auto entry = std::make_unique<Entry>(*this, name);
     entry->registry = std::make_unique<discovery::FileRegistry>(loop, registry.path, background);
     entries_.emplace(name, std::move(entry));
   }

@@ -3,6 +3,7 @@
 // The registries of the configuration, made by type, started together, their troubles logged. Main
 // thread.
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -16,9 +17,10 @@ namespace outrigger::server {
 
 class Registries {
  public:
-  // `background` runs what is long (see discovery::FileRegistry).
+  // `background` runs what is long (see discovery::FileRegistry); `trouble` hears when one fails,
+  // whose status() then says so.
   Registries(net::Loop& loop, const std::map<std::string, config::Registry>& configured,
-             const discovery::FileRegistry::Background& background);
+             const discovery::FileRegistry::Background& background, std::function<void()> trouble);
   ~Registries();
 
   // Null when there is none of that name.
@@ -27,6 +29,7 @@ class Registries {
 
  private:
   struct Entry;
+  const std::function<void()> trouble_;
   std::map<std::string, std::unique_ptr<Entry>> entries_;
 };
 

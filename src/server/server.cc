@@ -6,7 +6,10 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <optional>
+#include <ranges>
 #include <thread>
+#include <utility>
 
 #include "admin/handler.h"
 #include "base/heap.h"
@@ -20,6 +23,10 @@ constexpr int workers_most = 4;
 constexpr rlim_t descriptors_reserved = 512;
 constexpr Duration second = seconds(1);
 constexpr Duration drain_step = milliseconds(50);
+// An app that opens a connection for each call has none between two calls.
+constexpr Duration between_calls = seconds(1);
+// A name or registry that has neither answered nor failed by then is not waited for.
+constexpr Duration first_lists_wait = seconds(15);
 
 // The cgroup's CPU quota rounded up, or the CPUs we may run on; between 1 and 4.
 int auto_workers() {
@@ -61,12 +68,10 @@ std::string where(const config::Position& at) {
 
 // One socket for each worker. With SO_REUSEPORT another process of ours could share the port
 // unnoticed, so it is tried without it first.
-Result<std::vector<net::Fd>> listen_all(const config::Address& address, int workers,
-                                        Duration peer_silence) {
+Result<std::vector<net::Fd>> bind_all(const config::Address& address, int workers,
+                                      net::ListenOptions options) {
   auto resolved = listen_address(address);
   if (!resolved) return resolved.error();
-  net::ListenOptions options;
-  options.peer_silence = peer_silence;
   std::vector<net::Fd> sockets;
   auto first = net::listen_on(*resolved, options);
   if (!first) return first.error();
@@ -109,7 +114,7 @@ Server::Server(std::shared_ptr<const config::Config> config)
       metrics_(metrics_options(*config_, workers_)),
       expiry_(config_->identity ? config_->identity->warn_before : config::Millis(0)),
       second_timer_(net::Timer::to<&Server::every_second>(*this)),
-      drain_timer_(net::Timer::to<&Server::wait_for_idle>(*this)) {}
+      drain_timer_(net::Timer::to<&Server::next_stage>(*this)) {}
 
 Server::~Server() {
   stop();
@@ -121,8 +126,8 @@ Result<std::unique_ptr<Server>> Server::prepare(std::shared_ptr<const config::Co
   log::configure(level_of(log.level), log.format == "json" ? log::Format::json : log::Format::text);
   for (const auto& [room, level] : log.levels) log::set_level(room, level_of(level));
   std::unique_ptr<Server> server(new Server(std::move(config)));
-  for (const auto step : {&Server::load_identity, &Server::compile_first, &Server::open_logs,
-                          &Server::open_sockets}) {
+  for (const auto step : {&Server::load_identity, &Server::read_token, &Server::compile_first,
+                          &Server::open_logs, &Server::open_sockets}) {
     if (auto done = (*server.*step)(); !done) return done.error();
   }
   return server;
@@ -136,6 +141,17 @@ Result<void> Server::load_identity() {
   auto loaded = identity_->reload(loop_.wall_now());
   if (!loaded) return Error{where(identity.at) + "error: " + loaded.error().message};
   for (const std::string& warning : identity_->current()->warnings()) log::warn("tls", warning);
+  return {};
+}
+
+Result<void> Server::read_token() {
+  const config::Admin& admin = config_->admin;
+  if (admin.token_file.empty()) return {};
+  std::ifstream file(admin.token_file);
+  if (!(file >> admin_token_)) {
+    return Error{where(admin.at) + "error: admin.token_file: " + admin.token_file +
+                 " cannot be read or holds no token"};
+  }
   return {};
 }
 
@@ -157,9 +173,11 @@ Result<void> Server::open_logs() {
 
 Result<void> Server::open_sockets() {
   sockets_.resize(static_cast<std::size_t>(workers_));
+  // Bound now, so that a port in use is told of at once; listening when the first lists are there.
   const auto open = [this](const config::Address& address, bool inbound, std::size_t index,
                            const config::Position& at) -> Result<void> {
-    auto sockets = listen_all(address, workers_, config_->runtime.tcp_user_timeout);
+    auto sockets = bind_all(address, workers_,
+                            {.peer_silence = config_->runtime.tcp_user_timeout, .later = true});
     if (!sockets) return Error{where(at) + "error: " + sockets.error().message};
     // Each worker has every listener, at the same place, though a Unix socket is one worker's to
     // accept on: a connection that is handed over finds its door by that place.
@@ -177,37 +195,62 @@ Result<void> Server::open_sockets() {
     if (auto done = open(config_->outbound[i].listen, false, i, config_->outbound[i].at); !done)
       return done;
   }
-  auto admin = listen_all(config_->admin.listen, 1, config_->runtime.tcp_user_timeout);
-  if (!admin)
-    return Error{where(config_->admin.at) + "error: admin port: " + admin.error().message};
-  admin_socket_ = std::move(admin->front());
-  if (config_->telemetry.prometheus.listen) {
-    auto metrics =
-        listen_all(*config_->telemetry.prometheus.listen, 1, config_->runtime.tcp_user_timeout);
-    if (!metrics)
-      return Error{where(config_->telemetry.prometheus.at) +
-                   "error: metrics port: " + metrics.error().message};
-    metrics_socket_ = std::move(metrics->front());
+  const auto open_page = [this](const config::Address& address, const config::Position& at,
+                                const char* what, std::optional<mode_t> mode) -> Result<net::Fd> {
+    auto sockets =
+        bind_all(address, 1, {.peer_silence = config_->runtime.tcp_user_timeout, .mode = mode});
+    if (!sockets) return Error{where(at) + "error: " + what + ": " + sockets.error().message};
+    return std::move(sockets->front());
+  };
+  const config::Admin& admin = config_->admin;
+  auto socket = open_page(admin.listen, admin.at, "admin port", admin.socket_mode);
+  if (!socket) return socket.error();
+  admin_socket_ = std::move(*socket);
+  if (admin.probes) {
+    socket = open_page(*admin.probes, admin.at, "probes", std::nullopt);
+    if (!socket) return socket.error();
+    probes_socket_ = std::move(*socket);
+  }
+  if (const auto& own = config_->telemetry.prometheus.listen) {
+    socket = open_page(*own, config_->telemetry.prometheus.at, "metrics port", std::nullopt);
+    if (!socket) return socket.error();
+    metrics_socket_ = std::move(*socket);
   }
   return {};
 }
 
 int Server::run() {
+  log::start_writer();
   SignalHandler& handler = *this;
   signals_ = std::make_unique<Signals>(loop_, handler);
   shared_ = std::make_unique<Shared>(balancers_, metrics_, *access_log_, identity_.get(), workers_,
                                      connections_allowed(config_->runtime));
-  shared_->release_heap = [this] { loop_.post(release_free_heap); };
-  start_workers();
+  // At most one of these waits for this thread.
+  shared_->release_heap = [this] {
+    if (release_wanted_.exchange(true)) return;
+    loop_.post([this] {
+      release_wanted_ = false;
+      release_free_heap();
+    });
+  };
+  // All handles first: workers and admin pages look at them.
+  for (int i = 0; i < workers_; ++i)
+    shared_->threads.push_back(std::make_unique<WorkerThread>(i, *shared_));
+  open_admin();
+  life_.phase = Phase::waiting;
+  fill_book();
+  every_second();
+  loop_.run();
+  stop();
+  log::stop_writer(seconds(1));
+  return exit_code_;
+}
+
+void Server::open_admin() {
   AdminFacts::Actions actions;
   actions.quit = [this] { loop_.post([this] { on_signal(SIGTERM); }); };
   actions.drain_listeners = [this] {
-    for (const auto& thread : shared_->threads) {
-      thread->post([](Worker& worker) {
-        worker.stop_listening();
-        worker.drain();
-      });
-    }
+    for (const auto& thread : shared_->threads) thread->advance(Stage::closed);
   };
   facts_ = std::make_unique<AdminFacts>(*shared_, life_, std::move(actions), started_,
                                         OUTRIGGER_VERSION);
@@ -218,30 +261,33 @@ int Server::run() {
   std::vector<BackThread::Page> pages;
   admin::Access access;
   access.hosts.push_back(config_->admin.listen.host);
+  access.token = admin_token_;
   pages.push_back(
       {std::move(admin_socket_), std::make_unique<admin::AdminHandler>(*facts_, metrics_, access)});
+  if (probes_socket_.valid())
+    pages.push_back({std::move(probes_socket_), std::make_unique<admin::ProbeHandler>(*facts_)});
   if (metrics_socket_.valid()) {
     pages.push_back(
         {std::move(metrics_socket_),
          std::make_unique<admin::MetricsHandler>(metrics_, config_->telemetry.prometheus.path)});
   }
   back_ = std::make_unique<BackThread>(std::move(pages));
-  fill_book();
-  life_.phase = Phase::waiting;
-  every_second();
-  log::info("server", "running",
-            {{"service", config_->node.service},
-             {"workers", std::to_string(workers_)},
-             {"admin", config_->admin.listen.to_string()}});
-  loop_.run();
-  stop();
-  return exit_code_;
+}
+
+bool Server::listen_all() {
+  for (const auto& sockets : sockets_) {
+    for (const ListenSocket& socket : sockets) {
+      if (!socket.fd.valid()) continue;
+      const auto done = net::begin_listening(socket.fd);
+      if (done) continue;
+      log::error("server", "cannot start", {{"why", done.error().message}});
+      return false;
+    }
+  }
+  return true;
 }
 
 void Server::start_workers() {
-  // All handles first: workers look at one another when a connection comes.
-  for (int i = 0; i < workers_; ++i)
-    shared_->threads.push_back(std::make_unique<WorkerThread>(i, *shared_));
   for (std::size_t i = 0; i < shared_->threads.size(); ++i) {
     shared_->threads[i]->start(snapshot_, std::move(sockets_[i]));
   }
@@ -250,11 +296,14 @@ void Server::start_workers() {
 void Server::fill_book() {
   registries_ = std::make_unique<Registries>(
       loop_, config_->registries,
-      [this](std::function<void()> task) { back_->post(std::move(task)); });
+      [this](std::function<void()> task) { back_->post(std::move(task)); },
+      [this] { check_settled(); });
   book_ = std::make_unique<EndpointBook>(
-      loop_, [this](const std::string& key, const std::vector<config::Endpoint>& endpoints) {
+      loop_,
+      [this](const std::string& key, const std::vector<config::Endpoint>& endpoints) {
         endpoints_changed(key, endpoints);
-      });
+      },
+      [this] { check_settled(); });
   for (const auto& [name, service] : config_->services) {
     std::vector<Registry*> sources;
     for (const std::string& registry : service.registries) {
@@ -271,16 +320,40 @@ void Server::fill_book() {
 
 void Server::endpoints_changed(const std::string& key,
                                const std::vector<config::Endpoint>& endpoints) {
-  snapshot_ = with_endpoints(*snapshot_, key, endpoints, states_, workers_);
+  auto before =
+      std::exchange(snapshot_, with_endpoints(*snapshot_, key, endpoints, states_, workers_));
   if (facts_) facts_->set_snapshot(snapshot_);
-  for (const auto& thread : shared_->threads) {
-    thread->post([snapshot = snapshot_](Worker& worker) { worker.adopt(snapshot); });
+  for (const auto& thread : shared_->threads) thread->adopt(snapshot_);
+  replaced_.replaced(std::move(before), *snapshot_);
+}
+
+// Ports are opened when every list is whole: nobody is refused for want of an endpoint that only
+// has not been heard of yet.
+void Server::check_settled() {
+  if (life_.phase != Phase::waiting) return;
+  const bool in_time = loop_.now() - waiting_since_ < first_lists_wait;
+  if (!book_->settled() && in_time) return;
+  if (!in_time) {
+    log::warn("server", "names or registries have not answered; starting without",
+              {{"waited", std::to_string(first_lists_wait / seconds(1)) + "s"}});
   }
+  if (!listen_all()) {
+    exit_code_ = 1;
+    return loop_.stop();
+  }
+  start_workers();
+  life_.phase = Phase::live;
+  log::info("server", "running",
+            {{"service", config_->node.service},
+             {"workers", std::to_string(workers_)},
+             {"admin", config_->admin.listen.to_string()}});
 }
 
 void Server::every_second() {
   loop_.timers().arm(second_timer_, second);
-  if (life_.phase == Phase::waiting && book_->settled()) life_.phase = Phase::live;
+  check_settled();
+  auto unused = replaced_.take_unused();
+  if (!unused.empty()) back_->post([unused = std::move(unused)] {});
   if (!identity_) return;
   warn_of_expiry();
   if (!identity_->changed_on_disk()) return;
@@ -318,32 +391,53 @@ void Server::on_signal(int signal) {
   }
 }
 
-// New connections are still accepted while others may not know yet: they are answered, then closed.
+// docs/configuration.md says what happens when.
 void Server::drain() {
-  life_.phase = Phase::draining;
-  drain_until_ = loop_.now() + config_->runtime.drain;
-  listen_until_ = loop_.now() + config_->runtime.drain / 2;
+  const Phase before = life_.phase.exchange(Phase::draining);
+  const TimePoint now = loop_.now();
+  const Duration all = config_->runtime.drain;
+  const bool has_app_calls = !config_->outbound.empty();
+  const Duration least =
+      has_app_calls ? std::min<Duration>(config_->runtime.drain_min, all / 2) : Duration(0);
+  ending_ = {.inbound_closed = now + all / 2,
+             .last_calls = now + all / 10 * 9,
+             .end = now + all,
+             .not_before = now + least,
+             .quiet_since = now - between_calls};
   log::info("server", "draining", {{"for", std::to_string(config_->runtime.drain.count()) + "ms"}});
-  for (const auto& thread : shared_->threads) thread->post([](Worker& worker) { worker.drain(); });
+  if (before == Phase::waiting) return loop_.stop();  // nothing listens yet
+  next_stage();
+}
+
+// Ports are closed before the end: whoever connected in the last moment is served too.
+void Server::next_stage() {
+  const TimePoint now = loop_.now();
+  const bool gone = app_is_gone(now);
+  const bool reached = std::ranges::all_of(
+      shared_->threads, [](const auto& t) { return t->stage() == Stage::closed; });
+  if (now >= ending_.end || (reached && shared_->open_connections() == 0)) return loop_.stop();
+  Stage stage = Stage::draining;
+  if (now >= ending_.inbound_closed) stage = Stage::inbound_closed;
+  if (now >= ending_.last_calls) stage = Stage::last_calls;
+  if (gone) stage = Stage::closed;
+  if (stage > stage_) {
+    stage_ = stage;
+    for (const auto& thread : shared_->threads) thread->advance(stage);
+  }
   loop_.timers().arm(drain_timer_, drain_step);
 }
 
-// Ports are closed before the end is near: whoever connected in the last moment is served too. A
-// worker that is never quiet closes them halfway.
-void Server::wait_for_idle() {
-  bool idle = true;
-  for (const auto& thread : shared_->threads) {
-    const bool quiet = thread->ask<bool>([](Worker& worker) { return worker.idle(); });
-    idle = idle && quiet;
+// Nothing is open, and has not been for a moment. Quiet alone does not say so: the app may be at
+// work and call out at its end.
+bool Server::app_is_gone(TimePoint now) {
+  if (shared_->open_connections() > 0) {
+    ending_.quiet_since = now;
+    return false;
   }
-  const TimePoint now = loop_.now();
-  if ((idle && !listening_) || now >= drain_until_) return loop_.stop();
-  if (listening_ && (idle || now >= listen_until_)) {
-    listening_ = false;
-    for (const auto& thread : shared_->threads)
-      thread->post([](Worker& worker) { worker.stop_listening(); });
-  }
-  loop_.timers().arm(drain_timer_, drain_step);
+  const Duration pause = config_->outbound.empty()
+                             ? Duration(0)
+                             : std::min<Duration>(between_calls, config_->runtime.drain_min);
+  return now >= ending_.not_before && now - ending_.quiet_since >= pause;
 }
 
 // In the order of who uses whom.

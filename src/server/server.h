@@ -6,6 +6,7 @@
 //   auto server = Server::prepare(config);      // an Error: nothing was started
 //   return (*server)->run();
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,6 +21,7 @@
 #include "server/registries.h"
 #include "server/shared.h"
 #include "server/signals.h"
+#include "server/snapshot_keeper.h"
 #include "server/worker_thread.h"
 #include "tls/expiry.h"
 
@@ -36,17 +38,20 @@ class Server final : private SignalHandler {
   explicit Server(std::shared_ptr<const config::Config> config);
   Result<void> load_identity();
   void warn_of_expiry();
+  Result<void> read_token();
   Result<void> open_sockets();
   Result<void> open_logs();
   Result<void> compile_first();
+  void open_admin();
   void fill_book();
   void start_workers();
+  bool listen_all();
   void endpoints_changed(const std::string& key, const std::vector<config::Endpoint>& endpoints);
   void check_settled();
   void every_second();
-  void collect(telemetry::Scrape& scrape);
   void drain();
-  void wait_for_idle();
+  void next_stage();
+  bool app_is_gone(TimePoint now);
   void stop();
   void on_signal(int signal) override;
 
@@ -55,6 +60,7 @@ class Server final : private SignalHandler {
   int workers_ = 1;
   net::EventLoop loop_;
   const WallTime started_;  // by the loop's clock
+  const TimePoint waiting_since_{loop_.now()};
   upstream::Balancers balancers_;
   upstream::EndpointStates states_;
   telemetry::Metrics metrics_;
@@ -64,9 +70,12 @@ class Server final : private SignalHandler {
   std::unique_ptr<Shared> shared_;
   Life life_;
   std::shared_ptr<const Snapshot> snapshot_;
+  SnapshotKeeper replaced_;
   std::vector<std::vector<ListenSocket>> sockets_;  // by worker
   net::Fd admin_socket_;
   net::Fd metrics_socket_;
+  net::Fd probes_socket_;
+  std::string admin_token_;
   std::unique_ptr<AdminFacts> facts_;
   std::unique_ptr<Signals> signals_;
   std::unique_ptr<Registries> registries_;
@@ -75,9 +84,16 @@ class Server final : private SignalHandler {
   telemetry::Metrics::Collection collection_;
   net::Timer second_timer_;
   net::Timer drain_timer_;
-  TimePoint drain_until_{};
-  TimePoint listen_until_{};
-  bool listening_ = true;
+  // When the next stage comes at the latest, and the earliest time for the end.
+  struct {
+    TimePoint inbound_closed;
+    TimePoint last_calls;
+    TimePoint end;
+    TimePoint not_before;
+    TimePoint quiet_since;
+  } ending_{};
+  Stage stage_ = Stage::serving;
+  std::atomic<bool> release_wanted_{false};
 };
 
 }  // namespace outrigger::server

@@ -17,6 +17,7 @@ constexpr Duration untrusted_idle = seconds(60);
 // so that nobody who does read is slowed; with a frame more it fits into a block of 128 KiB.
 constexpr std::size_t untrusted_output = std::size_t{96} * 1024;
 constexpr Duration lag_interval = seconds(1);
+constexpr Duration tell_interval = seconds(10);
 
 tls::AlpnList alpn_for(config::Protocol protocol) {
   switch (protocol) {
@@ -71,7 +72,7 @@ Worker::Worker(int index, Shared& shared)
 Worker::~Worker() {
   // The doors themselves stay: what they know is asked for until the last of their connections is
   // gone.
-  stop_listening();
+  stop_listening(true);
   // What is still open ends now; its objects retire themselves while the loop is still there.
   for (auto& incoming : incoming_) incoming.close();
   for (auto& connection : http_) connection.close();
@@ -251,7 +252,7 @@ void Worker::take(std::size_t index, net::Fd fd, const net::SocketAddress& peer)
       auto incoming =
           std::make_unique<proxy::Incoming>(scope, std::move(connection), incoming_owner());
       incoming_.push_back(*incoming);
-      if (draining_) incoming->drain();
+      if (ending(scope)) incoming->drain();
       return incoming.release()->start();
     }
     default:
@@ -270,7 +271,7 @@ void Worker::on_incoming_http(proxy::Scope& scope, std::unique_ptr<net::Connecti
   auto http = std::make_unique<proxy::HttpConnection>(scope, std::move(connection), http_owner());
   http_.push_back(*http);
   http.release()->start();
-  if (draining_) http_.back().drain();
+  drain(http_.back());
 }
 
 void Worker::on_incoming_tcp(proxy::Scope& scope, std::unique_ptr<net::Connection> connection) {
@@ -332,35 +333,63 @@ void Worker::gone(proxy::Scope& scope, const net::Connection& connection, net::C
     scope.tls->on_ended(TlsCells::timeout, "");
   } else if (reason == net::CloseReason::handshake_failed) {
     scope.tls->on_ended(transport->failure(), "");
-    log::debug("tls", "handshake failed",
-               {{"listener", scope.name},
-                {"peer", connection.peer_address()},
-                {"why", transport->failure_text()}});
+    tell_handshake_failure(scope, connection);
   } else if (connection.was_open()) {
     scope.tls->on_ended(net::TlsFailure::none, transport->info().version);
   }
 }
 
-void Worker::drain() {
-  draining_ = true;
-  for (auto at = incoming_.begin(); at != incoming_.end();) {
-    proxy::Incoming& incoming = *at;
-    ++at;
-    incoming.drain();
+// For people, and not for every handshake of somebody who goes on trying; the counters have all.
+void Worker::tell_handshake_failure(const proxy::Scope& scope, const net::Connection& connection) {
+  const bool now = loop_.now() >= tell_handshake_at_;
+  const auto level = now ? log::Level::warn : log::Level::debug;
+  if (!now) ++handshakes_untold_;
+  if (!log::enabled("tls", level)) return;
+  log::Pairs fields = {{"listener", scope.name},
+                       {"peer", connection.peer_address()},
+                       {"why", connection.transport()->failure_text()}};
+  if (now) {
+    tell_handshake_at_ = loop_.now() + tell_interval;
+    if (handshakes_untold_ > 0)
+      fields.emplace_back("others", std::to_string(std::exchange(handshakes_untold_, 0)));
+  }
+  log::write("tls", level, "a handshake failed", fields);
+}
+
+void Worker::advance(Stage stage) {
+  if (stage <= stage_) return;
+  stage_ = stage;
+  if (stage >= Stage::inbound_closed) stop_listening(stage == Stage::closed);
+  for (proxy::Incoming& incoming : incoming_) {
+    if (ending(incoming.scope())) incoming.drain();
   }
   for (auto at = http_.begin(); at != http_.end();) {
     proxy::HttpConnection& connection = *at;
     ++at;
-    connection.drain();
+    drain(connection);
   }
 }
 
-bool Worker::idle() {
-  return incoming_.empty() && sessions_.empty() && http_.empty();
+bool Worker::ending(const proxy::Scope& scope) const {
+  return stage_ >= (scope.direction == Direction::inbound ? Stage::draining : Stage::last_calls);
 }
 
-void Worker::stop_listening() {
+// Who calls the app goes elsewhere, now that it is told. The app has nowhere else to go: its
+// connections end one by one as it makes new ones, and those at rest stay, for they tell that it is
+// still there.
+void Worker::drain(proxy::HttpConnection& connection) const {
+  if (stage_ == Stage::serving) return;
+  if (ending(connection.scope())) {
+    connection.drain();
+  } else {
+    connection.drain_after_next();
+  }
+}
+
+// Takes who has connected already, then refuses: a refused connection is safe to make elsewhere.
+void Worker::stop_listening(bool outbound_too) {
   for (auto& door : doors_) {
+    if (!outbound_too && door->scope.direction == Direction::outbound) continue;
     if (door->listener) door->listener->accept_all();
     door->listener.reset();
   }
@@ -388,20 +417,20 @@ ClusterStats Worker::cluster_stats() const {
   const auto add = [&stats](const std::string& name, const upstream::Cluster& cluster) {
     auto& hosts = stats[name];
     for (std::size_t i = 0; i < cluster.endpoints().size(); ++i) {
+      const upstream::Host* known = cluster.host_at(i);
+      if (known == nullptr) continue;
       HostStats host;
-      host.address = cluster.endpoints()[i].value.address.to_string();
-      if (const upstream::Host* known = cluster.host_at(i)) {
-        host.active = known->active.value();
-        host.requests = known->requests.value();
-        host.failures = known->failures.value();
-        host.connections = known->connections();
-        host.latency = cluster.expected_latency(i);
-      }
-      hosts.push_back(std::move(host));
+      host.identity = known->identity();
+      host.active = known->active.value();
+      host.requests = known->requests.value();
+      host.failures = known->failures.value();
+      host.connections = known->connections();
+      host.latency = cluster.expected_latency(i);
+      hosts.push_back(host);
     }
   };
   for (const auto& [name, destination] : destinations_) add(name, *destination->cluster);
-  for (const auto& app : apps_) add(app->service + " (app)", *app->cluster);
+  for (std::size_t i = 0; i < apps_.size(); ++i) add(app_key(i), *apps_[i]->cluster);
   return stats;
 }
 

@@ -21,16 +21,27 @@
 
 namespace outrigger::server {
 
-// One endpoint as a worker sees it, for the admin pages.
+// One endpoint that a worker has called, for the admin pages.
 struct HostStats {
-  std::string address;
+  std::uint64_t identity = 0;
   std::int64_t active = 0;
   std::uint64_t requests = 0;
   std::uint64_t failures = 0;
   std::size_t connections = 0;
   Duration latency{};  // what the balancer expects
 };
+// By the service's name, or an app's key.
 using ClusterStats = std::map<std::string, std::vector<HostStats>>;
+
+// How far the process is on its way to the end; it never goes back.
+enum class Stage : std::uint8_t {
+  serving,
+  draining,        // who calls the app is told to go elsewhere; all ports are open, since others
+                   // may not know yet; the app itself is served as ever
+  inbound_closed,  // the ports to the app too
+  last_calls,      // and the app's connections are told to end
+  closed,          // all ports
+};
 
 class Worker final : private proxy::HttpConnectionOwner,
                      private tcp::SessionOwner,
@@ -45,17 +56,11 @@ class Worker final : private proxy::HttpConnectionOwner,
   // Composes everything; before the loop runs.
   void build(const std::shared_ptr<const Snapshot>& snapshot, std::vector<ListenSocket> sockets);
   void adopt(const std::shared_ptr<const Snapshot>& snapshot);
-  // Open connections take no new requests and close when they are done; new ones are still
-  // accepted, served once and closed, since others may not know yet.
-  void drain();
-  // Takes who has connected already, then refuses: a refused connection is safe to make elsewhere.
-  void stop_listening();
+  void advance(Stage stage);
   // Accepted here or by another worker, and counted as this worker's already.
   void take(std::size_t door, net::Fd fd, const net::SocketAddress& peer);
   // Never inlined: the guard (tests/bench/callgrind.py) knows a question to this worker by it.
   [[gnu::noinline]] ClusterStats cluster_stats() const;
-  // Nothing is going on any more: the last connection is closed, and the peer has all of it.
-  bool idle();
 
  private:
   struct Context final : proxy::WorkerContext {
@@ -80,6 +85,9 @@ class Worker final : private proxy::HttpConnectionOwner,
   proxy::HttpConnectionOwner& http_owner() { return *this; }
   proxy::IncomingOwner& incoming_owner() { return *this; }
   tcp::SessionOwner& session_owner() { return *this; }
+  bool ending(const proxy::Scope& scope) const;
+  void drain(proxy::HttpConnection& connection) const;
+  void stop_listening(bool outbound_too);
   void add_door(const Snapshot& snapshot, ListenSocket socket);
   void set_inbound(Door& door, const Snapshot& snapshot, std::size_t index);
   void set_outbound(Door& door, const Snapshot& snapshot, std::size_t index);
@@ -89,6 +97,7 @@ class Worker final : private proxy::HttpConnectionOwner,
   upstream::Connector connector_for(const config::Service& service, const config::Runtime& runtime);
   std::unique_ptr<net::Transport> server_transport(const Door& door);
   void gone(proxy::Scope& scope, const net::Connection& connection, net::CloseReason reason);
+  void tell_handshake_failure(const proxy::Scope& scope, const net::Connection& connection);
   void measure();
   void release_memory();
 
@@ -114,7 +123,9 @@ class Worker final : private proxy::HttpConnectionOwner,
   IntrusiveList<tcp::Session> sessions_;
   net::Timer lag_timer_;
   MemoryRelease memory_release_;
-  bool draining_ = false;
+  Stage stage_ = Stage::serving;
+  TimePoint tell_handshake_at_{};
+  std::uint64_t handshakes_untold_ = 0;
 };
 
 }  // namespace outrigger::server

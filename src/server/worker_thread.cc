@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <string>
 
 namespace outrigger::server {
@@ -39,20 +40,23 @@ void WorkerThread::start(std::shared_ptr<const Snapshot> snapshot,
                          std::vector<ListenSocket> sockets) {
   std::promise<void> ready;
   std::future<void> waiting = ready.get_future();
-  thread_ = std::thread(
-      [this, snapshot = std::move(snapshot), sockets = std::move(sockets),
-       ready = std::move(ready)]() mutable { run(snapshot, std::move(sockets), ready); });
+  thread_ = std::thread([this, snapshot = std::move(snapshot), sockets = std::move(sockets),
+                         ready = std::move(ready)]() mutable {
+    run(std::move(snapshot), std::move(sockets), ready);
+  });
   pthread_setname_np(thread_.native_handle(), ("worker-" + std::to_string(index_)).c_str());
   waiting.wait();
 }
 
-void WorkerThread::run(const std::shared_ptr<const Snapshot>& snapshot,
-                       std::vector<ListenSocket> sockets, std::promise<void>& ready) {
+void WorkerThread::run(std::shared_ptr<const Snapshot> snapshot, std::vector<ListenSocket> sockets,
+                       std::promise<void>& ready) {
   Worker worker(index_, shared_);
   worker.build(snapshot, std::move(sockets));
+  snapshot.reset();  // the main thread has it for as long as a worker uses it
   {
     const std::lock_guard lock(mutex_);
     worker_ = &worker;
+    if (orders_.snapshot || orders_.stage != Stage::serving) send_orders();
   }
   ready.set_value();
   worker.loop().run();
@@ -60,10 +64,45 @@ void WorkerThread::run(const std::shared_ptr<const Snapshot>& snapshot,
   worker_ = nullptr;
 }
 
+void WorkerThread::adopt(std::shared_ptr<const Snapshot> snapshot) {
+  const std::lock_guard lock(mutex_);
+  orders_.snapshot = std::move(snapshot);
+  send_orders();
+}
+
+void WorkerThread::advance(Stage stage) {
+  const std::lock_guard lock(mutex_);
+  orders_.stage = std::max(orders_.stage, stage);
+  send_orders();
+}
+
+void WorkerThread::send_orders() {
+  if (worker_ == nullptr || orders_sent_) return;
+  orders_sent_ = true;
+  worker_->loop().post([this, worker = worker_] { carry_out_orders(*worker); });
+}
+
+void WorkerThread::carry_out_orders(Worker& worker) {
+  Orders now;
+  {
+    const std::lock_guard lock(mutex_);
+    now.stage = orders_.stage;
+    now.snapshot = std::move(orders_.snapshot);
+    orders_sent_ = false;
+  }
+  if (now.snapshot) worker.adopt(now.snapshot);
+  worker.advance(now.stage);
+  stage_.store(now.stage, std::memory_order_release);
+}
+
 bool WorkerThread::post(std::function<void(Worker&)> function) {
   const std::lock_guard lock(mutex_);
-  if (worker_ == nullptr) return false;
-  worker_->loop().post([worker = worker_, function = std::move(function)] { function(*worker); });
+  if (worker_ == nullptr || posts_ >= posts_max) return false;
+  ++posts_;
+  worker_->loop().post([this, worker = worker_, function = std::move(function)] {
+    --posts_;
+    function(*worker);
+  });
   return true;
 }
 

@@ -24,9 +24,20 @@ class WorkerThread {
   WorkerThread(const WorkerThread&) = delete;
   WorkerThread& operator=(const WorkerThread&) = delete;
 
+  // What may wait to be run by a worker that is busy, beside its orders, which are one.
+  static constexpr int posts_max = 1024;
+
   // Once, on the main thread; returns when the worker accepts connections.
   void start(std::shared_ptr<const Snapshot> snapshot, std::vector<ListenSocket> sockets);
-  // False when the worker has not begun or has ended; then the function is dropped.
+  // Main thread: what the worker is to do next. Newer orders replace those it has not seen yet.
+  void adopt(std::shared_ptr<const Snapshot> snapshot);
+  void advance(Stage stage);
+  // The stage that the worker has reached.
+  Stage stage() const { return stage_.load(std::memory_order_acquire); }
+  // Functions posted that have not run yet.
+  int waiting() const { return posts_; }
+  // False when the worker has not begun or has ended, or too much waits for it; then the function
+  // is dropped.
   bool post(std::function<void(Worker&)> function);
   // Runs it and waits for what it returns; the default value when the worker does not answer in a
   // second.
@@ -34,14 +45,15 @@ class WorkerThread {
   T ask(std::function<T(Worker&)> function) {
     auto answer = std::make_shared<std::promise<T>>();
     std::future<T> future = answer->get_future();
-    post([answer, function = std::move(function)](Worker& worker) {
+    const bool posted = post([answer, function = std::move(function)](Worker& worker) {
       answer->set_value(function(worker));
     });
+    if (!posted) return T{};
     return future.wait_for(std::chrono::seconds(1)) == std::future_status::ready ? future.get()
                                                                                  : T{};
   }
-  // A connection that another worker accepted. False when the worker has not begun or has ended;
-  // then `fd` stays the caller's.
+  // A connection that another worker accepted. False when post() would say so; then `fd` stays the
+  // caller's.
   bool take(std::size_t door, net::Fd& fd, const net::SocketAddress& peer);
   void stop();
   void join();
@@ -51,13 +63,24 @@ class WorkerThread {
   void count_connection(int by) { open_.fetch_add(by, std::memory_order_relaxed); }
 
  private:
-  void run(const std::shared_ptr<const Snapshot>& snapshot, std::vector<ListenSocket> sockets,
+  void run(std::shared_ptr<const Snapshot> snapshot, std::vector<ListenSocket> sockets,
            std::promise<void>& ready);
+
+  struct Orders {
+    std::shared_ptr<const Snapshot> snapshot;  // a newer one, or none
+    Stage stage = Stage::serving;
+  };
+  void send_orders();
+  void carry_out_orders(Worker& worker);
 
   const int index_;
   Shared& shared_;
   std::atomic<int> open_{0};
-  std::mutex mutex_;          // guards worker_ against its own end
+  std::atomic<int> posts_{0};  // waiting
+  std::atomic<Stage> stage_{Stage::serving};
+  std::mutex mutex_;  // guards the orders, and worker_ against its own end
+  Orders orders_;
+  bool orders_sent_ = false;
   Worker* worker_ = nullptr;  // lives on the thread
   std::thread thread_;
 };

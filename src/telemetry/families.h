@@ -57,6 +57,7 @@ enum class Family : std::uint8_t {
   worker_connections,
   access_log_lines,
   access_log_dropped,
+  log_dropped,
   series,
   series_refused,
   build_info,

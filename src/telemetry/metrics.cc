@@ -187,18 +187,29 @@ Metrics::Collection Metrics::collect(Collector collector) {
   return {*this, std::prev(collectors_.end())};
 }
 
+void Metrics::gather_for_monitoring(Scrape& scrape, TimePoint now) {
+  const std::lock_guard lock(scrape_mutex_);
+  gather_raw(scrape, now);
+}
+
 void Metrics::gather(Scrape& scrape, TimePoint now) {
   const std::lock_guard lock(scrape_mutex_);
   gather_raw(scrape, now);
-  if (base_.empty()) return;
   for (Sample& sample : scrape.samples()) {
     if (info(sample.family).type == MetricType::gauge) continue;
     const auto base = base_.find({sample.family, {sample.labels.begin(), sample.labels.end()}});
     if (base == base_.end()) continue;
-    if (sample.histogram != nullptr) {
-      sample.histogram->subtract(base->second.histogram);
-    } else if (sample.value >= base->second.value) {
-      sample.value -= base->second.value;
+    const BaseValue& before = base->second;
+    const bool began_anew = sample.histogram != nullptr
+                                ? sample.histogram->count() < before.histogram.count()
+                                : sample.value < before.value;
+    if (began_anew) {
+      // For good: it must not fall back to zero once it has grown past what it was.
+      base_.erase(base);
+    } else if (sample.histogram != nullptr) {
+      sample.histogram->subtract(before.histogram);
+    } else {
+      sample.value -= before.value;
     }
   }
 }
@@ -241,7 +252,12 @@ void Metrics::gather_raw(Scrape& scrape, TimePoint now) {
   for (const Collector& collector : collectors_) collector(scrape);
   scrape.set_optional(false);
 
-  budget_->refuse(scrape.finish(budget_->max()));
+  // What the next scrape leaves out is the same again.
+  const std::uint64_t left_out = scrape.finish(budget_->max());
+  if (left_out > left_out_most_) {
+    budget_->refuse(left_out - left_out_most_);
+    left_out_most_ = left_out;
+  }
   for (Sample& sample : scrape.samples()) {
     if (sample.family == Family::series) sample.value = static_cast<double>(scrape.lines());
     if (sample.family == Family::series_refused) {

@@ -124,10 +124,13 @@ class Metrics {
   // must not gather, reset or register. The handle must not outlive this object.
   [[nodiscard]] Collection collect(Collector collector);
 
-  // Everything there is, sorted and merged.
+  // Everything there is, sorted and merged; counters and histograms as they have grown since the
+  // last reset.
   void gather(Scrape& scrape, TimePoint now);
-  // Counters and histograms count from here on. The cells have one writer each, so what they hold
-  // now is remembered and subtracted from then on.
+  // The same for monitoring: counters as they have grown since the start, which never go back.
+  void gather_for_monitoring(Scrape& scrape, TimePoint now);
+  // The cells have one writer each, so what they hold now is remembered and subtracted from then
+  // on.
   void reset_counters(TimePoint now);
   void set_series_max(std::uint64_t series_max) { budget_->set_max(series_max); }
 
@@ -156,6 +159,7 @@ class Metrics {
   std::mutex scrape_mutex_;  // collectors and the base; held while collectors run
   std::list<Collector> collectors_;
   std::map<BaseKey, BaseValue> base_;
+  std::uint64_t left_out_most_ = 0;  // lines, in one scrape
 };
 
 }  // namespace outrigger::telemetry

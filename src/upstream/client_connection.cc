@@ -63,6 +63,10 @@ void ClientConnection::drain() {
 
 std::size_t ClientConnection::on_bytes(std::string_view bytes) {
   if (keepalive_) keepalive_->heard();
+  if (!accepted_) {
+    accepted_ = true;
+    pool_.count_handshake(*this);
+  }
   return codec_->feed(
       bytes, static_cast<std::uint64_t>(context_.loop.now().time_since_epoch() / milliseconds(1)));
 }

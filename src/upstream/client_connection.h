@@ -83,6 +83,9 @@ class ClientConnection final : public net::Retirable,
   // Kept by the pool: whether it counts as at work, and the breaker's permit for it, which the only
   // one at work may be without.
   bool working_ = true;
+  // A byte has come from the peer: in TLS 1.3 it may still refuse our certificate when, for us, the
+  // handshake is over.
+  bool accepted_ = false;
   policy::Permit permit_;
   State state_ = State::connecting;
   net::CloseReason close_reason_ = net::CloseReason::aborted;

@@ -12,8 +12,16 @@ namespace {
 constexpr Duration sweep_interval = seconds(10);
 constexpr Duration tell_interval = seconds(10);
 
+// In TLS 1.3 this comes after the handshake is over for us.
+bool was_refused(const ClientConnection& connection) {
+  const net::Transport* transport = connection.connection().transport();
+  return transport != nullptr && connection.state() == ClientConnection::State::closed &&
+         transport->failure() == net::TlsFailure::peer_refused;
+}
+
 std::string describe(const net::Connection& connection, net::CloseReason reason) {
-  if (connection.transport() != nullptr && reason == net::CloseReason::handshake_failed) {
+  if (connection.transport() != nullptr &&
+      (reason == net::CloseReason::handshake_failed || reason == net::CloseReason::tls_failed)) {
     const std::string text = connection.transport()->failure_text();
     if (!text.empty()) return text;
   }
@@ -174,18 +182,23 @@ void Pool::tell_failure(const ClientConnection& connection) {
              {"why", describe(connection.connection(), connection.close_reason())}});
 }
 
-void Pool::count_handshake(const net::Connection& connection, net::CloseReason reason) {
-  const net::Transport* transport = connection.transport();
+// Once for each connection: at its first byte, or at its end.
+void Pool::count_handshake(const ClientConnection& connection) {
+  const net::Transport* transport = connection.connection().transport();
   if (transport == nullptr) return;
-  if (reason == net::CloseReason::handshake_failed)
+  const net::CloseReason reason = connection.close_reason();
+  const bool closed = connection.state() == ClientConnection::State::closed;
+  if (closed && reason == net::CloseReason::handshake_timeout) {
+    counters_.tls.on_ended(TlsCells::timeout, "");
+  } else if (closed && (reason == net::CloseReason::handshake_failed ||
+                        transport->failure() == net::TlsFailure::peer_refused)) {
     counters_.tls.on_ended(transport->failure(), "");
-  if (reason == net::CloseReason::handshake_timeout) counters_.tls.on_ended(TlsCells::timeout, "");
+  } else if (connection.connection().was_open()) {
+    counters_.tls.on_ended(net::TlsFailure::none, transport->info().version);
+  }
 }
 
 void Pool::connection_ready(ClientConnection& connection) {
-  if (const net::Transport* transport = connection.connection().transport()) {
-    counters_.tls.on_ended(net::TlsFailure::none, transport->info().version);
-  }
   connection.unlink();
   --connecting_count_;
   if (connection.http2()) {
@@ -224,9 +237,11 @@ void Pool::connection_retiring(ClientConnection& connection) {
 // waits has to hear of it: an endpoint that closes whatever it accepts would be dialled for ever.
 void Pool::connection_was_no_use(const ClientConnection& connection, std::size_t itself) {
   const bool alive = connection_count_ > connecting_count_ + itself;
-  const bool http2 = connection.codec_ != nullptr && connection.codec_->met_http2();
-  fail_waiting(alive ? 1 : waiting_count_,
-               http2 ? ConnectFailure::wrong_version : ConnectFailure::refused,
+  ConnectFailure why = ConnectFailure::refused;
+  if (connection.codec_ != nullptr && connection.codec_->met_http2())
+    why = ConnectFailure::wrong_version;
+  if (was_refused(connection)) why = ConnectFailure::handshake;
+  fail_waiting(alive ? 1 : waiting_count_, why,
                connection.state() == ClientConnection::State::closed
                    ? describe(connection.connection(), connection.close_reason())
                    : "closed before it took a request");
@@ -243,9 +258,10 @@ void Pool::connection_closed(ClientConnection& connection, ClientConnection::Sta
   counters_.connections.sent_bytes.add(connection.connection().bytes_written());
   put_to_rest(connection);
   context_.loop.retire(std::unique_ptr<net::Retirable>(&connection));
+  if (!connection.accepted_) count_handshake(connection);
+  if (was_refused(connection)) tell_failure(connection);
   if (was_connecting) {
     const ConnectFailure failure = failure_of(connection.close_reason());
-    count_handshake(connection.connection(), connection.close_reason());
     tell_failure(connection);
     // With others established the endpoint lives: only one waiter pays for this failure.
     const bool alive = connection_count_ > connecting_count_;

@@ -101,7 +101,7 @@ class Pool final : private net::TurnHook {
   void serve();
   void open_for_waiting();
   void fail_waiting(std::size_t count, ConnectFailure failure, const std::string& detail);
-  void count_handshake(const net::Connection& connection, net::CloseReason reason);
+  void count_handshake(const ClientConnection& connection);
   void tell_failure(const ClientConnection& connection);
   void ticket_left(PoolTicket& ticket);
   PoolTicket& take_first_waiting();

@@ -508,7 +508,7 @@ def curl(*arguments, timeout=120):
 
 def head(service, admin, identity='', workers=WORKERS, drain='2s', log='none', runtime=''):
     return (f'version: 1\nnode: {{service: {service}}}\nadmin: {{listen: "127.0.0.1:{admin}"}}\n'
-            f'runtime: {{workers: {workers}, drain: {drain}{runtime and ", " + runtime}}}\n{identity}'
+            f'runtime: {{workers: {workers}, drain: {drain}, drain_min: 0s{runtime and ", " + runtime}}}\n{identity}'
             f'telemetry: {{access_log: {{path: {log}}}}}\n')
 
 

@@ -1,11 +1,12 @@
 """The admin port, the metrics and the access log."""
 import json
 import os
+import stat
 import subprocess
 import threading
 import time
 
-from harness import DOMAIN, Case, Client, fetch, find_tool, free_port, main, needs
+from harness import BINARY, DOMAIN, Case, Client, Process, fetch, find_tool, free_port, listening, main, needs, wait_for
 
 
 class Admin(Case):
@@ -43,6 +44,12 @@ class Admin(Case):
         self.assertIn(f'127.0.0.1:{self.callee_.port}', text)
         self.assertIn(f'127.0.0.1:{self.caller_.port}', self.caller_.get('/listeners')[2])
         self.assertIn(f'127.0.0.1:{self.callee_.port}', self.callee_.get('/listeners')[2])
+
+    def test_clusters_count_what_apps_were_asked(self):
+        for daemon, name in ((self.caller_, 'orders'), (self.callee_, 'app/0')):
+            cluster = next(c for c in daemon.json('/clusters?format=json')['cluster_statuses'] if c['name'] == name)
+            stats = [s['value'] for host in cluster['host_statuses'] for s in host['stats'] if s['name'] == 'rq_total']
+            self.assertEqual(sum(int(v) for v in stats), 3, cluster)
 
     def test_certificates_without_keys(self):
         self.assertIn(f'spiffe://{DOMAIN}/web', self.caller_.get('/certs')[2])
@@ -157,6 +164,46 @@ class Admin(Case):
             client.read()
         self.eventually(4, lambda: len(self.lines()), 'lines in the access log')
         json.loads(self.lines()[-1])
+
+
+class Doors(Case):
+    def world(self, admin, more=''):
+        app, port = self.origin(), free_port()
+        path = self.directory / 'web.yaml'
+        path.write_text(f'''version: 1
+node: {{service: web}}
+admin: {admin}
+runtime: {{workers: 1, drain: 1s, drain_min: 0s}}
+telemetry: {{access_log: none}}
+outbound:
+  - {{listen: "127.0.0.1:{port}", service: orders}}
+services:
+  orders: {{endpoints: ["127.0.0.1:{app.port}"], mtls: disabled}}
+''')
+        daemon = Process([BINARY, 'run', '-c', path], self.directory / 'web.log')
+        self.addCleanup(daemon.stop)
+        wait_for('the port', lambda: listening(port))
+        return daemon
+
+    def test_the_unix_socket_is_its_owners_alone_unless_told_otherwise(self):
+        path = self.directory / 'admin.sock'
+        daemon = self.world(f'"unix:{path}"')
+        self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o600)
+        daemon.stop()
+        self.world(f'{{listen: "unix:{path}", socket_mode: 0660}}')
+        self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o660)
+
+    def test_a_token_is_asked_for_everywhere_but_at_the_probes(self):
+        token, admin, probes = self.directory / 'token', free_port(), free_port()
+        token.write_text('open-sesame\n')
+        self.world(f'{{listen: "0.0.0.0:{admin}", probes: "127.0.0.1:{probes}", token_file: {token}}}')
+        with Client(admin) as client:
+            for headers, status in (({}, 401), ({'authorization': 'Bearer no'}, 401), ({'authorization': 'Bearer open-sesame'}, 200)):
+                self.assertEqual(client.request('GET', '/stats', headers, host=f'127.0.0.1:{admin}').status, status)
+        with Client(probes) as client:
+            for path in ('/livez', '/readyz', '/startupz'):
+                self.assertEqual(client.request('GET', path, host='x').status, 200, path)
+            self.assertEqual(client.request('GET', '/stats', host='x').status, 404)
 
 
 class AccessLog(Case):

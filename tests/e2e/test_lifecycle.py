@@ -1,11 +1,13 @@
 """Start, drain, signals, and the reasons not to start at all."""
+import contextlib
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
 
-from harness import PATIENCE, Case, Client, Outrigger, Pki, fetch, free_port, head, listening, main, run_outrigger, wait_for
+from harness import BINARY, PATIENCE, Case, Client, Outrigger, Pki, fetch, free_port, head, listening, main, run_outrigger, wait_for
 
 
 class Drain(Case):
@@ -22,6 +24,47 @@ class Drain(Case):
         begun = time.monotonic()
         self.assertEqual(sidecar.process.wait(PATIENCE), 0)
         self.assertLess(time.monotonic() - begun, 10, 'an idle daemon does not wait for the end of the drain')
+
+    def end_beside_its_app(self, drain, least):
+        upstream = self.origin()
+        port, admin = free_port(), free_port()
+        sidecar = self.start('web', f'''version: 1
+node: {{service: web}}
+admin: {{listen: "127.0.0.1:{admin}"}}
+runtime: {{workers: 2, drain: {drain}, drain_min: {least}}}
+telemetry: {{access_log: none}}
+outbound:
+  - {{listen: "127.0.0.1:{port}", service: orders}}
+services:
+  orders: {{endpoints: ["127.0.0.1:{upstream.port}"], mtls: disabled}}
+''', admin)
+        sidecar.port = port
+        return sidecar
+
+    def test_an_app_that_holds_no_connection_can_still_call_out_after_sigterm(self):
+        sidecar = self.end_beside_its_app('20s', '3s')
+        begun = time.monotonic()
+        sidecar.send_signal(signal.SIGTERM)
+        self.eventually(503, lambda: sidecar.get('/ready')[0], '/ready while draining')
+        while time.monotonic() - begun < 2:
+            self.assertEqual(fetch(sidecar.port).status, 200)
+        self.assertEqual(sidecar.process.wait(PATIENCE), 0)
+        self.assertTrue(3 <= time.monotonic() - begun < 15)
+
+    def test_an_app_that_holds_a_connection_is_served_until_it_lets_go(self):
+        sidecar = self.end_beside_its_app('40s', '1s')
+        client = self.client(sidecar.port)
+        self.assertEqual(client.request('GET', '/').status, 200)
+        begun = time.monotonic()
+        sidecar.send_signal(signal.SIGTERM)
+        while time.monotonic() - begun < 4:  # nothing is said on it: it tells that the app is there
+            self.assertTrue(sidecar.running())
+            time.sleep(0.1)
+        self.assertEqual(client.request('GET', '/').status, 200)
+        self.assertEqual(fetch(sidecar.port).status, 200)
+        client.close()
+        self.assertEqual(sidecar.process.wait(PATIENCE), 0)
+        self.assertLess(time.monotonic() - begun, 20)
 
     def test_readiness_goes_off_first(self):
         upstream = self.origin(lambda r: (time.sleep(1.5), (200, {}, b'done'))[1])
@@ -206,6 +249,56 @@ class Start(Case):
         cert, key = pki.issue('web')
         key.chmod(0)
         self.refused(self.outbound(free_port(), f'identity: {{cert: {cert}, key: {key}, ca: {pki.ca}}}\n'), str(key), 'ermission')
+
+    def test_ports_listen_once_the_first_lists_are_there(self):
+        upstream = self.origin()
+        port, admin, lists = free_port(), free_port(), self.directory / 'lists.yaml'
+        os.mkfifo(lists)  # not a file: the registry has trouble, and is not waited for
+        config = head('web', admin) + f'''outbound:
+  - {{listen: "127.0.0.1:{port}", service: orders}}
+registries: {{local: {{type: file, path: {lists}}}}}
+services:
+  orders: {{registry: local, mtls: disabled}}
+'''
+        daemon = self.start('broken', config, admin)
+        self.assertEqual(fetch(port).status, 503)
+        lists.unlink()
+        lists.write_text(f'services: {{orders: ["127.0.0.1:{upstream.port}"]}}\n')
+        self.eventually(200, lambda: fetch(port).status, 'a list comes later')
+        daemon.stop()
+        for _ in range(5):  # whoever connects at the first moment finds the endpoints
+            daemon = self.start('whole', config, admin, ready=False)
+            wait_for('the port', lambda: listening(port))
+            self.assertEqual(fetch(port).status, 200)
+            self.assertEqual(daemon.stop(), 0)
+
+    def test_a_log_that_nobody_reads_holds_up_neither_the_start_nor_calls_nor_the_end(self):
+        upstream = self.origin()
+        port, admin = free_port(), free_port()
+        path = self.directory / 'stuck.yaml'
+        path.write_text(head('web', admin) + f'''outbound:
+  - {{listen: "127.0.0.1:{port}", service: orders}}
+services:
+  orders: {{endpoints: ["127.0.0.1:{upstream.port}"], mtls: disabled}}
+''')
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        os.set_blocking(writer, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writer, b'x' * 4096)
+        os.set_blocking(writer, True)
+        process = subprocess.Popen([BINARY, 'run', '-c', str(path)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=writer)
+        os.close(writer)
+        try:
+            wait_for('the port', lambda: listening(port))
+            for _ in range(50):
+                self.assertEqual(fetch(port).status, 200)
+            process.send_signal(signal.SIGTERM)
+            self.assertEqual(process.wait(PATIENCE), 0)
+        finally:
+            process.kill()
+            process.wait()
 
     def test_no_such_file(self):
         done = run_outrigger('run', '-c', str(self.directory / 'nothing.yaml'))

@@ -76,6 +76,22 @@ class Mesh(Case):
         self.assertEqual(wire[0][:3], b'\x16\x03\x01', 'the first bytes are a TLS handshake')
         self.assertNotIn(secret, b''.join(wire))
 
+    def test_a_certificate_the_callee_refuses_is_told_of_on_both_sides_and_is_no_success(self):
+        ours, theirs = Pki(self.directory / 'pki'), Pki(self.directory / 'other')
+        callee = self.callee(self.app.port, ours)
+        cert, key = theirs.issue('web')
+        caller = self.caller(f'  orders: {{endpoints: ["127.0.0.1:{callee.port}"]}}\n',
+                             identity=f'identity: {{trust_domain: {DOMAIN}, cert: {cert}, key: {key}, ca: {ours.ca}}}\n')
+        for _ in range(3):
+            self.assertEqual(fetch(caller.port).status, 503)
+        self.eventually(True, lambda: caller.metric('outrigger_tls_handshakes_total', side='upstream', result='peer_refused') > 0)
+        self.assertEqual(caller.metric('outrigger_tls_handshakes_total', side='upstream', result='ok'), 0)
+        self.assertIn('the peer refused our certificate', caller.log)
+        self.assertGreater(callee.metric('outrigger_tls_handshakes_total', side='downstream', result='certificate'), 0)
+        warnings = [line for line in callee.log.splitlines() if 'a handshake failed' in line]
+        self.assertEqual(len(warnings), 1, 'one in ten seconds')
+        self.assertIn('warn', warnings[0])
+
     def test_the_callee_who_is_somebody_else_is_refused(self):
         pki = Pki(self.directory / 'pki')
         impostor = self.callee(self.app.port, pki, name='payments')

@@ -1,8 +1,11 @@
 #include "base/log.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <string>
 
 namespace outrigger::log {
@@ -33,6 +36,54 @@ TEST(Log, AFieldsValueCannotForgeAnotherField) {
 TEST(Log, JsonStaysJsonWhateverBytesPeersSend) {
   EXPECT_EQ(written(Format::json, "m\n", {{"path", "\x1b\x7f\xC2\x9B\xFF\"\\ü"}}),
             "net\",\"message\":\"m\\u000a\",\"path\":\"\\u001b\\u007f\\u009b\\ufffd\\\"\\\\ü\"}\n");
+}
+
+// A pipe of one page that is full.
+struct StuckPipe {
+  StuckPipe() {
+    EXPECT_EQ(pipe2(ends.data(), O_CLOEXEC), 0);
+    EXPECT_GT(fcntl(ends[1], F_SETPIPE_SZ, 4096), 0);
+    const std::string page(4096, 'x');
+    EXPECT_EQ(::write(ends[1], page.data(), page.size()), 4096);
+  }
+  ~StuckPipe() {
+    close(ends[0]);
+    close(ends[1]);
+  }
+  // All that comes until `word` has.
+  std::string read_until(std::string_view word) {
+    std::string all;
+    std::array<char, 65536> block{};
+    while (all.find(word) == std::string::npos) {
+      const ssize_t got = read(ends[0], block.data(), block.size());
+      if (got <= 0) break;
+      all.append(block.data(), static_cast<std::size_t>(got));
+    }
+    return all;
+  }
+  std::array<int, 2> ends{};
+};
+
+TEST(Log, APipeNobodyReadsHoldsUpNobodyAndWhatDoesNotFitIsCounted) {
+  StuckPipe pipe;
+  start_writer(pipe.ends[1]);
+  const std::uint64_t before = dropped();
+  const std::string value(1000, 'v');
+  for (int i = 0; i < 3000; ++i) info("net", "busy", {{"value", value}});
+  EXPECT_GT(dropped() - before, 1000U);
+  stop_writer(milliseconds(100));  // returns, though nobody reads
+}
+
+TEST(Log, WhoReadsAgainIsToldHowManyLinesAreMissing) {
+  StuckPipe pipe;
+  start_writer(pipe.ends[1]);
+  const std::uint64_t before = dropped();
+  const std::string value(1000, 'v');
+  for (int i = 0; i < 3000; ++i) info("net", "busy", {{"value", value}});
+  const std::string told = pipe.read_until("lines of this log were dropped lines=");
+  EXPECT_NE(told.find("busy"), std::string::npos);
+  EXPECT_GT(dropped() - before, 0U);
+  stop_writer(seconds(5));
 }
 
 }  // namespace

@@ -549,6 +549,8 @@ TEST(Load, ListenersThatLeadNowhere) {
       2, "prefix length");
   bad("admin: 0.0.0.0:15000\n", 2, "other machines could reach the admin port");
   good("admin: unix:/run/o.sock\n");
+  good("admin: {listen: unix:/run/o.sock, socket_mode: 0660}\n");
+  bad("admin: {listen: unix:/run/o.sock, socket_mode: 0o660}\n", 2, "is not a mode in octal");
 }
 
 TEST(Load, TcpIsTakenBesideHttpOnlyWhereItIsListed) {

@@ -29,13 +29,18 @@ class FakeRegistry final : public Registry {
     };
     return std::make_unique<Left>(*this, std::string(service));
   }
-  RegistryStatus status() const override { return {}; }
+  RegistryStatus status() const override {
+    RegistryStatus status;
+    status.error = error;
+    return status;
+  }
   void tell(const std::string& service, const std::vector<std::string>& addresses) {
     std::vector<RegisteredEndpoint> list;
     for (const std::string& address : addresses) list.emplace_back().address = address;
     observers.at(service)->on_endpoints(list);
   }
   std::map<std::string, EndpointObserver*> observers;
+  std::string error;
 };
 
 struct EndpointBookTest : testing::Test {
@@ -158,6 +163,36 @@ TEST_F(EndpointBookTest, names_that_a_registry_tells_are_looked_up_too) {
   EXPECT_GE(published.back().second.size(), 2U);
   registry.tell("orders", {"10.0.0.2:80"});
   EXPECT_EQ(published.back().second, Names{"10.0.0.2"});
+}
+
+TEST_F(EndpointBookTest, a_name_that_stays_in_a_list_keeps_its_addresses) {
+  book.add("orders", {}, {&registry}, {});
+  registry.tell("orders", {"localhost:80"});
+  settle();
+  const Names before = published.back().second;
+  ASSERT_FALSE(before.empty());
+  registry.tell("orders", {"localhost:80", "10.0.0.2:80"});
+  Names with = before;
+  with.push_back("10.0.0.2");
+  EXPECT_EQ(published.back().second, with);
+}
+
+TEST_F(EndpointBookTest, a_list_with_a_new_name_waits_for_it_and_the_old_one_stays_in_force) {
+  book.add("orders", {}, {&registry}, {});
+  registry.tell("orders", {"10.0.0.1:80"});
+  registry.tell("orders", {"localhost:80"});
+  EXPECT_EQ(hosts(book.lists().at("orders")), Names{"10.0.0.1"});
+  EXPECT_EQ(published.back().second, Names{"10.0.0.1"});
+  settle();
+  ASSERT_FALSE(published.back().second.empty());
+  EXPECT_NE(published.back().second[0], "10.0.0.1");
+}
+
+TEST_F(EndpointBookTest, a_registry_that_is_broken_from_the_start_is_not_waited_for) {
+  book.add("orders", {}, {&registry}, {});
+  EXPECT_FALSE(book.settled());
+  registry.error = "endpoints.yaml: no such file";
+  EXPECT_TRUE(book.settled());
 }
 
 TEST_F(EndpointBookTest, a_look_up_under_way_may_be_forgotten) {

@@ -67,7 +67,8 @@ TEST_F(SessionTest, the_server_may_speak_first) {
   EXPECT_EQ(client.take(), "220 ready");
 }
 
-TEST_F(SessionTest, an_endpoint_may_have_one_session_though_others_hold_all_that_the_breaker_allows) {
+TEST_F(SessionTest,
+       an_endpoint_may_have_one_session_though_others_hold_all_that_the_breaker_allows) {
   service().breaker.connections = 1;
   start(2);
   connect();

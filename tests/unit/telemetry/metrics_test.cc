@@ -163,6 +163,47 @@ TEST_F(MetricsTest, a_reset_does_not_hide_a_series_that_began_anew) {
   EXPECT_NE(lines("requests_total", TimePoint{hours(2)}).find(": 1\n"), std::string::npos);
 }
 
+TEST_F(MetricsTest, a_reset_is_for_people_and_monitoring_sees_no_counter_go_back) {
+  const auto series = metrics.connection_series(Side::upstream, Direction::outbound, "orders");
+  series->connections(0).on_opened();
+  metrics.reset_counters({});
+  series->connections(0).on_opened();
+  EXPECT_NE(lines("opened").find(": 1\n"), std::string::npos);
+  Scrape scrape;
+  metrics.gather_for_monitoring(scrape, {});
+  EXPECT_NE(render_lines(scrape, "opened").find(": 2\n"), std::string::npos);
+}
+
+TEST_F(MetricsTest, a_series_that_began_anew_after_a_reset_never_falls_back) {
+  double value = 100;
+  const auto collection = metrics.collect(
+      [&](Scrape& scrape) { scrape.counter(Family::access_log_dropped, {"ok"}, value); });
+  const auto seen = [&] {
+    Scrape scrape;
+    metrics.gather(scrape, {});
+    const std::string line = render_lines(scrape, "access_log_dropped");
+    return std::stod(line.substr(line.rfind(' ')));
+  };
+  metrics.reset_counters({});
+  EXPECT_EQ(seen(), 0);
+  value = 90;  // anew
+  EXPECT_EQ(seen(), 90);
+  value = 101;
+  EXPECT_EQ(seen(), 101);
+}
+
+TEST_F(MetricsTest, scrapes_that_leave_out_the_same_series_count_them_once) {
+  metrics.set_series_max(3);
+  const auto collection = metrics.collect([](Scrape& scrape) {
+    for (const std::string_view name : {"a", "b", "c", "d", "e", "f"})
+      scrape.counter(Family::access_log_dropped, {name}, 1);
+  });
+  const std::string first = lines("series_refused");
+  EXPECT_EQ(first.find(": 0\n"), std::string::npos);
+  EXPECT_EQ(lines("series_refused"), first);
+  EXPECT_EQ(lines("series_refused"), first);
+}
+
 TEST_F(MetricsTest, its_own_and_the_process) {
   EXPECT_NE(lines("build_info").find("version=\"0.1.0\""), std::string::npos);
   Metrics with_process({.workers = 1, .version = "x"});
