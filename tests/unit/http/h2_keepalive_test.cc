@@ -22,6 +22,8 @@ struct ScriptedChannel final : net::Channel {
     unacked += size;
     return {net::IoResult::Kind::done, size};
   }
+  bool was_reset() const override { return false; }
+  std::size_t unread() const override { return 0; }
   void shutdown_write() override {}
   std::size_t unacknowledged() const override { return unacked; }
   void close(bool) override {}
