@@ -157,13 +157,13 @@ std::string_view take_scheme(std::string_view& target) {
 }
 
 // The four forms of a target (RFC 9112 section 3.2); fills scheme, authority and path. An absolute
-// one overrides the Host field, whatever that says.
-bool read_target(std::string_view target, std::optional<std::string_view> host, Head& head) {
+// one overrides the Host field, whatever that says. `host` is empty without one.
+bool read_target(std::string_view target, std::string_view host, Head& head) {
   if (head.method == Method::connect) {
     head.scheme = {};
     head.authority = target;
     return is_authority(target) && port_of(target) &&
-           (!host || same_authority(*host, target, "https") || *host == host_of(target));
+           (host.empty() || same_authority(host, target, "https") || host == host_of(target));
   }
   if (target == "*") {
     head.path = target;
@@ -220,8 +220,7 @@ H1Verdict finish_request(const H1Parser& parser, std::string_view text, const Up
   const H1Verdict verdict = read_framing(facts, head.version, head, framing);
   if (verdict != H1Verdict::complete) return verdict;
   if (!read_host(facts.host, head)) return H1Verdict::malformed;
-  std::optional<std::string_view> host = facts.host;
-  if (host && host->empty()) host.reset();
+  const std::string_view host = facts.host.value_or(std::string_view{});
   if (!read_target(parser.target().in(text), host, head)) return H1Verdict::malformed;
   if (facts.upgrade && !read_protocol(parser, text, upgrades, head, framing)) {
     return H1Verdict::malformed;
