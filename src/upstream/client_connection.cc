@@ -33,9 +33,9 @@ void ClientConnection::on_open() {
     codec_ = std::make_unique<http::H2ClientCodec>(wire_, events, context_.limits,
                                                    context_.codec_counters, context_.loop.blocks(),
                                                    context_.loop.buffers(), context_.h2_memory);
-    keepalive_ = std::make_unique<http::H2Keepalive>(http::H2Keepalive::Towards::server,
-                                                     *connection_, *codec_, *keepalive_times_,
-                                                     context_.codec_counters);
+    keepalive_ =
+        std::make_unique<http::H2Keepalive>(http::H2Keepalive::Towards::server, *connection_,
+                                            *codec_, *keepalive_times_, context_.codec_counters);
   } else {
     codec_ = std::make_unique<http::H1ClientCodec>(wire_, events, context_.limits,
                                                    context_.codec_counters, context_.loop.blocks());
