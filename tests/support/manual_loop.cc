@@ -1,5 +1,6 @@
 #include "support/manual_loop.h"
 
+#include <gtest/gtest.h>
 #include <poll.h>
 
 #include <algorithm>
@@ -39,14 +40,18 @@ void ManualLoop::turn() {
   ready.take_all(ready_);
   while (!ready.empty()) ready.pop_front().tell();
   look_at_descriptors();
-  timers().advance(now());
+  timers_fired_ += timers().advance(now());
   run_next_turn_hooks();
   finish_turn();
 }
 
 void ManualLoop::settle() {
+  int turns = 0;
   do {
     turn();
+    if (++turns < settle_turns_max) continue;
+    ADD_FAILURE() << "turns without end";
+    return;
   } while (!posted_.empty() || !ready_.empty() || has_next_turn_hooks());
 }
 
@@ -59,6 +64,16 @@ void ManualLoop::advance(Duration by) {
     set_now(step);
     settle();
   }
+}
+
+int ManualLoop::run_out_timers() {
+  const int before = timers_fired_;
+  // A timer that arms itself again and again is found out by the first few times.
+  while (timers().next() && timers_fired_ < before + 100) {
+    set_now(std::max(*timers().next(), now() + Duration(1)));
+    settle();
+  }
+  return timers_fired_ - before;
 }
 
 // A descriptor of the real world, for what cannot be had in memory (inotify).

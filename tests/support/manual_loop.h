@@ -21,10 +21,14 @@ class ManualLoop final : public net::Loop {
 
   // One turn: posts, queued readiness, timers, hooks, retirements.
   void turn();
-  // Turns until nothing is left to do at the current time.
+  // Turns until nothing is left to do at the current time. Fails the test, and goes on with what is
+  // left, when there is no end to it.
   void settle();
+  static constexpr int settle_turns_max = 200'000;
   // Moves time, in steps no longer than a timer tick, running what becomes due.
   void advance(Duration by);
+  // Moves time on until no timer is left, for as long as it takes, and says how many have fired.
+  int run_out_timers();
 
   WallTime wall_now() const override {
     return WallTime(microseconds(now().time_since_epoch() / microseconds(1)));
@@ -50,6 +54,7 @@ class ManualLoop final : public net::Loop {
   class ReadWatch;
   void look_at_descriptors();
 
+  int timers_fired_ = 0;
   IntrusiveList<ReadWatch> read_watches_;
   std::vector<std::function<void()>> posted_;
   std::vector<std::function<void()>> running_;  // of posted_, in this turn

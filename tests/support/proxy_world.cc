@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -36,6 +37,71 @@ std::size_t ClearTransport::open(std::string_view& in, std::span<char> plain, ne
   if (n > 0) std::memcpy(plain.data(), in.data(), n);
   in.remove_prefix(n);
   return n;
+}
+
+// --- SealedTransport -----------------------------------------------------------------------------
+
+void SealedTransport::record(Type type, std::string_view bytes, net::Buffer& out) {
+  const std::array<char, 3> head{type, static_cast<char>(bytes.size() >> 8),
+                                 static_cast<char>(bytes.size())};
+  out.append({head.data(), head.size()});
+  out.append(bytes);
+}
+
+void SealedTransport::fail() {
+  state_ = State::failed;
+  failure_ = net::TlsFailure::protocol;
+}
+
+void SealedTransport::handshake(std::string_view& in, net::Buffer& out) {
+  if (!std::exchange(said_hello_, true)) record(hello, "hello", out);
+  raw_.append(std::exchange(in, {}));
+  if (raw_.size() < 8) return;
+  if (raw_.compare(3, 5, "hello") != 0) return fail();
+  raw_.erase(0, 8);
+  state_ = State::established;
+}
+
+std::size_t SealedTransport::open(std::string_view& in, std::span<char> plain, net::Buffer&) {
+  raw_.append(std::exchange(in, {}));
+  std::size_t filled = 0;
+  while (raw_.size() >= 3 && state_ == State::established) {
+    const std::size_t size = static_cast<std::size_t>(static_cast<unsigned char>(raw_[1])) << 8 |
+                             static_cast<unsigned char>(raw_[2]);
+    if (raw_.size() < 3 + size) break;
+    if (raw_[0] == goodbye) {
+      if (filled == plain.size()) break;
+      state_ = State::ended;
+    } else if (raw_[0] == data) {
+      const std::size_t n = std::min(size - taken_, plain.size() - filled);
+      raw_.copy(plain.data() + filled, n, 3 + taken_);
+      filled += n;
+      taken_ += n;
+      if (taken_ < size) break;
+      taken_ = 0;
+    } else {
+      fail();
+    }
+    raw_.erase(0, 3 + size);
+  }
+  return filled;
+}
+
+bool SealedTransport::seal(std::string_view plain, net::Buffer& out) {
+  for (; !plain.empty(); plain.remove_prefix(std::min<std::size_t>(plain.size(), 16'000))) {
+    record(data, plain.substr(0, 16'000), out);
+  }
+  return true;
+}
+
+void SealedTransport::close_notify(net::Buffer& out) {
+  if (!std::exchange(said_goodbye_, true)) record(goodbye, {}, out);
+}
+
+void SealedTransport::channel_ended() {
+  if (state_ == State::ended) return;
+  state_ = State::failed;
+  failure_ = net::TlsFailure::truncated;
 }
 
 // --- CutChannel ----------------------------------------------------------------------------------
@@ -72,11 +138,12 @@ net::IoResult CutChannel::write(std::span<const iovec> from, bool fin_follows) {
 
 // --- Peer ----------------------------------------------------------------------------------------
 
-Peer::Peer(Context& context, std::unique_ptr<net::Channel> channel, Speaks speaks)
+Peer::Peer(Context& context, std::unique_ptr<net::Channel> channel, Speaks speaks,
+           std::unique_ptr<net::Transport> transport)
     : context_(context),
       speaks_(speaks),
-      connection_(std::make_unique<net::Connection>(context.loop, std::move(channel), nullptr,
-                                                    context.connection_limits)),
+      connection_(std::make_unique<net::Connection>(
+          context.loop, std::move(channel), std::move(transport), context.connection_limits)),
       wire_(*connection_) {}
 
 Peer::~Peer() {
@@ -125,7 +192,10 @@ void Peer::on_open() {
 std::size_t Peer::on_bytes(std::string_view bytes) {
   if (!codec_) {
     bytes_received += bytes.size();
-    if (keep) received += bytes;
+    if (on_raw) {
+      on_raw(bytes);
+    } else if (keep)
+      received += bytes;
     return bytes.size();
   }
   return codec_->feed(
@@ -135,6 +205,7 @@ std::size_t Peer::on_bytes(std::string_view bytes) {
 void Peer::on_end_of_input() {
   input_ended = true;
   if (codec_) codec_->input_ended();
+  if (on_input_ended) on_input_ended();
 }
 
 void Peer::on_drained() {
@@ -145,6 +216,7 @@ void Peer::on_closed(net::CloseReason reason) {
   closed = reason;
   if (codec_) codec_->connection_lost(true);
   wire_.set_codec(nullptr);
+  if (on_gone) on_gone();
 }
 
 void Peer::send(std::string_view bytes) {
@@ -158,6 +230,7 @@ void Peer::reset() {
   closed = net::CloseReason::aborted;
   if (codec_) codec_->connection_lost(true);
   wire_.set_codec(nullptr);
+  if (on_gone) on_gone();
 }
 
 Peer::Sink& Peer::call(const Request& request) {
@@ -183,6 +256,7 @@ Peer::Sink& Peer::call(const Request& request) {
   if (!bare && request.end && request.has_length && request.trailers.empty()) {
     head.content_length = request.body.size();
   }
+  if (request.length) head.content_length = request.length;
   stream.send_head(head, bare);
   if (bare) return sink;
   const bool last = request.end && request.trailers.empty();
@@ -299,7 +373,16 @@ std::unique_ptr<proxy::Destination> ProxyWorld::make_destination(
   connector.channel = [this](net::Loop&, const net::SocketAddress& address, int& error) {
     return dial(address, error);
   };
-  if (upstream_alpn) {
+  const auto sealed = sealed_services.find(from.service->name);
+  if (sealed != sealed_services.end()) {
+    connector.transport = [alpn = sealed->second](upstream::Offer) {
+      net::HandshakeInfo info;
+      info.alpn = alpn;
+      info.version = "TLSv1.3";
+      info.peer_identity = "spiffe://mesh/callee";
+      return std::make_unique<SealedTransport>(info);
+    };
+  } else if (upstream_alpn) {
     connector.transport = [this](upstream::Offer offer) {
       offers.push_back(offer);
       net::HandshakeInfo info;
@@ -311,10 +394,12 @@ std::unique_ptr<proxy::Destination> ProxyWorld::make_destination(
   const upstream::PoolCounters counters{destination->connections->connections(0),
                                         metrics.worker(0).upstream_tls,
                                         destination->connections->pool(0)};
-  destination->cluster = std::make_unique<upstream::Cluster>(
-      client_context, from.service,
-      balancers_.make(upstream::name_of(from.service->load_balancer.policy), {.seed = 1}),
-      std::move(connector), from.limits, counters, 0);
+  auto balancer =
+      balancers_.make(upstream::name_of(from.service->load_balancer.policy), {.seed = 1});
+  if (wrap_balancer) balancer = wrap_balancer(from.service->name, std::move(balancer));
+  destination->cluster =
+      std::make_unique<upstream::Cluster>(client_context, from.service, std::move(balancer),
+                                          std::move(connector), from.limits, counters, 0);
   destination->cluster->update(from.endpoints);
   return destination;
 }
@@ -362,7 +447,15 @@ std::unique_ptr<net::Channel> ProxyWorld::dial(const net::SocketAddress& address
   if (to.accepts == FakeEndpoint::Accepts::yes) {
     std::unique_ptr<net::Channel> end = std::move(theirs);
     if (to.cut) end = std::make_unique<CutChannel>(std::move(end), *to.cut);
-    accept(to, std::move(end));
+    if (to.sidecar == nullptr) {
+      accept(to, std::move(end));
+    } else {
+      net::HandshakeInfo info;
+      for (const auto& [service, alpn] : sealed_services) info.alpn = alpn;
+      info.version = "TLSv1.3";
+      info.peer_identity = "spiffe://mesh/caller";
+      admit(*to.sidecar, Access::As::http, std::move(end), std::make_unique<SealedTransport>(info));
+    }
   }
   return std::move(ours);
 }
@@ -370,6 +463,10 @@ std::unique_ptr<net::Channel> ProxyWorld::dial(const net::SocketAddress& address
 void ProxyWorld::accept(FakeEndpoint& at, std::unique_ptr<net::Channel> channel) {
   at.connections.push_back(std::make_unique<Peer>(peers, std::move(channel), at.speaks));
   Peer& peer = at.last();
+  if (at.on_peer) {
+    at.on_peer(peer);
+    return peer.start();
+  }
   peer.server.stream_hook = [&at, &peer](Peer::Sink& sink) {
     const auto whole = [&at, &peer, &sink] {
       if (at.on_request) return at.on_request(peer, sink);
@@ -391,31 +488,58 @@ Peer& ProxyWorld::connect(Access access) {
   auto [theirs, ours] = MemoryChannel::make(loop, access.pipe);
   std::unique_ptr<net::Channel> end = std::move(theirs);
   if (access.cut) end = std::make_unique<CutChannel>(std::move(end), *access.cut);
-  clients.push_back(std::make_unique<Peer>(peers, std::move(end), access.speaks));
-  Peer& client = *clients.back();
   std::unique_ptr<net::Transport> transport;
-  if (access.tls) transport = std::make_unique<ClearTransport>(*access.tls);
-  auto connection = std::make_unique<net::Connection>(loop, std::move(ours), std::move(transport),
-                                                      scope->connection);
-  scope->connections->on_opened();
-  switch (access.as) {
-    case Access::As::http:
-      on_incoming_http(*scope, std::move(connection));
-      break;
-    case Access::As::tcp:
-      on_incoming_tcp(*scope, std::move(connection));
-      break;
-    case Access::As::detected: {
-      proxy::IncomingOwner& owner = *this;
-      auto incoming = std::make_unique<proxy::Incoming>(*scope, std::move(connection), owner);
-      incoming_.push_back(*incoming);
-      incoming.release()->start();
-      break;
-    }
+  std::unique_ptr<net::Transport> clients_own;
+  if (access.tls && access.sealed) {
+    transport = std::make_unique<SealedTransport>(*access.tls);
+    clients_own = std::make_unique<SealedTransport>(net::HandshakeInfo{});
+  } else if (access.tls) {
+    transport = std::make_unique<ClearTransport>(*access.tls);
   }
+  clients.push_back(
+      std::make_unique<Peer>(peers, std::move(end), access.speaks, std::move(clients_own)));
+  Peer& client = *clients.back();
+  admit(access.listener != nullptr ? *access.listener : *scope, access.as, std::move(ours),
+        std::move(transport));
   client.start();
   settle();
   return client;
+}
+
+void ProxyWorld::admit(proxy::Scope& listener, Access::As as, std::unique_ptr<net::Channel> channel,
+                       std::unique_ptr<net::Transport> transport) {
+  auto connection = std::make_unique<net::Connection>(loop, std::move(channel),
+                                                      std::move(transport), listener.connection);
+  listener.connections->on_opened();
+  switch (as) {
+    case Access::As::http:
+      return on_incoming_http(listener, std::move(connection));
+    case Access::As::tcp:
+      return on_incoming_tcp(listener, std::move(connection));
+    case Access::As::detected: {
+      proxy::IncomingOwner& owner = *this;
+      auto incoming = std::make_unique<proxy::Incoming>(listener, std::move(connection), owner);
+      incoming_.push_back(*incoming);
+      incoming.release()->start();
+    }
+  }
+}
+
+proxy::Scope& ProxyWorld::add_inbound(const std::string& service) {
+  if (inbound_ == nullptr) {
+    inbound_ = metrics.connection_series(telemetry::Side::downstream, telemetry::Direction::inbound,
+                                         "listener");
+  }
+  inbound_scopes_.push_back(std::make_unique<proxy::Scope>(*context_));
+  proxy::Scope& made = *inbound_scopes_.back();
+  made.name = service;
+  made.direction = telemetry::Direction::inbound;
+  made.limits.raise_for_trusted();
+  made.connections = &inbound_->connections(0);
+  made.tls = &metrics.worker(0).downstream_tls;
+  made.destination = context_->find(service);
+  made.destination->direction = telemetry::Direction::inbound;
+  return made;
 }
 
 std::string ProxyWorld::talk(Peer& client, std::string_view bytes) {
@@ -515,6 +639,7 @@ void ProxyWorld::expect_quiet() {
   EXPECT_EQ(h2_memory_.bytes_in_use(), 0U);
   EXPECT_EQ(loop.buffers().bytes_in_use(), 0U);
   EXPECT_EQ(loop.blocks().in_use(), 0U);
+  EXPECT_EQ(loop.run_out_timers(), 0) << "timers that nobody is left to own";
 }
 
 }  // namespace outrigger::test

@@ -58,6 +58,36 @@ class ClearTransport final : public net::Transport {
   net::HandshakeInfo info_;
 };
 
+// A transport that encrypts nothing, but shakes hands, frames what it carries and says goodbye, as
+// TLS does: one byte of type, two of length, then the bytes. Both ends of a pipe have one.
+class SealedTransport final : public net::Transport {
+ public:
+  explicit SealedTransport(net::HandshakeInfo info) : info_(std::move(info)) {}
+  State state() const override { return state_; }
+  net::TlsFailure failure() const override { return failure_; }
+  std::string failure_text() const override { return {}; }
+  const net::HandshakeInfo& info() const override { return info_; }
+  void handshake(std::string_view& in, net::Buffer& out) override;
+  std::size_t open(std::string_view& in, std::span<char> plain, net::Buffer&) override;
+  bool seal(std::string_view plain, net::Buffer& out) override;
+  void close_notify(net::Buffer& out) override;
+  void channel_ended() override;
+  void go_idle() override {}
+
+ private:
+  enum Type : char { hello = 1, data = 2, goodbye = 3 };
+  static void record(Type type, std::string_view bytes, net::Buffer& out);
+  void fail();
+
+  net::HandshakeInfo info_;
+  State state_ = State::handshaking;
+  net::TlsFailure failure_ = net::TlsFailure::none;
+  std::string raw_;        // received and not opened
+  std::size_t taken_ = 0;  // of the data record at its front
+  bool said_hello_ = false;
+  bool said_goodbye_ = false;
+};
+
 // A channel that breaks after so many bytes in one direction.
 class CutChannel final : public net::Channel {
  public:
@@ -96,6 +126,7 @@ struct Request {
   std::string body{};
   bool end = true;         // false: more of the body follows
   bool has_length = true;  // a Content-Length; else chunked, in HTTP/1
+  std::optional<std::uint64_t> length{};  // of a body that comes later
   FieldList trailers{};
   std::string protocol{};  // of an upgrade
   std::string authority = "orders";
@@ -115,7 +146,8 @@ class Peer final : private net::ConnectionHandler, private http::ClientEvents {
   };
   using Sink = http::fakes::RecordingSink;
 
-  Peer(Context& context, std::unique_ptr<net::Channel> channel, Speaks speaks);
+  Peer(Context& context, std::unique_ptr<net::Channel> channel, Speaks speaks,
+       std::unique_ptr<net::Transport> transport = nullptr);
   ~Peer();
   Peer(const Peer&) = delete;
   Peer& operator=(const Peer&) = delete;
@@ -127,10 +159,17 @@ class Peer final : private net::ConnectionHandler, private http::ClientEvents {
   std::string received;
   std::size_t bytes_received = 0;  // counts on when `keep` is off
   bool keep = true;
+  // Instead of `received`; and what else is heard, for whoever reacts at once.
+  std::function<void(std::string_view)> on_raw{};
+  std::function<void()> on_input_ended{};
+  std::function<void()> on_gone{};
 
   // A client codec: sends a request; the sink hears the answer.
   Sink& call(const Request& request);
   std::deque<std::unique_ptr<Sink>> calls;
+
+  // How many more calls a client codec takes now.
+  std::size_t capacity() const { return client_ == nullptr || closed ? 0 : client_->capacity(); }
 
   // A server codec: what came in, and answers to it.
   http::fakes::RecordingServer server;
@@ -142,6 +181,8 @@ class Peer final : private net::ConnectionHandler, private http::ClientEvents {
   void finish() { connection_->finish(); }
   void end_output() { connection_->end_output(); }
   void reset();
+  // The same from inside a codec's callback; what follows comes at the turn's end.
+  void kill() { connection_->kill(true); }
   void drain() { codec_->drain(); }
   bool open() const { return !closed && connection_->open(); }
   net::Connection& connection() { return *connection_; }
@@ -181,6 +222,10 @@ struct FakeEndpoint {
   std::function<void(Peer&, Peer::Sink&)> on_request{};
   // As soon as a request's head is there, before its body.
   std::function<void(Peer&, Peer::Sink&)> on_head{};
+  // Somebody has connected; replaces the two above.
+  std::function<void(Peer&)> on_peer{};
+  // A sidecar of this world listens here: the connection comes to that listener, sealed.
+  proxy::Scope* sidecar = nullptr;
   std::deque<std::unique_ptr<Peer>> connections{};
 
   Peer& last() { return *connections.back(); }
@@ -202,7 +247,13 @@ class ProxyWorld final : private proxy::HttpConnectionOwner,
   // Endpoints are reached by a ClearTransport that has agreed on this; empty text: no ALPN.
   std::optional<std::string> upstream_alpn;
   std::vector<upstream::Offer> offers;  // of each such connection
-  config::AccessLog log;                // `path: none` unless set
+  // Services reached through a SealedTransport, by the ALPN that is agreed on.
+  std::map<std::string, std::string> sealed_services;
+  // Puts something between a cluster and its balancer.
+  std::function<std::unique_ptr<LoadBalancer>(const std::string& service,
+                                              std::unique_ptr<LoadBalancer>)>
+      wrap_balancer;
+  config::AccessLog log;  // `path: none` unless set
   // Everything the access log's file holds; waits for its writer.
   std::string log_text();
 
@@ -216,6 +267,8 @@ class ProxyWorld final : private proxy::HttpConnectionOwner,
     return endpoint("10.0.0." + std::to_string(number) + ":80");
   }
   upstream::Cluster& cluster(const std::string& service = "orders");
+  // Another listener, after start(): of a sidecar in front of the app that `service` is.
+  proxy::Scope& add_inbound(const std::string& service);
 
   struct Access {
     Peer::Speaks speaks = Peer::Speaks::bytes;
@@ -223,6 +276,8 @@ class ProxyWorld final : private proxy::HttpConnectionOwner,
     std::optional<CutChannel::Cut> cut{};
     std::optional<net::HandshakeInfo> tls{};  // the proxy's side has this
     enum class As { http, detected, tcp } as = As::http;
+    proxy::Scope* listener = nullptr;  // the world's own when null
+    bool sealed = false;               // `tls` at both ends, by a SealedTransport
   };
   Peer& connect(Access access);
   Peer& connect(Peer::Speaks speaks = Peer::Speaks::bytes) { return connect({.speaks = speaks}); }
@@ -235,6 +290,10 @@ class ProxyWorld final : private proxy::HttpConnectionOwner,
   // The sum of a family's samples that have all these label values.
   double metric(telemetry::Family family, const std::vector<std::string>& labels = {});
   std::size_t http_connections() { return http_.size(); }
+  template <typename F>
+  void for_each_http(F&& f) {
+    for (proxy::HttpConnection& connection : http_) f(connection);
+  }
   std::size_t sessions() { return sessions_.size(); }
   proxy::HttpConnection& http_connection() { return http_.front(); }
   std::vector<tcp::SessionReport> reports;
@@ -242,7 +301,7 @@ class ProxyWorld final : private proxy::HttpConnectionOwner,
   void abort_sessions();
 
   // Ends all clients and endpoints, lets time pass, and expects that nothing is left: no requests,
-  // permits, connections, bytes or blocks.
+  // permits, connections, bytes, blocks or timers.
   void expect_quiet();
 
   ManualLoop loop;
@@ -261,6 +320,8 @@ class ProxyWorld final : private proxy::HttpConnectionOwner,
   std::unique_ptr<proxy::Destination> make_destination(const server::ServiceSnapshot& from);
   std::unique_ptr<net::Channel> dial(const net::SocketAddress& address, int& error);
   void accept(FakeEndpoint& endpoint, std::unique_ptr<net::Channel> channel);
+  void admit(proxy::Scope& listener, Access::As as, std::unique_ptr<net::Channel> channel,
+             std::unique_ptr<net::Transport> transport);
   void on_http_connection_done(proxy::HttpConnection& c, net::CloseReason reason) override;
   void on_session_done(tcp::Session& session, const tcp::SessionReport& report) override;
   void on_incoming_http(proxy::Scope& s, std::unique_ptr<net::Connection> connection) override;
@@ -276,6 +337,8 @@ class ProxyWorld final : private proxy::HttpConnectionOwner,
   std::map<std::string, std::unique_ptr<proxy::Destination>, std::less<>> destinations_;
   std::map<std::string, FakeEndpoint> endpoints_;
   std::shared_ptr<telemetry::ConnectionSeries> downstream_;
+  std::shared_ptr<telemetry::ConnectionSeries> inbound_;
+  std::deque<std::unique_ptr<proxy::Scope>> inbound_scopes_;
   IntrusiveList<proxy::Incoming> incoming_;
   IntrusiveList<proxy::HttpConnection> http_;
   IntrusiveList<tcp::Session> sessions_;
