@@ -228,6 +228,9 @@ void H1ServerCodec::finish_input() {
   if (reading_.is(H1Reading::tunnel) && left_over_ == 0) {
     reading_.on(H1ReadEvent::body_ended);
     sink_->on_data({}, true);
+  } else if (reading_.is(H1Reading::body) && stall_ == Stall::none) {
+    // Of a request that waited behind another one: the rest of its body never comes.
+    give_up(StreamEnd::cancelled, true);
   } else if ((reading_.is(H1Reading::head) && stall_ == Stall::none) ||
              reading_.is(H1Reading::drain)) {
     stop();

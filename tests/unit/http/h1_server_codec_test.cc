@@ -37,6 +37,17 @@ class H1ServerCodecTest : public testing::Test {
   Head head_{rig_.arena};
 };
 
+TEST_F(H1ServerCodecTest,
+       a_pipelined_request_whose_body_was_cut_by_the_input_end_does_not_wait_for_it) {
+  RecordingSink& first = ask(get + "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf");
+  rig_.feeder.end();
+  first.stream->send_head(answer(204), true);
+  rig_.feeder.settle();
+  ASSERT_EQ(rig_.server.sinks.size(), 2U);
+  EXPECT_EQ(rig_.server.last().reset, StreamEnd::cancelled);
+  EXPECT_TRUE(rig_.wire.over());
+}
+
 TEST_F(H1ServerCodecTest, AnswersAndKeepsTheConnection) {
   RecordingSink& sink = ask(get);
   EXPECT_EQ(rig_.codec.open_streams(), 1U);
