@@ -65,17 +65,18 @@ H2Stream* H2ServerSession::peer_opened(std::int32_t id) {
 void H2ServerSession::head_received(H2Stream& stream, bool end) {
   Head& head = *stream.head;
   const H2HeadReader::Verdict verdict = reader_.finish();
-  const bool short_body = end && head.content_length.value_or(0) > 0;
-  if (verdict != H2HeadReader::Verdict::ok || short_body) {
-    if (end) stream.receive.on(H2ReceiveEvent::head_and_end);
-    return refuse(
-        stream, verdict == H2HeadReader::Verdict::ok ? H2HeadReader::Verdict::malformed : verdict);
-  }
+  // What is refused is held too, for as long as the client does not take the answer.
   stream.head_bytes = stream.arena.total();
   heads_held_ += stream.head_bytes;
   if (heads_held_ > limits_.connection_heads) {
     counters_.too_large.add();
     return fault(stream, H2Error::refused_stream, StreamEnd::too_large);
+  }
+  const bool short_body = end && head.content_length.value_or(0) > 0;
+  if (verdict != H2HeadReader::Verdict::ok || short_body) {
+    if (end) stream.receive.on(H2ReceiveEvent::head_and_end);
+    return refuse(
+        stream, verdict == H2HeadReader::Verdict::ok ? H2HeadReader::Verdict::malformed : verdict);
   }
   stream.declared = head.content_length;
   stream.head_request = head.method == Method::head;

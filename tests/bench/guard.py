@@ -4,7 +4,7 @@
 Times on a shared machine differ by several per cent from one run to the next; instructions do not.
 Each scenario runs under callgrind with one worker; a client and an origin of our own (exact_load.py)
 send fixed bytes in a fixed order; only the worker's thread counts, and only after a warm-up. A figure
-more than 1% above the committed one fails as a regression, one more than 3% below it because a gain is worth
+more than 1% (2% with TLS) above the committed one fails as a regression, one more than 3% below it because a gain is worth
 committing (./dev guard --update, with a line in CHANGELOG.md). Allocations in the steady state, libraries'
 included, must be none, but for what OpenSSL itself takes for a TLS record, and the objects of a connection that a
 request brings with it.
@@ -27,6 +27,8 @@ from proxies import Hop, Outrigger
 
 FIGURES = Path(__file__).resolve().parent / 'guard.json'
 GROWTH_MAX, GAIN_MAX = 0.01, 0.03
+# A busy machine lets TLS connections come to rest between turns, which costs them up to 1%.
+TLS_NOISE = 0.01
 # A mark allocates a little, and not always the same: a few calls in thousands of requests.
 MARKS_NOISE = 0.01
 # OpenSSL 3.0 makes a WPACKET for a record (one to read it, three to write it) and allocates its first link.
@@ -130,7 +132,7 @@ def instruction_faults(name, scenario, profiles, before):
     if before is None:
         return [f'{name}: no figure is committed; this is {now} instructions a request']
     change = now / before['instructions'] - 1
-    if -GAIN_MAX <= change <= GROWTH_MAX:
+    if -GAIN_MAX <= change <= GROWTH_MAX + (TLS_NOISE if scenario.hops == 2 else 0):
         return []
     return [f'{name}: {now} instructions a request, {abs(change):.1%} {"more" if change > 0 else "fewer"} than the committed {before["instructions"]}',
             *(f'    {line}' for line in differences(scenario, profiles, before['functions']))]
