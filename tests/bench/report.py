@@ -182,7 +182,7 @@ def micro_text(found):
 # --- docs/benchmarks.md --------------------------------------------------------------------------
 
 def how_long(found):
-    return f'{found["rounds"]} rounds of {found["turns"]} turns of {found["seconds"]} s'
+    return f'{found["rounds"]} rounds of {found["turns"]} turn{"s" * (found["turns"] != 1)} of {found["seconds"]} s'
 
 
 def table(head, rows):
@@ -209,7 +209,7 @@ def summary_rows(found):
         reached = met(to[against], goal)
         if 'rate' in scenario['options']:
             p99 = ratios(scenario, 'p99', PEERS)
-            wanted += f', p99 ≤ {P99_GOAL:.2f} × ({spread_text(p99, ".2f")})'
+            wanted += f'; p99 ≤ {P99_GOAL:.2f} × the best peer\'s (is {spread_text(p99, ".2f")})'
             reached = None if reached is None or not p99 else reached and met(p99, P99_GOAL)
         rows.append([f'`{name}`: {scenario["what"]}', *(spread_text(to[k], '.2f') for k in ('best', 'envoy', 'floor')), wanted, verdict(reached)])
     return rows
