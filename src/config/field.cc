@@ -76,8 +76,8 @@ void Reader::error(const YamlNode& at, const std::string& message) {
   plain_error(at.place, path_.empty() ? message : path_ + ": " + message);
 }
 
-void Reader::plain_error(const Place& at, std::string message) {
-  report_.error(at, std::move(message));
+void Reader::plain_error(const Place& at, const std::string& message) {
+  report_.error(at, message);
 }
 
 void Reader::decode_error(const YamlNode& at, const std::string& noun, const std::string& message) {

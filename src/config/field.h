@@ -99,7 +99,7 @@ class Reader {
   // Reports "PATH: message".
   void error(const YamlNode& at, const std::string& message);
   // Reports the message alone.
-  void plain_error(const Place& at, std::string message);
+  void plain_error(const Place& at, const std::string& message);
   // Reports what a decoder said about a scalar, without showing what a variable holds.
   void decode_error(const YamlNode& at, const std::string& noun, const std::string& message);
   void not_yet(const YamlNode& at, const std::string& what);

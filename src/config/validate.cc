@@ -111,8 +111,8 @@ class Validator {
     }
   }
 
-  void error(const Cursor& at, std::string message) {
-    report_.error(at.place(), std::move(message));
+  void error(const Cursor& at, const std::string& message) {
+    report_.error(at.place(), message);
   }
 
   void check_readable(const Cursor& at, const std::string& path) {

@@ -107,8 +107,8 @@ class TreeBuilder final : public YAML::EventHandler {
   Place place_of(const YAML::Mark& mark) const {
     return {&source_, std::max(1, mark.line + 1), std::max(1, mark.column + 1), 1};
   }
-  [[noreturn]] void stop(const Place& place, std::string message) {
-    report_.error(place, std::move(message));
+  [[noreturn]] void stop(const Place& place, std::string_view message) {
+    report_.error(place, message);
     throw Stop{};
   }
   void spend(std::size_t nodes, const Place& place) {

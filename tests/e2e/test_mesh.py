@@ -78,7 +78,7 @@ class Mesh(Case):
 
     def test_a_certificate_the_callee_refuses_is_told_of_on_both_sides_and_is_no_success(self):
         ours, theirs = Pki(self.directory / 'pki'), Pki(self.directory / 'other')
-        callee = self.callee(self.app.port, ours)
+        callee = self.callee(self.app.port, ours, workers=1)  # each worker warns for itself
         cert, key = theirs.issue('web')
         caller = self.caller(f'  orders: {{endpoints: ["127.0.0.1:{callee.port}"]}}\n',
                              identity=f'identity: {{trust_domain: {DOMAIN}, cert: {cert}, key: {key}, ca: {ours.ca}}}\n')
