@@ -111,9 +111,7 @@ class Validator {
     }
   }
 
-  void error(const Cursor& at, const std::string& message) {
-    report_.error(at.place(), message);
-  }
+  void error(const Cursor& at, const std::string& message) { report_.error(at.place(), message); }
 
   void check_readable(const Cursor& at, const std::string& path) {
     if (path.empty()) return;
