@@ -22,7 +22,7 @@ bool was_refused(const ClientConnection& connection) {
 std::string describe(const net::Connection& connection, net::CloseReason reason) {
   if (connection.transport() != nullptr &&
       (reason == net::CloseReason::handshake_failed || reason == net::CloseReason::tls_failed)) {
-    const std::string text = connection.transport()->failure_text();
+    std::string text = connection.transport()->failure_text();
     if (!text.empty()) return text;
   }
   if (connection.error() != 0) return std::strerror(connection.error());

@@ -21,7 +21,8 @@ std::vector<std::uint32_t> places_of(std::span<const BalancedEndpoint> endpoints
   std::vector<std::uint32_t> places;
   places.reserve(endpoints.size());
   for (const BalancedEndpoint& e : endpoints) {
-    const double share = static_cast<double>(e.weight / divisor) * scale;
+    const auto weight = e.weight / divisor;
+    const double share = static_cast<double>(weight) * scale;
     places.push_back(std::max(1U, static_cast<std::uint32_t>(std::lround(share))));
   }
   return places;
