@@ -861,7 +861,7 @@ class H2Caller final : public Caller {
   bool ready() const override { return open() && peer_.capacity() > 0; }
   bool has_more() const override {
     return open() && std::any_of(sending_.begin(), sending_.end(),
-                                 [this](const Sending& s) { return may_send(s); });
+                                 [](const Sending& s) { return may_send(s); });
   }
 
   void begin(Call& call) override {
