@@ -15,6 +15,8 @@
 #include <string>
 #include <vector>
 
+#include "support/source_dir.h"
+
 using FuzzTarget = int(const std::uint8_t* data, std::size_t size);
 
 // OUTRIGGER_FUZZ_TARGETS is TARGET(name) for each file of tests/fuzz.
@@ -48,7 +50,7 @@ class Corpus : public testing::TestWithParam<Target> {};
 
 TEST_P(Corpus, Passes) {
   const std::filesystem::path folder =
-      std::filesystem::path(OUTRIGGER_SOURCE_DIR) / "tests/fuzz/corpus" / GetParam().name;
+      outrigger::test::source_dir() / "tests/fuzz/corpus" / GetParam().name;
   std::vector<std::filesystem::path> files;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     files.push_back(entry.path());

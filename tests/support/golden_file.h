@@ -11,18 +11,19 @@
 #include <string>
 #include <string_view>
 
+#include "support/source_dir.h"
+
 namespace outrigger::test {
 
 inline std::string read_source_file(std::string_view path) {
-  std::ifstream in(std::string(OUTRIGGER_SOURCE_DIR) + "/" + std::string(path), std::ios::binary);
+  std::ifstream in(source_dir() / path, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
 // `path` is relative to the source directory.
 inline void expect_golden(std::string_view path, const std::string& actual) {
   if (std::getenv("OUTRIGGER_UPDATE_GOLDEN") != nullptr) {
-    std::ofstream out(std::string(OUTRIGGER_SOURCE_DIR) + "/" + std::string(path),
-                      std::ios::binary);
+    std::ofstream out(source_dir() / path, std::ios::binary);
     out << actual;
     ASSERT_TRUE(out.good()) << path;
     return;

@@ -124,8 +124,8 @@ struct Request {
   std::string path = "/";
   FieldList fields{};
   std::string body{};
-  bool end = true;         // false: more of the body follows
-  bool has_length = true;  // a Content-Length; else chunked, in HTTP/1
+  bool end = true;                        // false: more of the body follows
+  bool has_length = true;                 // a Content-Length; else chunked, in HTTP/1
   std::optional<std::uint64_t> length{};  // of a body that comes later
   FieldList trailers{};
   std::string protocol{};  // of an upgrade

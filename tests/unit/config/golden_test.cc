@@ -9,6 +9,7 @@
 #include "config/load.h"
 #include "support/config_world.h"
 #include "support/golden_file.h"
+#include "support/source_dir.h"
 
 namespace outrigger::config {
 namespace {
@@ -21,7 +22,7 @@ TEST(Golden, ErrorReports) {
   world.every_file_readable = false;
   world.files = {{"/run/certs/tls.crt", ""}, {"/run/certs/tls.key", ""}};
   std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(fs::path(OUTRIGGER_SOURCE_DIR) / folder)) {
+  for (const auto& entry : fs::directory_iterator(test::source_dir() / folder)) {
     if (entry.path().extension() == ".yaml") files.push_back(entry.path());
   }
   ASSERT_GE(files.size(), 4U);

@@ -15,13 +15,14 @@
 #include "config/load.h"
 #include "config/schema.h"
 #include "support/config_world.h"
+#include "support/source_dir.h"
 
 namespace outrigger::config {
 namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path source_dir = OUTRIGGER_SOURCE_DIR;
+const fs::path source_dir = test::source_dir();
 
 std::string content_of(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);

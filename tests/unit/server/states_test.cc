@@ -21,6 +21,7 @@
 #include "net/connection.h"
 #include "proxy/exchange.h"
 #include "support/golden_file.h"
+#include "support/source_dir.h"
 #include "tls/transport.h"
 #include "upstream/spoken.h"
 
@@ -149,7 +150,7 @@ TEST(States, ThePageIsCurrent) {
 }
 
 TEST(States, EveryTableIsOnThePage) {
-  const std::filesystem::path root(OUTRIGGER_SOURCE_DIR);
+  const std::filesystem::path root = test::source_dir();
   std::set<std::string> declared;
   for (const char* folder : {"src", "include"}) {
     for (const auto& entry : std::filesystem::recursive_directory_iterator(root / folder)) {

@@ -9,6 +9,7 @@
 
 #include "base/flags.h"
 #include "support/golden_file.h"
+#include "support/source_dir.h"
 
 namespace outrigger::telemetry {
 namespace {
@@ -63,7 +64,7 @@ TEST(Families, bounds_rise) {
 // than the table; that it is reached is shown by tests/e2e/test_docs.py.
 TEST(Families, each_has_a_producer) {
   namespace fs = std::filesystem;
-  const fs::path source = OUTRIGGER_SOURCE_DIR;
+  const fs::path source = test::source_dir();
   std::string text;
   for (const auto& entry : fs::recursive_directory_iterator(source / "src")) {
     const std::string name = entry.path().filename().string();
