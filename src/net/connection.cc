@@ -15,6 +15,8 @@ constexpr int reads_a_turn = 4;
 constexpr Duration look_again_after = milliseconds(200);
 // A transport holds no more plain text than this: two records.
 constexpr std::size_t transport_holds = std::size_t{32} * 1024;
+// Fewer bytes at a time are cheaper to copy than to move.
+constexpr std::size_t bulk_from = std::size_t{16} * 1024;
 // How often a connection that takes nothing is asked whether its peer is still there.
 constexpr Duration blocked_look = seconds(5);
 
@@ -152,7 +154,7 @@ void Connection::on_channel_ready(bool readable, bool writable, bool closed) {
     if (silence_allowed_) bound_silence(true);
     write_out({});
     if (write_error_ != 0) return write_failed();
-    if (was_high_ && unsent() <= limits_.output_low && phase_.is(Phase::open)) {
+    if (was_high_ && buffered() <= limits_.output_low && !pipe_ && phase_.is(Phase::open)) {
       was_high_ = false;
       handler_->on_drained();
     }
@@ -181,15 +183,24 @@ void Connection::read_on() {
     if (phase_.is(Phase::open)) {
       scratch = scratch.first(std::min(scratch.size(), handler_->read_max()));
     }
-    const IoResult result = channel_->read(scratch);
+    IoResult result{};
+    const bool moved =
+        bulk_ && input_.empty() && phase_.is(Phase::open) && handler_->on_bulk(*channel_, result);
+    if (!moved) result = channel_->read(scratch);
     switch (result.kind) {
       case IoResult::Kind::done: {
         bytes_read_ += result.bytes;
+        if (moved) {
+          if (i == 0) bulk_ = result.bytes >= bulk_from;  // the last piece is always small
+          if (!timer_.armed()) loop_.timers().arm(timer_, look_again_after);
+          break;
+        }
         // A short read has emptied the socket; after FIN one more tells the end.
         if (result.bytes < scratch.size() && !peer_closed_) {
           readable_ = false;
           if (!timer_.armed()) loop_.timers().arm(timer_, look_again_after);
         }
+        bulk_ = result.bytes >= bulk_from;
         const std::string_view bytes(scratch.data(), result.bytes);
         if (discards()) continue;
         cipher_ ? take_sealed(bytes) : take_plain(bytes);
@@ -333,8 +344,9 @@ void Connection::flush() {
 
 void Connection::write_out(std::string_view extra) {
   ++writes_;
-  if (unsent() + extra.size() > limits_.output_high) was_high_ = true;
+  if (buffered() + extra.size() > limits_.output_high) was_high_ = true;
   if (!cipher_) {
+    if (pipe_) send_pipe();
     send(output_, extra);
   } else {
     Buffer& out = cipher_->out;
@@ -347,7 +359,53 @@ void Connection::write_out(std::string_view extra) {
   }
   // Sealing adds to what was asked for: whoever sees above_high() must hear of on_drained().
   if (above_high()) was_high_ = true;
-  if (unsent() == 0 && fin_wanted_ && !fin_sent_) all_sent();
+  if (buffered() == 0 && fin_wanted_ && !fin_sent_ && !pipe_) all_sent();
+}
+
+bool Connection::splice_from(Channel& from, IoResult& result) {
+  if (!phase_.is(Phase::open) || cipher_ || pipe_ || !output_.empty() || write_blocked_ ||
+      write_error_ != 0 || fin_wanted_ || from.fd() < 0 || channel_->fd() < 0)
+    return false;
+  pipe_ = loop_.pipes().take();
+  if (!pipe_) return false;
+  result = pipe_->fill_from(from.fd());
+  if (result.kind == IoResult::Kind::done) {
+    ++writes_;
+    send_pipe();
+    if (pipe_) was_high_ = true;
+    if (write_error_ != 0) loop_.at_turn_end(*this);
+    return true;
+  }
+  loop_.pipes().give(std::move(pipe_));
+  if (result.kind != IoResult::Kind::failed || reason_of(result.error) == CloseReason::peer_reset)
+    return true;
+  // No such call here (ENOSYS, EPERM of a sandbox, EINVAL of a socket of another kind).
+  loop_.pipes().refuse();
+  return false;
+}
+
+void Connection::send_pipe() {
+  while (pipe_ && !write_blocked_ && write_error_ == 0) {
+    const IoResult result = pipe_->drain_to(channel_->fd());
+    switch (result.kind) {
+      case IoResult::Kind::done:
+        bytes_written_ += result.bytes;
+        if (pipe_->held() == 0) loop_.pipes().give(std::move(pipe_));
+        break;
+      case IoResult::Kind::blocked:
+        return wait_for_room();
+      case IoResult::Kind::ended:
+      case IoResult::Kind::failed:
+        write_error_ = static_cast<std::int16_t>(result.error != 0 ? result.error : EPIPE);
+        return;
+    }
+  }
+}
+
+// The socket is full, and the poller will tell when it is not.
+void Connection::wait_for_room() {
+  write_blocked_ = true;
+  if (phase_.is(Phase::open) && !timer_.armed()) loop_.timers().arm(timer_, look_again_after);
 }
 
 void Connection::send(Buffer& buffer, std::string_view extra) {
@@ -374,11 +432,8 @@ void Connection::send(Buffer& buffer, std::string_view extra) {
       extra.remove_prefix(result.bytes - from_buffer);
     }
     if (buffer.empty() && extra.empty()) return;
-    // Less than everything: the socket is full, and the poller will tell when it is not.
-    write_blocked_ = true;
     buffer.append(extra);
-    if (phase_.is(Phase::open) && !timer_.armed()) loop_.timers().arm(timer_, look_again_after);
-    return;
+    return wait_for_room();  // less than everything
   }
 }
 
@@ -402,11 +457,11 @@ void Connection::all_sent() {
 void Connection::on_turn_end() {
   if (phase_.is(Phase::killed)) return close_with(killed_for_);
   if (phase_.is(Phase::closed)) return;
-  if (unsent() > 0) write_out({});
+  if (buffered() > 0) write_out({});
   if (write_error_ != 0 && !phase_.is(Phase::connecting)) return write_failed();
   if (fin_sent_ && (input_ended_ || !lingers_))
     return close_with(phase_.is(Phase::open) ? CloseReason::peer_closed : CloseReason::finished);
-  if (phase_.is(Phase::open) && was_high_ && unsent() <= limits_.output_low) {
+  if (phase_.is(Phase::open) && was_high_ && buffered() <= limits_.output_low && !pipe_) {
     was_high_ = false;
     handler_->on_drained();
   }
@@ -538,6 +593,7 @@ void Connection::end_life(Event event, bool reset) {
   unlink();
   // The input stays until the destructor: the handler may be looking at it.
   output_.clear();
+  if (pipe_) loop_.pipes().give(std::move(pipe_));
   if (cipher_) cipher_->out.clear();
 }
 

@@ -27,6 +27,7 @@
 #include "base/time.h"
 #include "net/channel.h"
 #include "net/loop.h"
+#include "net/pipe.h"
 #include "net/transport.h"
 
 namespace outrigger::net {
@@ -62,6 +63,10 @@ class ConnectionHandler {
   // Nothing has moved for a moment: what is held for speed only may be given back. Again after each
   // such moment; traffic may go on at any time.
   virtual void on_rest() {}
+  // More is here than one read takes. A handler that only passes bytes on may have them moved
+  // unseen, by splice_from() of the connection they go to; `result` is of the read. False: they are
+  // read as always.
+  virtual bool on_bulk(Channel& /*from*/, IoResult& /*result*/) { return false; }
   // How many bytes the next read may take; what is more stays with the kernel, and so with the
   // peer.
   virtual std::size_t read_max() const { return Loop::scratch_size; }
@@ -161,6 +166,10 @@ class Connection final : public Retirable, private ChannelHandler, private Yield
   // Sends output() followed by `bytes`, now; only what the channel does not take is copied. For
   // bodies that are too large to copy for nothing.
   void write_through(std::string_view bytes);
+  // Moves what the other channel has received to this one without reading it. Whatever is not taken
+  // stays in a pipe: above_high() until all of it has left, then on_drained(). False, and nothing
+  // moved, where it has to be copied: TLS on this side, bytes that wait already, no descriptors.
+  bool splice_from(Channel& from, IoResult& result);
   // Sends now.
   void flush();
   // Sends at the end of this turn, together with what the rest of the turn appends.
@@ -168,10 +177,8 @@ class Connection final : public Retirable, private ChannelHandler, private Yield
   // How often output() has been written, whole or in part.
   std::uint32_t writes() const { return writes_; }
   // Bytes not yet taken by the channel.
-  std::size_t unsent() const {
-    return output_.size() + (cipher_ == nullptr ? 0 : cipher_->out.size());
-  }
-  bool above_high() const { return unsent() > limits_.output_high; }
+  std::size_t unsent() const { return buffered() + (pipe_ ? pipe_->held() : 0); }
+  bool above_high() const { return buffered() > limits_.output_high || pipe_; }
   // The channel took less than it was given, and has not asked for more since.
   bool output_waits() const { return write_blocked_; }
   const ConnectionLimits& limits() const { return limits_; }
@@ -239,6 +246,9 @@ class Connection final : public Retirable, private ChannelHandler, private Yield
   void connect_finished();
   void begin_transport();
   void opened();
+  std::size_t buffered() const {
+    return output_.size() + (cipher_ == nullptr ? 0 : cipher_->out.size());
+  }
   // Reads until the channel has no more, the handler pauses, or a turn's share is used up.
   void read_on();
   void look_again();
@@ -252,6 +262,8 @@ class Connection final : public Retirable, private ChannelHandler, private Yield
   // Sends output_, then `extra`; what the channel does not take stays in the buffers.
   void write_out(std::string_view extra);
   void send(Buffer& buffer, std::string_view extra);
+  void send_pipe();
+  void wait_for_room();
   void all_sent();
   void close_with(CloseReason reason, int error = 0);
   void write_failed();
@@ -271,9 +283,10 @@ class Connection final : public Retirable, private ChannelHandler, private Yield
   std::unique_ptr<Cipher> cipher_;  // null in plain text
   ConnectionHandler* handler_ = nullptr;
   const ConnectionLimits& limits_;
-  Timer timer_;    // connect, handshake, look_again, linger: one at a time
-  Buffer input_;   // plain bytes that the handler has not consumed
-  Buffer output_;  // plain bytes to send
+  Timer timer_;                 // connect, handshake, look_again, linger: one at a time
+  Buffer input_;                // plain bytes that the handler has not consumed
+  Buffer output_;               // plain bytes to send
+  std::unique_ptr<Pipe> pipe_;  // goes before output_; only while it holds bytes
   std::uint64_t bytes_read_ = 0;
   std::uint64_t bytes_written_ = 0;
   std::uint32_t writes_ = 0;
@@ -297,6 +310,7 @@ class Connection final : public Retirable, private ChannelHandler, private Yield
   bool lingers_ : 1 = true;
   bool fin_sent_ : 1 = false;
   bool redeliver_ : 1 = false;
+  bool bulk_ : 1 = false;  // so much came that the next bytes are better moved than copied
 };
 
 }  // namespace outrigger::net

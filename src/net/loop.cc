@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "base/check.h"
+#include "net/pipe.h"
 
 namespace outrigger::net {
 
@@ -28,6 +29,7 @@ void RetireList::run() {
 
 Loop::Loop(TimePoint now, std::uint64_t seed)
     : now_(now),
+      pipes_(std::make_unique<PipePool>()),
       timers_(now),
       random_(seed),
       scratch_(std::make_unique<char[]>(scratch_size)),

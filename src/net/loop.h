@@ -23,6 +23,8 @@
 
 namespace outrigger::net {
 
+class PipePool;
+
 // Base of what a callback can reach: it dies through Loop::retire(), after the current turn.
 class Retirable {
  public:
@@ -117,6 +119,7 @@ class Loop {
   TimerWheel& timers() { return timers_; }
   BufferPool& buffers() { return buffers_; }
   BlockPool& blocks() { return blocks_; }
+  PipePool& pipes() { return *pipes_; }
   // Gives the pools' free blocks back to the heap; the next requests fetch theirs anew.
   void trim_pools() {
     buffers_.trim();
@@ -166,6 +169,7 @@ class Loop {
   TimePoint date_until_ = TimePoint::min();
   BufferPool buffers_;
   BlockPool blocks_;
+  std::unique_ptr<PipePool> pipes_;
   TimerWheel timers_;
   Random random_;
   std::size_t rested_ = 0;

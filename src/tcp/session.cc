@@ -78,18 +78,32 @@ void Session::connect() {
     if (tried_.size() >= connect_tries) return down_.connection->kill(true);
   }
   cluster_.counters().connections.on_opened();
+  counted_ = true;
   up_.connection->start(up_, true, cluster_.connector().connect_timeout);
 }
 
 std::size_t Session::forward(Side& from, std::string_view bytes) {
   Side& to = other(from);
   if (!to.is_open) return 0;  // kept until the other side is there
-  moved_at_ = loop_.now();
-  (&from == &down_ ? report_.bytes_in : report_.bytes_out) += bytes.size();
   to.connection->write_through(bytes);
-  if (to.connection->above_high()) from.connection->pause_reading(true);
+  count(from, bytes.size());
   if (from.connection->input_ended()) to.connection->end_output();
   return bytes.size();
+}
+
+bool Session::splice(Side& from, net::Channel& channel, net::IoResult& result) {
+  // With TLS what the channel holds is not what is passed on.
+  if (from.connection->secure() || !other(from).is_open ||
+      !other(from).connection->splice_from(channel, result))
+    return false;
+  if (result.kind == net::IoResult::Kind::done) count(from, result.bytes);
+  return true;
+}
+
+void Session::count(Side& from, std::size_t bytes) {
+  moved_at_ = loop_.now();
+  (&from == &down_ ? report_.bytes_in : report_.bytes_out) += bytes;
+  if (other(from).connection->above_high()) from.connection->pause_reading(true);
 }
 
 void Session::Side::on_drained() {
@@ -109,7 +123,7 @@ void Session::input_ended(Side& side) {
 void Session::closed(Side& side, net::CloseReason reason) {
   const bool was_open = std::exchange(side.is_open, false);
   if (&side == &up_) {
-    cluster_.counters().connections.on_closed(reason);
+    left_endpoint(reason);
     if (!was_open) return upstream_failed(reason);
     const bool lost =
         reason == net::CloseReason::peer_reset || reason == net::CloseReason::timed_out;
@@ -131,6 +145,12 @@ void Session::closed(Side& side, net::CloseReason reason) {
   } else {
     rest.connection->finish();
   }
+}
+
+void Session::left_endpoint(net::CloseReason reason) {
+  counted_ = false;
+  cluster_.counters().count_handshake(*up_.connection, reason);
+  cluster_.counters().count_end(*up_.connection, reason);
 }
 
 void Session::upstream_failed(net::CloseReason reason) {
@@ -167,7 +187,10 @@ void Session::abort() {
   finished_ = true;
   idle_timer_.cancel();
   if (down_.connection) down_.connection->abort(true);
-  if (up_.connection) up_.connection->abort(true);
+  if (up_.connection) {
+    if (counted_) left_endpoint(net::CloseReason::aborted);
+    up_.connection->abort(true);
+  }
   report_endpoint(Outcome::Kind::cancelled);
   permit_.release();
 }

@@ -66,6 +66,9 @@ class Session final : public net::Retirable, public ListLink<Session> {
     void on_open() override { session.opened(*this); }
     std::size_t on_bytes(std::string_view bytes) override { return session.forward(*this, bytes); }
     void on_end_of_input() override { session.input_ended(*this); }
+    bool on_bulk(net::Channel& from, net::IoResult& result) override {
+      return session.splice(*this, from, result);
+    }
     void on_drained() override;
     // A client that has gone has gone; what an endpoint said before is still passed on.
     bool ends_on_unread_reset() const override { return &session.down_ == this; }
@@ -80,8 +83,13 @@ class Session final : public net::Retirable, public ListLink<Session> {
   void connect();
   void opened(Side& side);
   std::size_t forward(Side& from, std::string_view bytes);
+  bool splice(Side& from, net::Channel& channel, net::IoResult& result);
+  // So many bytes have gone on from one side to the other.
+  void count(Side& from, std::size_t bytes);
   void input_ended(Side& side);
   void closed(Side& side, net::CloseReason reason);
+  // The books of the connection to an endpoint, once for each.
+  void left_endpoint(net::CloseReason reason);
   void upstream_failed(net::CloseReason reason);
   void on_idle();
   void report_endpoint(Outcome::Kind kind);
@@ -104,6 +112,7 @@ class Session final : public net::Retirable, public ListLink<Session> {
   SessionReport report_;
   policy::Permit permit_;  // of the cluster's connections
   bool finished_ = false;
+  bool counted_ = false;  // the connection to an endpoint, among those that are open
 };
 
 }  // namespace outrigger::tcp

@@ -2,7 +2,10 @@
 
 // What a cluster counts on one worker; telemetry names and exports it.
 
+#include <optional>
+
 #include "base/traffic_cells.h"
+#include "net/connection.h"
 
 namespace outrigger::upstream {
 
@@ -10,6 +13,13 @@ struct PoolCounters {
   ConnectionCells& connections;
   TlsCells& tls;
   PoolCells& pool;
+
+  // How the handshake with an endpoint went, once for each connection: when its first bytes have
+  // come (a TLS 1.3 server refuses our certificate only after the handshake), or at its end.
+  void count_handshake(const net::Connection& connection,
+                       std::optional<net::CloseReason> ended) const;
+  // The end of a connection that was counted as opened.
+  void count_end(const net::Connection& connection, net::CloseReason reason) const;
 };
 
 }  // namespace outrigger::upstream

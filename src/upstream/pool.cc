@@ -182,20 +182,10 @@ void Pool::tell_failure(const ClientConnection& connection) {
              {"why", describe(connection.connection(), connection.close_reason())}});
 }
 
-// Once for each connection: at its first byte, or at its end.
 void Pool::count_handshake(const ClientConnection& connection) {
-  const net::Transport* transport = connection.connection().transport();
-  if (transport == nullptr) return;
-  const net::CloseReason reason = connection.close_reason();
   const bool closed = connection.state() == ClientConnection::State::closed;
-  if (closed && reason == net::CloseReason::handshake_timeout) {
-    counters_.tls.on_ended(TlsCells::timeout, "");
-  } else if (closed && (reason == net::CloseReason::handshake_failed ||
-                        transport->failure() == net::TlsFailure::peer_refused)) {
-    counters_.tls.on_ended(transport->failure(), "");
-  } else if (connection.connection().was_open()) {
-    counters_.tls.on_ended(net::TlsFailure::none, transport->info().version);
-  }
+  counters_.count_handshake(connection.connection(),
+                            closed ? std::optional(connection.close_reason()) : std::nullopt);
 }
 
 void Pool::connection_ready(ClientConnection& connection) {
@@ -253,9 +243,7 @@ void Pool::connection_closed(ClientConnection& connection, ClientConnection::Sta
   if (before == ClientConnection::State::ready && connection.http2()) --sharing_count_;
   connection.unlink();
   --connection_count_;
-  counters_.connections.on_closed(connection.close_reason());
-  counters_.connections.received_bytes.add(connection.connection().bytes_read());
-  counters_.connections.sent_bytes.add(connection.connection().bytes_written());
+  counters_.count_end(connection.connection(), connection.close_reason());
   put_to_rest(connection);
   context_.loop.retire(std::unique_ptr<net::Retirable>(&connection));
   if (!connection.accepted_) count_handshake(connection);

@@ -49,6 +49,34 @@ class Tcp(Case):
                     got += connection.recv(1 << 20)
                 self.assertEqual(got, data)
 
+    def test_bulk_is_counted_to_the_byte_and_leaves_no_descriptor(self):
+        """It moves through pipes where no TLS is in the way."""
+        size = 16 << 20
+        sidecar = self.plain([self.endpoint(echo)], 'protocol: tcp')
+        descriptors = sidecar.fds()
+        connection = self.connect(sidecar.port)
+        data = os.urandom(size)
+        threading.Thread(target=connection.sendall, args=(data,), daemon=True).start()
+        got = bytearray()
+        while len(got) < size:
+            got += connection.recv(1 << 20)
+        self.assertEqual(got, data)
+        connection.close()
+        # Both connections of the session.
+        self.eventually(2 * size, lambda: sidecar.metric('outrigger_connection_received_bytes_total'), 'bytes received')
+        self.eventually(2 * size, lambda: sidecar.metric('outrigger_connection_sent_bytes_total'), 'bytes sent')
+        # A few empty pipes are kept for the next.
+        self.eventually(True, lambda: sidecar.fds() <= descriptors + 16, 'descriptors given back')
+
+    def test_handshakes_with_endpoints_are_counted(self):
+        caller = self.pair(self.endpoint(echo).port, protocol='tcp', inbound='tcp')[0]
+        for _ in range(3):
+            connection = self.connect(caller.port)
+            connection.sendall(b'x')
+            self.assertEqual(connection.recv(1), b'x')
+            connection.close()
+        self.eventually(3, lambda: caller.metric('outrigger_tls_handshakes_total', side='upstream', result='ok'), 'handshakes made')
+
     def test_the_caller_closes_its_half_first(self):
         for port in self.both_ways(count_then_answer):
             connection = self.connect(port)
