@@ -272,13 +272,13 @@ H1Verdict read_request(const H1Parser& parser, std::string_view text, std::strin
       if (is_twin(name)) {
         ++framing.twins;
       } else {
-        head.fields.add(Field{name, value, line.known});
+        head.fields.add(Field{name, value, line.known, Form::checked});
       }
     } else if (line.known == Known::host) {
       facts.once(facts.host, line.known, value);
     } else if (!take_framing(line.known, value, facts)) {
       if (line.known == Known::expect) read_expect(value, facts);
-      head.fields.add(Field{line.name.in(text), value, line.known});
+      head.fields.add(Field{line.name.in(text), value, line.known, Form::checked});
     }
   }
   if (facts.nominations > nominations_max) return H1Verdict::too_large;
@@ -296,7 +296,7 @@ H1Verdict read_answer(const H1Parser& parser, std::string_view text, const H1Ask
   for (const H1Parser::Line& line : parser.lines()) {
     const std::string_view value = line.value.in(text);
     if (line.known == Known::other || !take_framing(line.known, value, facts)) {
-      head.fields.add(Field{line.name.in(text), value, line.known});
+      head.fields.add(Field{line.name.in(text), value, line.known, Form::checked});
     }
   }
   if (facts.nominations > nominations_max) return H1Verdict::too_large;
@@ -333,7 +333,7 @@ std::uint32_t read_trailers(const H1Parser& parser, std::string_view text, Field
   std::uint32_t twins = 0;
   trailers.reserve(parser.lines().size());
   for (const H1Parser::Line& line : parser.lines()) {
-    const Field field{line.name.in(text), line.value.in(text), line.known};
+    const Field field{line.name.in(text), line.value.in(text), line.known, Form::checked};
     twins += is_twin(field.name) ? 1 : 0;
     if (may_trail(field)) trailers.add(field);
   }

@@ -164,7 +164,7 @@ void H2HeadReader::regular(std::string_view name, std::string_view value) {
 
 void H2HeadReader::keep(std::string_view name, std::string_view value, Known known) {
   const std::string_view kept = known == Known::other ? arena_->copy(name) : name_of(known);
-  fields_->add(Field{kept, arena_->copy(value), known});
+  fields_->add(Field{kept, arena_->copy(value), known, Form::lower});
 }
 
 void H2HeadReader::take_host(std::string_view value) {
@@ -260,6 +260,7 @@ void H2HeadReader::join_cookies() {
     at += field.value.copy(at, field.value.size());
   }
   first->value = {joined, static_cast<std::size_t>(at - joined)};
+  first->form = Form::unchecked;  // an empty crumb leaves a blank at an end
   // The first one stays where it is; the others go.
   first->known = Known::other;
   fields_->remove(Known::cookie);

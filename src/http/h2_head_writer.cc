@@ -182,8 +182,8 @@ void H2HeadWriter::add_length(std::uint64_t length) {
 // and so is what no field may be.
 void H2HeadWriter::add_fields(const Fields& fields, bool trailers) {
   for (const Field& field : fields) {
-    if (is_framing(field.known) || !is_field_value(field.value) || (trailers && !may_trail(field)))
-      continue;
+    if (is_framing(field.known) || (trailers && !may_trail(field))) continue;
+    if (field.form == Form::unchecked && !is_field_value(field.value)) continue;
     if (field.known == Known::other) {
       add_other(field);
     } else {
@@ -194,7 +194,8 @@ void H2HeadWriter::add_fields(const Fields& fields, bool trailers) {
 
 void H2HeadWriter::add_other(const Field& field) {
   const std::string_view name = field.name;
-  if (!name.empty() && bytes::all<lower_token>(name.data(), name.size())) {
+  if (field.form == Form::lower ||
+      (!name.empty() && bytes::all<lower_token>(name.data(), name.size()))) {
     return add(name, field.value, indexing_of(name));
   }
   std::array<char, 256> lower;

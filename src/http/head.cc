@@ -374,7 +374,7 @@ void copy_head(const Head& from, Head& to) {
   to.fields.clear();
   to.fields.reserve(from.fields.size());
   for (const Field& field : from.fields) {
-    to.fields.add(Field{copy(field.name), copy(field.value), field.known});
+    to.fields.add(Field{copy(field.name), copy(field.value), field.known, field.form});
   }
 }
 

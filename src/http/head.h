@@ -92,10 +92,18 @@ std::string_view name_of(Known known);
 
 bool equal_ignoring_case(std::string_view a, std::string_view b);
 
+// Who vouches for the bytes of a field.
+enum class Form : std::uint8_t {
+  unchecked,  // nobody: an encoder looks at them before it writes them
+  checked,    // a parser, which has found them well-formed (is_writable())
+  lower,      // the same, and the name is in lower case
+};
+
 struct Field {
   std::string_view name;
   std::string_view value;
   Known known = Known::other;
+  Form form = Form::unchecked;
 };
 
 // Fields in their order, in an arena. Values of one name may come in several fields.

@@ -20,7 +20,7 @@ bool is_token(std::string_view text);
 bool is_field_value(std::string_view value);
 // A field that any encoder may write.
 inline bool is_writable(const Field& field) {
-  return is_token(field.name) && is_field_value(field.value);
+  return field.form != Form::unchecked || (is_token(field.name) && is_field_value(field.value));
 }
 // Not empty, without '#', blank and control bytes. Bytes above 127 are opaque.
 bool is_target(std::string_view target);
