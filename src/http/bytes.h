@@ -57,6 +57,9 @@ inline constexpr Class value =
 // What a target is made of: visible bytes but '#', and bytes above 127, which clients send raw.
 inline constexpr Class target = make_class([](int c) { return c > ' ' && c != 0x7f && c != '#'; });
 
+// All but '_', which CGI takes for '-'.
+inline constexpr Class no_underscore = make_class([](int c) { return c != '_'; });
+
 inline bool has(const Class& c, char byte) {
   return c[static_cast<unsigned char>(byte)];
 }
@@ -72,6 +75,8 @@ unsigned outside(__m128i block) {
         _mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(block, _mm_set1_epi8('\t')), control),
                      _mm_cmpeq_epi8(block, _mm_set1_epi8(0x7f)));
     return static_cast<unsigned>(_mm_movemask_epi8(bad));
+  } else if constexpr (members == no_underscore) {
+    return static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(block, _mm_set1_epi8('_'))));
   } else if constexpr (members == target) {
     const __m128i blank = _mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(' ')), block);
     const __m128i bad = _mm_or_si128(_mm_or_si128(blank, _mm_cmpeq_epi8(block, _mm_set1_epi8('#'))),

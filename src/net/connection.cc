@@ -130,18 +130,11 @@ void Connection::transport_failed() {
                                            : CloseReason::tls_failed);
 }
 
-bool Connection::reads_wanted() const {
+inline bool Connection::reads_wanted() const {
   if (!readable_) return false;
-  switch (phase_.state()) {
-    case Phase::handshaking:
-    case Phase::finishing:
-    case Phase::lingering:
-      return true;
-    case Phase::open:
-      return !paused_ && !redeliver_ && input_.size() < limits_.input_max;
-    default:
-      return false;
-  }
+  if (phase_.is(Phase::open))
+    return !paused_ && !redeliver_ && (input_.empty() || input_.size() < limits_.input_max);
+  return phase_.is(Phase::handshaking) || discards();
 }
 
 void Connection::on_channel_ready(bool readable, bool writable, bool closed) {
@@ -200,7 +193,7 @@ void Connection::read_on() {
           readable_ = false;
           if (!timer_.armed()) loop_.timers().arm(timer_, look_again_after);
         }
-        bulk_ = result.bytes >= bulk_from;
+        if (result.bytes >= bulk_from) bulk_ = true;
         const std::string_view bytes(scratch.data(), result.bytes);
         if (discards()) continue;
         cipher_ ? take_sealed(bytes) : take_plain(bytes);
@@ -355,10 +348,10 @@ void Connection::write_out(std::string_view extra) {
     output_.clear();
     if (!sealed) write_error_ = EPIPE;
     send(out, {});
+    // Sealing adds to what was asked for: whoever sees above_high() must hear of on_drained().
+    if (above_high()) was_high_ = true;
     if (phase_.is(Phase::open) && !timer_.armed()) loop_.timers().arm(timer_, look_again_after);
   }
-  // Sealing adds to what was asked for: whoever sees above_high() must hear of on_drained().
-  if (above_high()) was_high_ = true;
   if (buffered() == 0 && fin_wanted_ && !fin_sent_ && !pipe_) all_sent();
 }
 
@@ -413,28 +406,26 @@ void Connection::send(Buffer& buffer, std::string_view extra) {
     buffer.append(extra);
     return;
   }
-  while (!buffer.empty() || !extra.empty()) {
-    const std::string_view first = buffer.view();
-    std::array<iovec, 2> parts{};
-    std::size_t count = 0;
-    for (const std::string_view part : {first, extra}) {
-      if (!part.empty()) parts[count++] = {const_cast<char*>(part.data()), part.size()};
-    }
-    const IoResult result = channel_->write(std::span(parts.data(), count), fin_wanted_);
-    if (result.kind == IoResult::Kind::failed) {
-      write_error_ = static_cast<std::int16_t>(result.error);
-      return;
-    }
-    if (result.kind == IoResult::Kind::done) {
-      bytes_written_ += result.bytes;
-      const std::size_t from_buffer = std::min(result.bytes, first.size());
-      buffer.consume(from_buffer);
-      extra.remove_prefix(result.bytes - from_buffer);
-    }
-    if (buffer.empty() && extra.empty()) return;
-    buffer.append(extra);
-    return wait_for_room();  // less than everything
+  const std::string_view first = buffer.view();
+  std::array<iovec, 2> parts;
+  std::size_t count = 0;
+  if (!first.empty()) parts[count++] = {const_cast<char*>(first.data()), first.size()};
+  if (!extra.empty()) parts[count++] = {const_cast<char*>(extra.data()), extra.size()};
+  if (count == 0) return;
+  const IoResult result = channel_->write(std::span(parts.data(), count), fin_wanted_);
+  if (result.kind == IoResult::Kind::failed) {
+    write_error_ = static_cast<std::int16_t>(result.error);
+    return;
   }
+  if (result.kind == IoResult::Kind::done) {
+    bytes_written_ += result.bytes;
+    if (result.bytes == first.size() + extra.size()) return buffer.clear();
+    const std::size_t from_buffer = std::min(result.bytes, first.size());
+    buffer.consume(from_buffer);
+    extra.remove_prefix(result.bytes - from_buffer);
+  }
+  buffer.append(extra);
+  wait_for_room();
 }
 
 void Connection::all_sent() {

@@ -39,15 +39,15 @@ class Deadlines {
   // The request's head is here. `idle` runs while a body, either one, is coming.
   void request_began(TimePoint now, std::optional<Duration> whole, Duration idle) {
     idle_ = idle;
-    if (whole) at(Deadline::whole) = now + *whole;
-    at(Deadline::idle) = now + idle;
+    if (whole) set(Deadline::whole, now + *whole);
+    set(Deadline::idle, now + idle);
   }
   // Its body has begun, and is to come at so many bytes a second on the average, pauses that were
   // ours not counted.
   void body_began(TimePoint now, std::uint64_t bytes_per_second) {
     if (answering_) return;
     per_byte_ = Duration(seconds(1)) / static_cast<std::int64_t>(bytes_per_second);
-    at(Deadline::body) = now + body_grace;
+    set(Deadline::body, now + body_grace);
   }
   // What came faster than that may be followed by less, for an hour at the most.
   void body_came(TimePoint now, std::size_t bytes) {
@@ -62,29 +62,29 @@ class Deadlines {
     at(Deadline::body) = never;
   }
   void body_resumed(TimePoint now) {
-    if (const auto left = std::exchange(body_left_, std::nullopt)) at(Deadline::body) = now + *left;
+    if (const auto left = std::exchange(body_left_, std::nullopt)) set(Deadline::body, now + *left);
   }
   void request_ended() {
     body_is_over();
     if (!answering_) at(Deadline::idle) = never;
   }
   void answer_expected(TimePoint now, std::optional<Duration> answer) {
-    if (answer && !answering_) at(Deadline::answer) = now + *answer;
+    if (answer && !answering_) set(Deadline::answer, now + *answer);
   }
   void attempt_began(TimePoint now, std::optional<Duration> allowed) {
     at(Deadline::pause) = never;
-    at(Deadline::attempt) = allowed ? now + *allowed : never;
+    set(Deadline::attempt, allowed ? now + *allowed : never);
   }
   // One try is over, and none is under way until `until`.
   void paused(TimePoint until) {
     at(Deadline::attempt) = never;
-    at(Deadline::pause) = until;
+    set(Deadline::pause, until);
   }
   // The answer's head goes down: from here on only the end and idleness count.
   void answer_began(TimePoint now) {
     answering_ = true;
     at(Deadline::answer) = at(Deadline::attempt) = at(Deadline::pause) = never;
-    at(Deadline::idle) = now + idle_;
+    set(Deadline::idle, now + idle_);
     body_is_over();
   }
   // A piece of a body has come.
@@ -93,12 +93,11 @@ class Deadlines {
   }
 
   TimePoint operator[](Deadline which) const { return at_[static_cast<std::size_t>(which)]; }
+  // None comes before this; `never` when none has been set. What has been put off or stopped since
+  // the last look_again() still counts.
+  TimePoint soonest() const { return soonest_; }
   // The earliest; `never` when none is running.
-  TimePoint next() const {
-    TimePoint first = at_[0];
-    for (std::size_t i = 1; i < at_.size(); ++i) first = at_[i] < first ? at_[i] : first;
-    return first;
-  }
+  TimePoint look_again() { return soonest_ = *std::min_element(at_.begin(), at_.end()); }
   // The gravest of those that have passed.
   std::optional<Deadline> due(TimePoint now) const {
     for (std::size_t i = 0; i < at_.size(); ++i) {
@@ -112,9 +111,14 @@ class Deadlines {
     at(Deadline::body) = never;
     body_left_.reset();
   }
+  void set(Deadline which, TimePoint when) {
+    at(which) = when;
+    soonest_ = std::min(soonest_, when);
+  }
   TimePoint& at(Deadline which) { return at_[static_cast<std::size_t>(which)]; }
 
   std::array<TimePoint, 6> at_;
+  TimePoint soonest_ = never;
   Duration idle_{};
   Duration per_byte_{};
   std::optional<Duration> body_left_;  // while the caller is paused

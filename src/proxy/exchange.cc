@@ -248,7 +248,7 @@ void Exchange::request_complete() {
   // The route's timeout runs from here: a slow upload is not the upstream's fault.
   deadlines_.request_ended();
   deadlines_.answer_expected(loop_.now(), allowed_.answer);
-  watch_deadlines();
+  if (!state_.is(ExchangeState::begun)) watch_deadlines();  // else the first try does
 }
 
 const config::Retry& Exchange::retry() const {
@@ -302,8 +302,11 @@ void Exchange::send_request() {
   http::Stream& upstream = *attempt_.stream();
   if (destination_->cluster->secure() || grpc_)
     policy::pass_on_deadline(allowed_, loop_.now() - started_at_, *request_);
-  const bool bare = body_.empty() && trailers_ == nullptr;
-  upstream.send_head(*request_, request_ended_ && bare);
+  if (request_ended_ && body_.empty() && trailers_ == nullptr) {
+    upstream.send_head(*request_, true);
+    return attempt_.request_sent();
+  }
+  upstream.send_head(*request_, false);
   if (!body_.empty()) upstream.send_data(body_.view(), request_ended_ && trailers_ == nullptr);
   if (trailers_ != nullptr) upstream.send_trailers(*trailers_);
   if (request_ended_) attempt_.request_sent();
@@ -602,12 +605,13 @@ void Exchange::fail_answer(Flag flag, http::StreamEnd reason) {
 
 // The timer is moved forward only: a deadline that has moved away is found out when it fires.
 void Exchange::watch_deadlines() {
-  const TimePoint at = deadlines_.next();
+  const TimePoint at = deadlines_.soonest();
   if (at == Deadlines::never || (timer_.armed() && timer_.deadline() <= at)) return;
   loop_.timers().arm_at(timer_, at);
 }
 
 void Exchange::on_timer() {
+  deadlines_.look_again();
   const std::optional<Deadline> due = deadlines_.due(loop_.now());
   if (!due) return watch_deadlines();
   switch (*due) {

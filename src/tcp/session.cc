@@ -82,6 +82,12 @@ void Session::connect() {
   up_.connection->start(up_, true, cluster_.connector().connect_timeout);
 }
 
+inline void Session::count(Side& from, std::size_t bytes) {
+  moved_at_ = loop_.now();
+  (&from == &down_ ? report_.bytes_in : report_.bytes_out) += bytes;
+  if (other(from).connection->above_high()) from.connection->pause_reading(true);
+}
+
 std::size_t Session::forward(Side& from, std::string_view bytes) {
   Side& to = other(from);
   if (!to.is_open) return 0;  // kept until the other side is there
@@ -98,12 +104,6 @@ bool Session::splice(Side& from, net::Channel& channel, net::IoResult& result) {
     return false;
   if (result.kind == net::IoResult::Kind::done) count(from, result.bytes);
   return true;
-}
-
-void Session::count(Side& from, std::size_t bytes) {
-  moved_at_ = loop_.now();
-  (&from == &down_ ? report_.bytes_in : report_.bytes_out) += bytes;
-  if (other(from).connection->above_high()) from.connection->pause_reading(true);
 }
 
 void Session::Side::on_drained() {

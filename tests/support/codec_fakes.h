@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "http/codec.h"
+#include "http/validation.h"
 
 namespace outrigger::http::fakes {
 
@@ -193,6 +194,7 @@ class RecordingSink : public StreamSink {
   virtual ~RecordingSink() = default;
   void on_head(Head& h, bool end) override {
     if (heads++ > 0 || over()) broken("on_head");
+    look_at(h.fields);
     head = render(h);
     version = h.version;
     status = h.status;
@@ -202,6 +204,7 @@ class RecordingSink : public StreamSink {
   }
   void on_interim(Head& h) override {
     if (heads > 0 || over()) broken("on_interim");
+    look_at(h.fields);
     interims.push_back(render(h));
     log += "interim\n" + interims.back();
   }
@@ -214,6 +217,7 @@ class RecordingSink : public StreamSink {
   }
   void on_trailers(Fields& t) override {
     if (heads == 0 || over()) broken("on_trailers");
+    look_at(t);
     trailers = render(t);
     has_trailers = true;
     ended = true;
@@ -259,6 +263,16 @@ class RecordingSink : public StreamSink {
   std::function<void(StreamEnd)> reset_hook;
 
  private:
+  // What a parser vouches for is written by encoders unseen.
+  void look_at(const Fields& fields) {
+    for (const Field& field : fields) {
+      if (field.form == Form::unchecked) continue;
+      if (!is_token(field.name) || !is_field_value(field.value)) broken("a field's form");
+      for (const char c : field.name) {
+        if (field.form == Form::lower && c >= 'A' && c <= 'Z') broken("a name in lower case");
+      }
+    }
+  }
   void broken(const char* what) {
     if (misuse.empty()) misuse = what;
   }

@@ -16,7 +16,7 @@ struct DeadlinesTest : testing::Test {
 };
 
 TEST_F(DeadlinesTest, without_any_there_is_no_next) {
-  EXPECT_EQ(deadlines.next(), Deadlines::never);
+  EXPECT_EQ(deadlines.look_again(), Deadlines::never);
   EXPECT_FALSE(deadlines.due(at(1'000'000)));
 }
 
@@ -25,7 +25,7 @@ TEST_F(DeadlinesTest, the_earliest_is_next_and_the_gravest_is_told_first) {
   deadlines.request_ended();
   deadlines.answer_expected(at(0), seconds(15));
   deadlines.attempt_began(at(0), seconds(3));
-  EXPECT_EQ(deadlines.next(), at(3));
+  EXPECT_EQ(deadlines.look_again(), at(3));
   EXPECT_FALSE(deadlines.due(at(2)));
   EXPECT_EQ(deadlines.due(at(3)), Deadline::attempt);
   EXPECT_EQ(deadlines.due(at(15)), Deadline::answer);
@@ -38,24 +38,24 @@ TEST_F(DeadlinesTest, a_try_and_the_pause_after_it_never_run_together) {
   EXPECT_FALSE(deadlines.due(at(9)));
   EXPECT_EQ(deadlines.due(at(10)), Deadline::pause);
   deadlines.attempt_began(at(10), seconds(3));
-  EXPECT_EQ(deadlines.next(), at(13));
+  EXPECT_EQ(deadlines.look_again(), at(13));
   EXPECT_EQ(deadlines.due(at(13)), Deadline::attempt);
   deadlines.attempt_began(at(13), std::nullopt);
-  EXPECT_EQ(deadlines.next(), Deadlines::never);
+  EXPECT_EQ(deadlines.look_again(), Deadlines::never);
 }
 
 TEST_F(DeadlinesTest, idleness_counts_while_the_request_comes_and_while_the_answer_goes) {
   deadlines.request_began(at(0), std::nullopt, seconds(5));
   deadlines.moved(at(4));
-  EXPECT_EQ(deadlines.next(), at(9));
+  EXPECT_EQ(deadlines.look_again(), at(9));
   deadlines.request_ended();
-  EXPECT_EQ(deadlines.next(), Deadlines::never);
+  EXPECT_EQ(deadlines.look_again(), Deadlines::never);
   deadlines.moved(at(5));
-  EXPECT_EQ(deadlines.next(), Deadlines::never) << "waiting for the answer is not idleness";
+  EXPECT_EQ(deadlines.look_again(), Deadlines::never) << "waiting for the answer is not idleness";
   deadlines.answer_began(at(60));
   EXPECT_EQ(deadlines.due(at(65)), Deadline::idle);
   deadlines.moved(at(64));
-  EXPECT_EQ(deadlines.next(), at(69));
+  EXPECT_EQ(deadlines.look_again(), at(69));
 }
 
 TEST_F(DeadlinesTest, a_request_that_ends_after_its_answer_began_leaves_idleness_running) {
@@ -63,7 +63,7 @@ TEST_F(DeadlinesTest, a_request_that_ends_after_its_answer_began_leaves_idleness
   deadlines.answer_began(at(1));
   deadlines.request_ended();
   deadlines.answer_expected(at(1), seconds(1));
-  EXPECT_EQ(deadlines.next(), at(6));
+  EXPECT_EQ(deadlines.look_again(), at(6));
   EXPECT_EQ(deadlines.due(at(6)), Deadline::idle);
 }
 
@@ -87,18 +87,18 @@ TEST_F(DeadlinesTest, a_body_below_the_rate_is_too_slow_after_30_seconds) {
 TEST_F(DeadlinesTest, a_burst_is_good_for_an_hour_at_the_most) {
   deadlines.body_began(at(0), 1);
   for (int i = 0; i < 100; ++i) deadlines.body_came(at(1), std::size_t{1} << 30);
-  EXPECT_EQ(deadlines.next(), at(3'601));
+  EXPECT_EQ(deadlines.look_again(), at(3'601));
 }
 
 TEST_F(DeadlinesTest, the_rate_does_not_count_while_we_make_the_caller_wait) {
   deadlines.body_began(at(0), 500);
   deadlines.body_paused(at(20));
-  EXPECT_EQ(deadlines.next(), Deadlines::never);
+  EXPECT_EQ(deadlines.look_again(), Deadlines::never);
   deadlines.body_came(at(21), 1'000);
   deadlines.body_resumed(at(500));
-  EXPECT_EQ(deadlines.next(), at(512));
+  EXPECT_EQ(deadlines.look_again(), at(512));
   deadlines.body_resumed(at(505));
-  EXPECT_EQ(deadlines.next(), at(512));
+  EXPECT_EQ(deadlines.look_again(), at(512));
 }
 
 TEST_F(DeadlinesTest, the_rate_ends_with_the_request_and_with_the_answers_beginning) {
@@ -120,10 +120,64 @@ TEST_F(DeadlinesTest, once_the_answer_has_begun_only_the_end_and_idleness_count)
   deadlines.answer_expected(at(0), seconds(10));
   deadlines.attempt_began(at(0), seconds(5));
   deadlines.answer_began(at(1));
-  EXPECT_EQ(deadlines.next(), at(51));
+  EXPECT_EQ(deadlines.look_again(), at(51));
   deadlines.moved(at(90));
-  EXPECT_EQ(deadlines.next(), at(100));
+  EXPECT_EQ(deadlines.look_again(), at(100));
   EXPECT_EQ(deadlines.due(at(100)), Deadline::whole);
+}
+
+// A timer is set for soonest(): one that came before it would be told late.
+TEST_F(DeadlinesTest, none_comes_before_the_soonest) {
+  std::uint32_t dice = 7;
+  int second = 0;
+  for (int step = 0; step < 20'000; ++step) {
+    dice = dice * 1664525 + 1013904223;
+    const TimePoint now = at(second += static_cast<int>(dice >> 28));
+    const auto allowed = dice % 3 == 0 ? std::nullopt : std::optional<Duration>(seconds(dice % 97));
+    switch ((dice >> 16) % 12) {
+      case 0:
+        deadlines.request_began(now, allowed, seconds(dice % 89));
+        break;
+      case 1:
+        deadlines.body_began(now, 1 + dice % 1000);
+        break;
+      case 2:
+        deadlines.body_came(now, dice % 10'000);
+        break;
+      case 3:
+        deadlines.body_paused(now);
+        break;
+      case 4:
+        deadlines.body_resumed(now);
+        break;
+      case 5:
+        deadlines.request_ended();
+        break;
+      case 6:
+        deadlines.answer_expected(now, allowed);
+        break;
+      case 7:
+        deadlines.attempt_began(now, allowed);
+        break;
+      case 8:
+        deadlines.paused(now + seconds(dice % 5));
+        break;
+      case 9:
+        deadlines.moved(now);
+        break;
+      case 10:
+        deadlines.look_again();
+        break;
+      default:
+        if (dice % 50 == 0) {
+          deadlines = Deadlines();
+        } else if (dice % 10 == 0) {
+          deadlines.answer_began(now);
+        }
+    }
+    Deadlines copy = deadlines;
+    ASSERT_LE(deadlines.soonest(), copy.look_again()) << "at step " << step;
+  }
 }
 
 }  // namespace
