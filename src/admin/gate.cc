@@ -45,18 +45,18 @@ bool equal_in_constant_time(std::string_view a, std::string_view b) {
 std::optional<Response> Gate::refuse(const Request& request) const {
   // Without a Host (HTTP/1.0) there is no browser.
   if (!request.host.empty() && !host_allowed(without_port(request.host))) {
-    return Response{.status = 403, .body = "forbidden: this Host is not one of this process\n"};
+    return Response{.status = 403, .body = "forbidden: the Host header does not name this process\n"};
   }
   if (!request.origin.empty()) {
     const std::string origin = lower(request.origin);
     const std::string host = lower(request.host);
     if (origin != "http://" + host && origin != "https://" + host) {
-      return Response{.status = 403, .body = "forbidden: a request from a foreign origin\n"};
+      return Response{.status = 403, .body = "forbidden: cross-origin request\n"};
     }
   }
   const std::string site = lower(request.sec_fetch_site);
   if (!site.empty() && site != "none" && site != "same-origin") {
-    return Response{.status = 403, .body = "forbidden: a request from another site\n"};
+    return Response{.status = 403, .body = "forbidden: cross-site request\n"};
   }
   if (!access_.token.empty() && !token_matches(request.authorization)) {
     return Response{.status = 401,

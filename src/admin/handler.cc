@@ -73,18 +73,18 @@ std::span<const AdminHandler::Page> AdminHandler::pages() {
       {"GET", "/certs", "certificates and when they expire (JSON)", &H::certs},
       {"GET", "/clusters", "services and their endpoints (?format=json)", &H::clusters},
       {"GET", "/config_dump", "the configuration in force (JSON)", &H::config_dump},
-      {"POST", "/drain_listeners", "accept no more connections, let open ones finish",
+      {"POST", "/drain_listeners", "stop accepting connections; open ones may finish",
        &H::drain_listeners},
-      {"POST", "/healthcheck/fail", "be not ready, whatever the state", &H::health_fail},
+      {"POST", "/healthcheck/fail", "report not ready until told otherwise", &H::health_fail},
       {"POST", "/healthcheck/ok", "undo /healthcheck/fail", &H::health_ok},
       {"GET", "/help", "this list", &H::help},
       {"GET", "/listeners", "listening addresses (?format=json)", &H::listeners},
-      {"POST", "/logging", "show log levels, set all (?level=debug) or one room's (?net=debug)",
+      {"POST", "/logging", "show log levels; set all (?level=debug) or one room's (?net=debug)",
        &H::logging},
       {"GET", "/memory", "memory of the process (JSON)", &H::memory},
       {"POST", "/quitquitquit", "drain and exit", &H::quit},
       {"GET", "/ready", "200 when ready for traffic, else 503", &H::ready},
-      {"POST", "/reset_counters", "let /stats (text and JSON) count from zero", &H::reset_counters},
+      {"POST", "/reset_counters", "restart the counters of /stats (text and JSON) at zero", &H::reset_counters},
       {"GET", "/server_info", "version, state, uptime, node (JSON)", &H::server_info},
       {"GET", "/stats", "all metrics (?format=json|prometheus, ?filter=TEXT)", &H::stats},
       {"GET", "/stats/prometheus", "all metrics for Prometheus or OpenMetrics", &H::prometheus},
@@ -108,8 +108,8 @@ Response AdminHandler::handle(const Request& request) {
   auto refused = gate_.refuse(request);
   Response response = refused ? std::move(*refused) : dispatch(request);
   if (has_key_material(response.body)) {
-    log::error("admin", "a page held key material and was withheld", {{"path", request.path}});
-    response = {.status = 500, .body = "withheld: the page held key material\n"};
+    log::error("admin", "withheld a page that contained key material", {{"path", request.path}});
+    response = {.status = 500, .body = "withheld: the page contained key material\n"};
   }
   harden(response);
   return response;
@@ -118,7 +118,7 @@ Response AdminHandler::handle(const Request& request) {
 Response AdminHandler::dispatch(const Request& request) {
   const auto page = std::ranges::find(pages(), request.path, &Page::path);
   if (page == pages().end()) {
-    return {.status = 404, .body = "no such page. There are:\n" + list_of_pages()};
+    return {.status = 404, .body = "no such page; available pages:\n" + list_of_pages()};
   }
   const bool is_get = page->method == "GET";
   if (is_get ? !reads(request) : request.method != "POST") {
@@ -165,7 +165,7 @@ Response AdminHandler::stats(const Request& request, const Query& query) {
   const std::string_view filter = query.value("filter");
   if (format == "prometheus") return exposition(metrics_, request, filter);
   if (!format.empty() && format != "json" && format != "text") {
-    return {.status = 400, .body = "no such format; there are text, json and prometheus\n"};
+    return {.status = 400, .body = "unknown format; use text, json or prometheus\n"};
   }
   telemetry::Scrape scrape;
   metrics_.gather(scrape, request.now);
@@ -207,10 +207,10 @@ Response AdminHandler::logging(const Request&, const Query& query) {
     const bool known = name == "level" || std::ranges::find(rooms, name, [](const auto& room) {
                                             return room.first;
                                           }) != rooms.end();
-    if (!known) return {.status = 400, .body = "no such room. There are:\n" + log_levels()};
+    if (!known) return {.status = 400, .body = "no such room; available rooms:\n" + log_levels()};
     if (!log::parse_level(value, level)) {
       return {.status = 400,
-              .body = "no such level; there are trace, debug, info, warn, error and off\n"};
+              .body = "unknown level; use trace, debug, info, warn, error or off\n"};
     }
   }
   for (const auto& [name, value] : query.pairs()) {
@@ -267,7 +267,7 @@ Response ProbeHandler::handle(const Request& request) {
   Response response = text("ok\n");
   const bool ready = request.path == "/readyz";
   if (!ready && request.path != "/livez" && request.path != "/startupz") {
-    response = {.status = 404, .body = "there are /livez, /readyz and /startupz\n"};
+    response = {.status = 404, .body = "no such page; available: /livez, /readyz, /startupz\n"};
   } else if (!reads(request)) {
     response = wrong_method("GET, HEAD");
   } else if (request.path != "/livez") {
