@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The pages say what is so, as far as text can tell: README's table of costs is that of docs/benchmarks.md, every
-verb and option of ./dev that a page shows exists, every subcommand of outrigger too, and every link leads somewhere.
+verb and option of ./dev that a page shows exists, every subcommand of outrigger too, and every link leads to a page or a heading.
 
 Usage: docs.py SOURCE_DIR [--update]    --update writes README's table anew.
 """
@@ -35,6 +35,11 @@ def cost(benchmarks):
                       for name, text in SHOWN.items() if name in rows]
             return ''.join(lines)
     raise SystemExit('docs: docs/benchmarks.md has no table of costs')
+
+
+def anchors(page):
+    """What GitHub makes of the headings."""
+    return {re.sub(r'[^\w\- ]', '', heading.lower()).replace(' ', '-') for heading in re.findall(r'^#+ (.*)', page, re.M)}
 
 
 def blocks(page):
@@ -73,15 +78,18 @@ def problems(root):
             if words[1:] and words[1] not in commands | options and re.match(r'[a-z-]', words[1]):
                 errors.append(f'{name}: outrigger has no command {words[1]}')
             errors += [f'{name}: outrigger has no option {w}' for w in words if w.startswith('--') and w.split('=')[0] not in options]
-        for target in re.findall(r'\]\(([^)#:]+)(?:#[^)]*)?\)', re.sub(r'```.*?```', '', page, flags=re.S)):
-            if not (path.parent / target).exists():
+        for target, anchor in re.findall(r'\]\(([^)#:]*)(?:#([^)]*))?\)', re.sub(r'```.*?```', '', page, flags=re.S)):
+            file = path.parent / target if target else path
+            if not file.exists():
                 errors.append(f'{name}: no page {target}')
+            elif anchor and anchor not in anchors(file.read_text()):
+                errors.append(f'{name}: {target} has no heading #{anchor}')
     return errors
 
 
 def self_test():
     page = '| Scenario | outrigger | to the best peer |\n|---|---|---|\n| `h1` | 13.6 | **0.92** |\n'
-    return '| 13.6 | **0.92** |' in cost(page) and blocks('```sh\nx\n```') == [('sh', 'x\n')]
+    return '| 13.6 | **0.92** |' in cost(page) and blocks('```sh\nx\n```') == [('sh', 'x\n')] and anchors('# A, b\n## `C`') == {'a-b', 'c'}
 
 
 def main():

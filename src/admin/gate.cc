@@ -45,7 +45,8 @@ bool equal_in_constant_time(std::string_view a, std::string_view b) {
 std::optional<Response> Gate::refuse(const Request& request) const {
   // Without a Host (HTTP/1.0) there is no browser.
   if (!request.host.empty() && !host_allowed(without_port(request.host))) {
-    return Response{.status = 403, .body = "forbidden: the Host header does not name this process\n"};
+    return Response{.status = 403,
+                    .body = "forbidden: the Host header does not name this process\n"};
   }
   if (!request.origin.empty()) {
     const std::string origin = lower(request.origin);

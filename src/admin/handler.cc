@@ -84,7 +84,8 @@ std::span<const AdminHandler::Page> AdminHandler::pages() {
       {"GET", "/memory", "memory of the process (JSON)", &H::memory},
       {"POST", "/quitquitquit", "drain and exit", &H::quit},
       {"GET", "/ready", "200 when ready for traffic, else 503", &H::ready},
-      {"POST", "/reset_counters", "restart the counters of /stats (text and JSON) at zero", &H::reset_counters},
+      {"POST", "/reset_counters", "restart the counters of /stats (text and JSON) at zero",
+       &H::reset_counters},
       {"GET", "/server_info", "version, state, uptime, node (JSON)", &H::server_info},
       {"GET", "/stats", "all metrics (?format=json|prometheus, ?filter=TEXT)", &H::stats},
       {"GET", "/stats/prometheus", "all metrics for Prometheus or OpenMetrics", &H::prometheus},
@@ -209,8 +210,7 @@ Response AdminHandler::logging(const Request&, const Query& query) {
                                           }) != rooms.end();
     if (!known) return {.status = 400, .body = "no such room; available rooms:\n" + log_levels()};
     if (!log::parse_level(value, level)) {
-      return {.status = 400,
-              .body = "unknown level; use trace, debug, info, warn, error or off\n"};
+      return {.status = 400, .body = "unknown level; use trace, debug, info, warn, error or off\n"};
     }
   }
   for (const auto& [name, value] : query.pairs()) {

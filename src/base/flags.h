@@ -12,17 +12,17 @@ namespace outrigger {
 enum class Flag : std::uint8_t {
   none,
   UH,    // no healthy endpoint
-  UF,    // connecting to the endpoint failed
+  UF,    // the connection to the endpoint failed
   UO,    // a breaker or a queue was full
   NR,    // no route, or no such service
   URX,   // the retry limit was reached
   UT,    // the answer did not come in time
-  UC,    // the endpoint ended the connection early
+  UC,    // the endpoint closed the connection early
   DC,    // the caller went away
   RL,    // rate limited
   UAEX,  // denied by authorization
-  DPE,   // the caller broke the protocol
-  UPE,   // the endpoint broke the protocol
+  DPE,   // the caller violated the protocol
+  UPE,   // the endpoint violated the protocol
   FI,    // an injected fault
   SI,    // nothing moved for too long
   OM,    // overload: memory, connections or concurrency

@@ -10,11 +10,14 @@
 namespace outrigger::config {
 namespace {
 
+// As GitHub makes it of a heading: lower case, "-" for a space, no other punctuation.
 std::string anchor_of(const RecordInfo& record) {
-  std::string out = record.title;
-  for (char& c : out) {
-    if (c == ' ') c = '-';
+  std::string out;
+  for (char c : record.title) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    if (c == ' ') c = '-';
+    const bool kept = c == '-' || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+    if (kept) out += c;
   }
   return out;
 }

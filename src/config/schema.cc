@@ -12,7 +12,7 @@ namespace {
 
 const Record<Locality>& locality_record() {
   static const Record<Locality> table(
-      "Locality", "Where something runs: the labels that decide what is near.", "",
+      "Locality", "Where something runs: the labels that decide which endpoints are near.", "",
       {{"cloud", &Locality::cloud, text("name"), "The cloud provider, for instance aws."},
        {"region", &Locality::region, text("name"), "The region in the cloud."},
        {"zone", &Locality::zone, text("name"), "The zone in the region."}});
@@ -23,7 +23,7 @@ const Record<Node>& node_record() {
   static const Record<Node> table(
       "Node", "The service this sidecar belongs to.", "service",
       {{"service", &Node::service, service_name(), "The service of this node."},
-       {"id", &Node::id, text(), "What tells this instance from others; shown in /server_info."},
+       {"id", &Node::id, text(), "Identifies this instance; shown in /server_info."},
        {"locality", &Node::locality, record(locality_record()), "Where this node runs."},
        {"labels", &Node::labels, labels(),
         "Labels of this node, such as its version; shown in /server_info."}});
@@ -32,16 +32,16 @@ const Record<Node>& node_record() {
 
 const Record<Admin>& admin_record() {
   static const Record<Admin> table(
-      "Admin", "The port for operators.", "listen",
+      "Admin", "The admin port.", "listen",
       {{"listen", &Admin::listen, listen_address(),
-        "Where the admin pages are. Other than a loopback address or a unix socket needs "
+        "Where the admin port listens. Anything but a loopback address or a Unix socket needs "
         "token_file."},
        {"probes", &Admin::probes, optional(listen_address()),
-        "A second address that answers /livez, /readyz and /startupz and nothing else."},
+        "A second address that serves only /livez, /readyz and /startupz."},
        {"socket_mode", &Admin::socket_mode, file_mode(),
-        "Who may use the Unix socket: the mode of its file, in octal."},
+        "The mode of the Unix socket's file, in octal."},
        {"token_file", &Admin::token_file, file_path(),
-        "A file with the token that callers must show as a bearer token; read at the start."}});
+        "A file with the bearer token that clients must send; read at startup."}});
   return table;
 }
 
@@ -53,18 +53,18 @@ const Record<Runtime>& runtime_record() {
        {"drain", &Runtime::drain, duration(Millis(0)),
         "How long a stopping process waits for requests in progress."},
        {"drain_min", &Runtime::drain_min, duration(Millis(0)),
-        "How long a stopping process with outbound listeners keeps them open at least, though "
-        "nothing is open: the app may still call. Half of drain at most."},
+        "The minimum time for which a stopping process keeps its outbound listeners open even if "
+        "no connection is: the app may still make calls. At most half of drain."},
        {"memory", memory_budget(), "The memory budget: a share of the machine's, or a size.",
         Flag::later},
        {"connections", &Runtime::connections, optional(count<int>(1, 10'000'000)),
-        "The most connections; without it the limit of open files less 512."},
+        "The maximum number of connections; by default the limit on open files minus 512."},
        {"tcp_user_timeout", &Runtime::tcp_user_timeout, duration(Millis(0)),
-        "How long a TCP peer may acknowledge nothing before its host is taken for dead; 0s leaves "
+        "How long a TCP peer may fail to acknowledge data before it is considered dead; 0s leaves "
         "it to the kernel."},
        {"write_timeout", &Runtime::write_timeout, duration(Millis(0)),
-        "How long a client may take nothing of an HTTP answer that waits for it; 0s is no limit. "
-        "Tunnels and gRPC over HTTP/1 have none."}});
+        "How long an HTTP client may read nothing of a pending response; 0s means no limit. Does "
+        "not apply to tunnels and gRPC over HTTP/1."}});
   return table;
 }
 
@@ -72,8 +72,8 @@ const Record<Identity>& identity_record() {
   using Provider = Identity::Provider;
   static const Record<Identity> table(
       "Identity",
-      "The certificate this node shows, and whom it trusts. Watched: a rotation drops no "
-      "connection.",
+      "The certificate this node presents, and the CAs it trusts. The files are watched; a "
+      "rotation drops no connection.",
       "",
       {{"provider", &Identity::provider,
         choice<Provider>({{"file", Provider::file},
@@ -81,13 +81,13 @@ const Record<Identity>& identity_record() {
                           {"dev", Provider::dev, Flag::later}}),
         "Where the identity comes from."},
        {"trust_domain", &Identity::trust_domain, text("trust domain"),
-        "The trust domain; without it the one in the certificate."},
+        "The trust domain; by default that of the certificate."},
        {"cert", &Identity::cert, file_path(), "The certificate chain, PEM."},
        {"key", &Identity::key, file_path(), "Its private key, PEM."},
-       {"ca", &Identity::ca, file_path(), "The certificates that peers must chain to, PEM."},
+       {"ca", &Identity::ca, file_path(), "The CA certificates that peers must chain to, PEM."},
        {"crl", &Identity::crl, file_path(), "Revoked certificates, PEM.", Flag::later},
        {"warn_before", &Identity::warn_before, duration(Millis(0)),
-        "How long before a certificate expires a warning is logged, once a day."}});
+        "How long before a certificate expires warnings are logged, once a day."}});
   return table;
 }
 
@@ -95,11 +95,11 @@ const Record<InboundLimits>& limits_record() {
   static const Record<InboundLimits> table(
       "Limits", "Limits of one inbound listener.", "",
       {{"body", &InboundLimits::body, optional(size()),
-        "The largest request body; larger ones are answered 413. Without it there is no limit."},
+        "The maximum size of a request body; larger ones are answered 413. Unlimited by default."},
        {"body_rate", &InboundLimits::body_rate, optional(size()),
-        "The slowest request body, in bytes a second, 500B unless given: one that is slower on the "
-        "average, from 30 s after its first byte on, is answered 408. It does not hold for "
-        "upgrades and gRPC; 0B turns it off."},
+        "The minimum average rate of a request body from 30 s after its first byte, in bytes a "
+        "second; a slower one is answered 408. 500B by default; does not apply to upgrades and "
+        "gRPC; 0B turns it off."},
        {"concurrency", "Requests in progress, found by measuring."},
        {"rate", "Requests a second, in total and for each identity."}});
   return table;
@@ -124,7 +124,7 @@ Value<Protocol> inbound_protocol() {
     if (both) {
       out = Protocol::http_or_tcp;
     } else {
-      reader.error(node, "the one list that has a meaning is [http, tcp]");
+      reader.error(node, "the only valid list is [http, tcp]");
     }
   };
   return {std::move(shape), read, word.show};
@@ -138,33 +138,33 @@ Value<Paths> path_forms() {
 const Record<Inbound>& inbound_record() {
   static const Record<Inbound> table(
       "Inbound", "A listener that other services call, and the app behind it.", "",
-      {{"name", &Inbound::name, name(), "Its name in logs and metrics; without it its address."},
+      {{"name", &Inbound::name, name(), "Its name in logs and metrics; by default its address."},
        {"listen", &Inbound::listen, listen_address(), "Where callers connect.", Flag::required},
        {"app", &Inbound::app, dial_address(), "Where the app listens.", Flag::required},
        {"protocol", &Inbound::protocol, inbound_protocol(),
-        "What is let in and what the app speaks. auto: HTTP/1 and HTTP/2, and the app gets the "
-        "version it speaks; http: the same, to an app that speaks HTTP/1.1, and HTTP/2 for gRPC; "
-        "grpc: the same, to an app that speaks HTTP/2 only; tcp: any bytes, unread; [http, tcp]: "
-        "as auto where the first bytes look like HTTP, any bytes otherwise, so that callers can "
-        "forge the identity headers the app reads."},
+        "What is accepted and what the app speaks. auto: accepts HTTP/1 and HTTP/2; the app gets "
+        "the version it speaks. http: the same, for an app that speaks HTTP/1.1, and HTTP/2 for "
+        "gRPC. grpc: the same, for an app that speaks only HTTP/2. tcp: any bytes, passed "
+        "unchanged. [http, tcp]: as auto if the first bytes look like HTTP, otherwise any bytes, "
+        "so callers can forge the identity headers that the app reads."},
        {"mtls", &Inbound::mtls,
         choice<Mtls>({{"strict", Mtls::strict},
                       {"permissive", Mtls::permissive},
                       {"disabled", Mtls::disabled}}),
-        "Whether callers must present a certificate; permissive accepts plain text too, for "
-        "migration."},
+        "Whether callers must present a certificate; permissive accepts clear text too, for "
+        "migrations."},
        {"paths", &Inbound::paths, path_forms(),
-        "normalise: paths are brought into their normal form and forwarded so; as_is: their bytes "
-        "are left alone; auto: left alone too, since no rule of an inbound listener looks at "
-        "paths."},
+        "normalise: paths are normalised and forwarded in that form. as_is: paths are not changed. "
+        "auto: not changed either, since no rule of an inbound listener looks at paths."},
        {"limits", &Inbound::limits, record(limits_record()), "Limits on what is accepted."},
        {"http2_ping", &Inbound::http2_ping, record(http2_ping_record()),
-        "When a silent HTTP/2 caller, or a silent app, is asked whether it is still there."},
+        "When a silent HTTP/2 caller, or a silent app, is sent a PING."},
        {"trusted_proxies", &Inbound::trusted_proxies, list(cidr()),
-        "Addresses and networks whose x-forwarded-* headers are believed."},
+        "Addresses and networks whose x-forwarded-* headers are trusted."},
        {"upgrades", &Inbound::upgrades, list(upgrade_protocol()),
-        "Protocols that requests may switch to by Upgrade or extended CONNECT, such as websocket, "
-        "SPDY/3.1 or tcp; CONNECT stands for that method. All others are ignored; [] allows none."},
+        "Protocols that requests may switch to with Upgrade or extended CONNECT, such as "
+        "websocket, SPDY/3.1 or tcp; CONNECT allows that method. Others are ignored; [] allows "
+        "none."},
        {"register", "Registries this service is announced in."},
        {"health", "A health check of the app, which decides readiness and registration."},
        {"proxy_protocol", "Accepts the PROXY protocol from these addresses."},
@@ -188,21 +188,21 @@ Value<bool> route_by() {
 const Record<Outbound>& outbound_record() {
   static const Record<Outbound> table(
       "Outbound", "A listener that the local app calls to reach other services.", "",
-      {{"name", &Outbound::name, name(), "Its name in logs and metrics; without it its address."},
+      {{"name", &Outbound::name, name(), "Its name in logs and metrics; by default its address."},
        {"listen", &Outbound::listen, listen_address(), "Where the app connects.", Flag::required},
        {"service", &Outbound::service, service_name(), "The one service behind this listener."},
        {"route_by", &Outbound::route_by_host, route_by(),
         "host: the Host or :authority header names the service."},
        {"paths", &Outbound::paths, path_forms(),
-        "normalise: paths are brought into their normal form, which routes decide on and which is "
-        "forwarded; as_is: their bytes are left alone, so that another spelling of a path passes a "
-        "route by; auto: normalise where a route of the service matches or rewrites paths, else "
-        "as_is."},
+        "normalise: paths are normalised; routes match that form and it is forwarded. as_is: paths "
+        "are not changed, so another spelling of a path can bypass a route. auto: normalise if a "
+        "route of the service matches or rewrites paths, otherwise as_is."},
        {"upgrades", &Outbound::upgrades, list(upgrade_protocol()),
-        "Protocols that requests may switch to by Upgrade or extended CONNECT, such as websocket, "
-        "SPDY/3.1 or tcp; CONNECT stands for that method. All others are ignored; [] allows none."},
+        "Protocols that requests may switch to with Upgrade or extended CONNECT, such as "
+        "websocket, SPDY/3.1 or tcp; CONNECT allows that method. Others are ignored; [] allows "
+        "none."},
        {"http2_ping", &Outbound::http2_ping, record(http2_ping_record()),
-        "When a silent HTTP/2 caller is asked whether it is still there."},
+        "When a silent HTTP/2 caller is sent a PING."},
        {"transparent", "Takes intercepted connections."},
        {"unknown", "What happens to intercepted connections that no service claims."}});
   return table;
@@ -221,9 +221,9 @@ const Record<Registry>& registry_record() {
                       {"kubernetes", Type::kubernetes, Flag::later},
                       {"nacos", Type::nacos, Flag::later},
                       {"eureka", Type::eureka, Flag::later}}),
-        "What it is.", Flag::required},
+        "The type of the registry.", Flag::required},
        {"path", &Registry::path, file_path(),
-        "The file of type file: a map of services and their endpoints, watched for changes."}});
+        "For type file: the file, a map of services to their endpoints, watched for changes."}});
   return table;
 }
 
@@ -261,7 +261,7 @@ const Record<Discovery>& discovery_record() {
   static const Record<Discovery> table(
       "Discovery", "How services are found by name.", "",
       {{"suffixes", &Discovery::suffixes, list(text("suffix")),
-        "Endings that are cut off a host before it names a service."},
+        "Suffixes that are removed from a host to get the name of the service."},
        {"cache", &Discovery::cache, file_path(), "A directory where endpoints outlive a restart.",
         Flag::later},
        {"on_demand", "The registry where a host nobody configured is looked up."},
@@ -280,7 +280,7 @@ const Record<AccessLog>& access_log_record() {
        {"path", &AccessLog::path, log_target(), "stdout, stderr, none, or a file."},
        {"sample", &AccessLog::sample, share(), "The share of requests that is logged."},
        {"always", always_logged(),
-        "What is always logged, whatever the sample: errors, and slow>500ms."}});
+        "What is always logged, regardless of the sample: errors, slow>500ms."}});
   return table;
 }
 
@@ -288,10 +288,10 @@ const Record<Prometheus>& prometheus_record() {
   static const Record<Prometheus> table(
       "Prometheus", "Metrics to be scraped.", "listen",
       {{"listen", &Prometheus::listen, optional(listen_address()),
-        "An address of its own for scrapes; the admin port has them in any case."},
-       {"path", &Prometheus::path, url_path(), "The path there."},
+        "A separate address for scrapes; the admin port always serves them."},
+       {"path", &Prometheus::path, url_path(), "The path of the metrics on that address."},
        {"max_series", &Prometheus::max_series, count<std::uint32_t>(100, 10'000'000),
-        "The most series; what would be more is counted and left out."},
+        "The maximum number of series; those beyond it are left out and counted."},
        {"per_endpoint", &Prometheus::per_endpoint, boolean(), "Series for each endpoint too."},
        {"compat", "The names of other meshes' metrics, too."}});
   return table;
@@ -317,7 +317,7 @@ const Record<Log>& log_record() {
       {{"level", &Log::level, one_of(log_levels()), "The lowest level that is logged."},
        {"format", &Log::format, one_of({"text", "json"}), "The format of its lines."},
        {"levels", &Log::levels, map_of<std::string>("room", check_room, one_of(log_levels())),
-        "Levels of single rooms of the program, for instance tls: debug."}});
+        "Levels of individual rooms of the program, for example tls: warn."}});
   return table;
 }
 
@@ -346,16 +346,16 @@ Value<Draft> include() {
 const Record<Draft>& root_record() {
   static const Record<Draft> table(
       "Configuration", "The whole file.", "",
-      {{"version", &Config::version, language_version(), "The version of this language: 1.",
-        Flag::required},
+      {{"version", &Config::version, language_version(),
+        "The version of the configuration language: 1.", Flag::required},
        {"include", include(),
-        "More files, by name or pattern, relative to this one. Lists append, maps merge."},
+        "More files, by name or pattern, relative to this one. Lists are appended, maps merged."},
        {"node", &Config::node, record(node_record()), "The service this sidecar belongs to."},
-       {"admin", &Config::admin, record(admin_record()), "The port for operators."},
+       {"admin", &Config::admin, record(admin_record()), "The admin port."},
        {"runtime", &Config::runtime, record(runtime_record()),
         "Threads and limits of the process."},
        {"identity", &Config::identity, optional(record(identity_record())),
-        "The certificate this node shows, and whom it trusts."},
+        "The certificate this node presents, and the CAs it trusts."},
        {"inbound", &Config::inbound, list(record(inbound_record())),
         "Listeners that other services call."},
        {"outbound", &Config::outbound, list(record(outbound_record())),
@@ -364,7 +364,7 @@ const Record<Draft>& root_record() {
        {"discovery", &Config::discovery, record(discovery_record()),
         "How services are found by name."},
        {"defaults", &Draft::defaults, record(defaults_record()),
-        "What applies to every service unless it says otherwise."},
+        "Settings for every service that does not override them."},
        {"services", services(), "What can be called, by name."},
        {"routes", routes(), "How outbound requests are routed; a service needs no route."},
        {"telemetry", &Config::telemetry, record(telemetry_record()), "Metrics and logs."},

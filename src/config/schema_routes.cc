@@ -10,7 +10,7 @@ namespace {
 const Record<TextMatch>& text_match_record() {
   using Kind = TextMatch::Kind;
   static const Record<TextMatch> table(
-      "Text match", "What a header or query parameter must hold. One of these.", "exact",
+      "Text match", "What a header or query parameter must match. One of these.", "exact",
       {{"exact", text_match(Kind::exact), "Equals this text."},
        {"prefix", text_match(Kind::prefix), "Begins with this text."},
        {"suffix", text_match(Kind::suffix), "Ends with this text."},
@@ -22,47 +22,48 @@ const Record<TextMatch>& text_match_record() {
 
 const Record<Match>& match_record() {
   static const Record<Match> table(
-      "Match", "Which requests a route takes; all that is given must hold.", "service",
+      "Match", "Which requests a route applies to; every given condition must hold.", "service",
       {{"service", &Match::service, service_name(), "The service that is called."},
        {"host", &Match::host, optional(host_pattern()),
-        "The host, or '*.example.org' for all below it."},
+        "The host, or '*.example.org' for all its subdomains."},
        {"path", &Match::path, optional(path_pattern()),
         "The path: /exact, /prefix/** for all below /prefix/, or '~ REGEX' (RE2)."},
        {"methods", &Match::methods, list(http_method()), "Any of these methods."},
        {"headers", &Match::headers,
         named_matches("header", check_header_name, record(text_match_record())),
-        "What headers must contain."},
+        "What headers must match."},
        {"query", &Match::query, named_matches("parameter", check_line, record(text_match_record())),
-        "What query parameters must contain."}});
+        "What query parameters must match."}});
   return table;
 }
 
 const Record<Rewrite>& rewrite_record() {
   static const Record<Rewrite> prefix(
-      "Prefix", "A beginning of the path and what replaces it.", "",
-      {{"from", &Rewrite::prefix_from, url_path(), "The beginning to replace.", Flag::required},
-       {"to", &Rewrite::prefix_to, url_path(), "What stands there instead.", Flag::required}});
+      "Prefix", "A prefix of the path and its replacement.", "",
+      {{"from", &Rewrite::prefix_from, url_path(), "The prefix to replace.", Flag::required},
+       {"to", &Rewrite::prefix_to, url_path(), "Its replacement.", Flag::required}});
   static const Record<Rewrite> table(
       "Rewrite", "Changes the request before it is sent.", "",
-      {{"prefix", record(prefix), "Replaces the beginning of the path."},
+      {{"prefix", record(prefix), "Replaces a prefix of the path."},
        {"host", &Rewrite::host, text("host"), "Replaces the Host or :authority header."}});
   return table;
 }
 
 const Record<Redirect>& redirect_record() {
   static const Record<Redirect> table(
-      "Redirect", "Answers with another address. What is not given stays as it was called.", "path",
-      {{"status", &Redirect::status, redirect_status(), "The status of the answer."},
-       {"scheme", &Redirect::scheme, one_of({"http", "https"}), "The scheme to go to."},
-       {"host", &Redirect::host, text("host"), "The host to go to."},
-       {"path", &Redirect::path, url_path(), "The path to go to."}});
+      "Redirect", "Redirects to another URL. Parts that are not given stay as in the request.",
+      "path",
+      {{"status", &Redirect::status, redirect_status(), "The status of the response."},
+       {"scheme", &Redirect::scheme, one_of({"http", "https"}), "The scheme to redirect to."},
+       {"host", &Redirect::host, text("host"), "The host to redirect to."},
+       {"path", &Redirect::path, url_path(), "The path to redirect to."}});
   return table;
 }
 
 const Record<FixedAnswer>& answer_record() {
   static const Record<FixedAnswer> table(
       "Answer", "Answers without calling a service.", "status",
-      {{"status", &FixedAnswer::status, count<int>(200, 599), "The status of the answer."},
+      {{"status", &FixedAnswer::status, count<int>(200, 599), "The status of the response."},
        {"body", &FixedAnswer::body, answer_body(), "Its body."},
        {"content_type", &FixedAnswer::content_type, header_value(), "Its content-type."}});
   return table;
@@ -70,8 +71,8 @@ const Record<FixedAnswer>& answer_record() {
 
 const Record<HeaderEdits>& edits_record() {
   static const Record<HeaderEdits> table(
-      "Header edits", "Changes headers on their way: removed first, then set, then added.", "",
-      {{"add", &HeaderEdits::add, header_values(), "Adds a value beside those that are there."},
+      "Header edits", "Changes headers; removals come first, then sets, then additions.", "",
+      {{"add", &HeaderEdits::add, header_values(), "Adds a value to those that are present."},
        {"set", &HeaderEdits::set, header_values(), "Replaces all values."},
        {"remove", &HeaderEdits::remove, list(editable_header()), "Removes all values."}});
   return table;
@@ -99,16 +100,16 @@ Value<RouteDraft> route_retry() {
 
 const Record<RouteDraft>& route_record() {
   static const Record<RouteDraft> table(
-      "Route", "What happens to some of the requests; the first route that matches is taken.", "",
-      {{"name", &Route::name, name(), "Its name in logs and metrics; without it its number."},
+      "Route", "What happens to some of the requests; the first route that matches applies.", "",
+      {{"name", &Route::name, name(), "Its name in logs and metrics; by default its number."},
        {"match", &Route::match, record(match_record()), "Which requests it applies to."},
        {"to", &Route::destinations, destination(),
-        "The service, or service/subset, they go to; without any destination the one that is "
+        "The service, or service/subset, to send requests to; by default the service that is "
         "matched."},
        {"split", &Route::destinations, weighted_destinations(),
         "Several destinations, with percentages that add up to 100%."},
        {"redirect", &Route::redirect, optional(record(redirect_record())),
-        "Answers with another address."},
+        "Redirects to another URL."},
        {"answer", &Route::answer, optional(record(answer_record())),
         "Answers without calling a service."},
        {"rewrite", &Route::rewrite, optional(record(rewrite_record())),
@@ -116,15 +117,15 @@ const Record<RouteDraft>& route_record() {
        {"request_headers", &Route::request_headers, record(edits_record()),
         "Changes headers of the request."},
        {"response_headers", &Route::response_headers, record(edits_record()),
-        "Changes headers of the answer."},
+        "Changes headers of the response."},
        {"timeout", &Route::timeout, optional(duration()), "Instead of the service's."},
-       {"retry", route_retry(), "On top of the service's."},
-       {"enabled", &Route::enabled, boolean(), "false takes the route out."},
+       {"retry", route_retry(), "Merged into the service's."},
+       {"enabled", &Route::enabled, boolean(), "false disables the route."},
        {"mirror", "Sends a copy elsewhere."},
        {"hedge", "A second attempt before the first has failed."},
        {"rollout", "Moves traffic to a destination step by step."},
        {"fault", "Delays or fails requests on purpose."},
-       {"timeout_total", "The time from a request to the end of its answer."}});
+       {"timeout_total", "The time from a request to the end of its response."}});
   return table;
 }
 

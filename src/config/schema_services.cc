@@ -21,13 +21,12 @@ const Record<Outlier>& outlier_record() {
 const Record<Breaker>& breaker_record() {
   static const Record<Breaker> table(
       "Breaker",
-      "Limits of what is in progress towards one service; beyond them calls fail at once.", "",
+      "Limits on what is in progress towards one service; beyond them calls fail at once.", "",
       {{"connections", &Breaker::connections, count<std::uint32_t>(1, 1'000'000),
-        "Connections at work: being opened, or carrying requests or bytes. Each endpoint may "
-        "always "
+        "Connections in use: being opened, or carrying requests or bytes. Each endpoint may always "
         "have one from each worker."},
        {"pending", &Breaker::pending, count<std::uint32_t>(0, 1'000'000),
-        "Requests that wait for a connection."},
+        "Requests waiting for a connection."},
        {"requests", &Breaker::requests, count<std::uint32_t>(1, 1'000'000),
         "Requests in progress."},
        {"retries", &Breaker::retries, count<std::uint32_t>(0, 1'000'000), "Retries in progress.",
@@ -39,7 +38,7 @@ const Record<LoadBalancer>& balancer_record() {
   using Policy = LoadBalancer::Policy;
   using Mode = LoadBalancer::LocalityMode;
   static const Record<LoadBalancer> table(
-      "Load balancer", "How an endpoint is picked.", "policy",
+      "Load balancer", "How an endpoint is chosen.", "policy",
       {{"policy", &LoadBalancer::policy,
         choice<Policy>({{"peak_ewma", Policy::peak_ewma},
                         {"least_request", Policy::least_request},
@@ -47,7 +46,7 @@ const Record<LoadBalancer>& balancer_record() {
                         {"random", Policy::random},
                         {"ring_hash", Policy::ring_hash, Flag::later},
                         {"maglev", Policy::maglev, Flag::later}}),
-        "The algorithm. peak_ewma follows latency and load."},
+        "The algorithm. peak_ewma takes latency and load into account."},
        {"locality", &LoadBalancer::locality,
         choice<Mode>({{"spill", Mode::spill}, {"weighted", Mode::weighted}, {"none", Mode::none}}),
         "How near endpoints are preferred.", Flag::later},
@@ -82,17 +81,17 @@ const Record<HealthCheck>& health_record() {
 const Record<Http2Ping>& http2_ping_record() {
   static const Record<Http2Ping> table(
       "HTTP/2 ping",
-      "Finds out whether an HTTP/2 peer that says nothing while streams are open is still there. "
-      "When it is not, the connection ends and its requests fail as they do when it is cut.",
+      "Detects HTTP/2 peers that have gone while streams are open. The connection of such a peer "
+      "is closed, and its requests fail as with any lost connection.",
       "after",
       {{"after", &Http2Ping::after, duration(Millis(0)),
-        "How long nothing has come when the peer is sent a PING; 0 turns this off."},
+        "How long a peer may be silent before it is sent a PING; 0s turns this off."},
        {"timeout", &Http2Ping::timeout, duration(),
-        "How long anything at all may take to come back."},
+        "How long to wait after the PING for anything to arrive."},
        {"again", &Http2Ping::again, duration(),
-        "Towards servers, the least time from one PING to the next as long as nothing but answers "
-        "to them comes; gRPC servers end a connection that is asked more often than every five "
-        "minutes."}});
+        "For servers: the minimum time between PINGs while the server sends nothing but "
+        "acknowledgements; gRPC servers close a connection that sends PINGs more often than every "
+        "five minutes."}});
   return table;
 }
 
@@ -107,24 +106,24 @@ std::vector<Field<Service>> shared_fields() {
        "The protocol callers speak."},
       {"wire", &Service::wire,
        choice<Wire>({{"auto", Wire::auto_}, {"http1", Wire::http1}, {"http2", Wire::http2}}),
-       "What is spoken to the endpoint; auto is HTTP/2 where both ends of an mTLS connection "
-       "agree, else as the caller."},
+       "The protocol spoken to the endpoint; auto is HTTP/2 if both ends of an mTLS connection "
+       "agree on it, otherwise what the caller speaks."},
       {"mtls", &Service::mtls,
        choice<Mtls>({{"strict", Mtls::strict}, {"disabled", Mtls::disabled}}),
-       "Whether endpoints are reached over mTLS. There is no fall-back to plain text."},
+       "Whether endpoints are reached over mTLS. There is no fallback to clear text."},
       {"timeout", &Service::timeout, duration(),
-       "From the whole request to the headers of its answer, retries included."},
+       "The time from the end of the request to the headers of its response, retries included."},
       {"connect_timeout", &Service::connect_timeout, duration(),
        "The time to open a connection, TLS included."},
       {"idle_timeout", &Service::idle_timeout, optional(duration()),
-       "How long a stream or session may be idle."},
+       "How long a stream or session may be idle; by default 5m, for tcp 1h."},
       {"http2_ping", &Service::http2_ping, record(http2_ping_record()),
-       "When a silent HTTP/2 endpoint is asked whether it is still there."},
-      {"timeout_total", "The time from a request to the end of its answer."},
-      {"retry", &Service::retry, record(retry_record()), "When a failed attempt is made again."},
+       "When a silent HTTP/2 endpoint is sent a PING."},
+      {"timeout_total", "The time from a request to the end of its response."},
+      {"retry", &Service::retry, record(retry_record()), "When a failed attempt is retried."},
       {"breaker", &Service::breaker, record(breaker_record()), "Circuit breaker limits."},
       {"load_balancer", &Service::load_balancer, record(balancer_record()),
-       "How an endpoint is picked."},
+       "How an endpoint is chosen."},
       {"outlier", &Service::outlier, record(outlier_record()),
        "When a failing endpoint is left out.", Flag::later},
       {"health", &Service::health, record(health_record()), "Active health checks.", Flag::later},
@@ -133,7 +132,7 @@ std::vector<Field<Service>> shared_fields() {
 
 const Record<Service>& service_record() {
   static const Record<Service> table(
-      "Service", "Something that can be called: endpoints, or registries that know them.", "", [] {
+      "Service", "Something that can be called: endpoints, or registries that list them.", "", [] {
         std::vector<Field<Service>> fields{
             {"endpoints", &Service::endpoints, list(record(endpoint_record())),
              "The addresses of its instances."},
@@ -141,11 +140,10 @@ const Record<Service>& service_record() {
              "Registries whose endpoints are merged."},
             {"subsets", &Service::subsets,
              map_of<std::map<std::string, std::string>>("subset", check_service_name, labels()),
-             "Named parts of its endpoints, each by the labels they must have."},
+             "Named subsets of its endpoints, each selected by labels."},
             {"expect_ids", &Service::expect_ids, list(spiffe_id_pattern()),
-             "The SPIFFE IDs its endpoints may show, or spiffe://domain/path/* for all below a "
-             "path; "
-             "without them an ID that ends in the service's name."},
+             "The SPIFFE IDs its endpoints may present, or spiffe://domain/path/* for all below a "
+             "path; by default any ID that ends in the service's name."},
             {"addresses", "Virtual addresses for intercepted TCP."},
             {"proxy_protocol", "Sends the PROXY protocol."}};
         for (const Field<Service>& field : shared_fields()) fields.push_back(field);
@@ -165,43 +163,42 @@ const Record<Endpoint>& endpoint_record() {
       "Endpoint", "One instance of a service.", "address",
       {{"address", &Endpoint::address, dial_address(), "Where it is.", Flag::required},
        {"weight", &Endpoint::weight, count<std::uint32_t>(1, 1'000'000),
-        "Its share relative to others."},
+        "Its weight relative to other endpoints."},
        {"cloud", inside(&Endpoint::locality, &Locality::cloud, text("name")),
         "The cloud it runs in."},
        {"region", inside(&Endpoint::locality, &Locality::region, text("name")),
         "The region it runs in."},
        {"zone", inside(&Endpoint::locality, &Locality::zone, text("name")), "The zone it runs in."},
-       {"labels", &Endpoint::labels, labels(), "Labels, which subsets select by."},
-       {"id", &Endpoint::id, text(), "What its registry calls it; without it its address."}});
+       {"labels", &Endpoint::labels, labels(), "Labels, by which subsets select."},
+       {"id", &Endpoint::id, text(), "Its ID in its registry; by default its address."}});
   return table;
 }
 
 const Record<Retry>& retry_record() {
   static const Record<Retry> table(
       "Retry",
-      "When a failed attempt is made again, at another endpoint if there is one. A connection that "
-      "could not be opened is tried elsewhere in any case.",
+      "When a failed attempt is retried, at another endpoint if there is one. If a connection "
+      "cannot be opened, another endpoint is always tried.",
       "max",
       {{"max", &Retry::max, count<int>(0, 10),
-        "Further attempts after the first; 0 turns retries off."},
+        "Maximum number of attempts after the first; 0 turns retries off."},
        {"retry_on", retry_conditions(),
-        "What is tried again: conditions, statuses (503) and ranges (500-504)."},
+        "What is retried: conditions, statuses (503) and ranges (500-504)."},
        {"headers", &Retry::headers, list(text("header name", check_header_name)),
-        "Response headers that ask for a retry, with retry_on: retriable_headers."},
+        "Response headers that request a retry, with retry_on: retriable_headers."},
        {"per_try", &Retry::per_try, optional(duration()), "The time one attempt may take."},
        {"budget", &Retry::budget, share(),
-        "Retries as a share of the requests of the last 10 s; 3 at once are always allowed."},
+        "Concurrent retries as a share of the requests of the last 10 s; 3 are always allowed."},
        {"backoff", backoff_range(),
-        "The pause before a retry: its base and its cap, with full jitter."},
+        "The delay before a retry: base and maximum, with full jitter."},
        {"body_max", &Retry::body_max, size(),
-        "The part of a request's body that is kept to send it again; larger requests are not "
-        "retried."}});
+        "How much of a request's body is buffered for retries; larger requests are not retried."}});
   return table;
 }
 
 const Record<Service>& defaults_record() {
   static const Record<Service> table(
-      "Defaults", "What applies to every service unless it says otherwise.", "", shared_fields());
+      "Defaults", "Settings for every service that does not override them.", "", shared_fields());
   return table;
 }
 

@@ -166,10 +166,8 @@ TEST(Reference, ExplainFindsItsWay) {
     EXPECT_NE(text->find("A scalar stands for max."), std::string::npos) << path;
   }
   EXPECT_EQ(*explain("admin.listen"),
-            "admin.listen\n  Where the admin pages are. Other than a loopback address or a unix "
-            "socket needs "
-            "token_file.\n"
-            "  Value: address\n  Default: 127.0.0.1:15000\n");
+            "admin.listen\n  Where the admin port listens. Anything but a loopback address or a "
+            "Unix socket needs token_file.\n  Value: address\n  Default: 127.0.0.1:15000\n");
   EXPECT_NE(explain("jwt.corp.issuer")->find("Not in this version yet"), std::string::npos);
 }
 

@@ -561,7 +561,7 @@ TEST(H1LocalAnswerTest, IsAWholeAnswerWithItsDate) {
   H1ServerRig rig;
   rig.feeder.feed("GET /a?b HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n");
   const std::string body =
-      R"({"error":"the caller broke the protocol","flag":"DPE","detail":"the expectation cannot be met"})"
+      R"({"error":"the caller violated the protocol","flag":"DPE","detail":"the expectation cannot be met"})"
       "\n";
   EXPECT_EQ(rig.wire.take(),
             "HTTP/1.1 417 Expectation Failed\r\nserver: outrigger\r\n"
