@@ -1,41 +1,41 @@
 #pragma once
 
-// What to implement for a load balancing policy of your own.
+// The interface of load balancing policies.
 //
-// A LoadBalancer chooses, for each attempt at a request, one of a service's endpoints, and hears
-// how the attempts went. Outrigger makes one instance per worker thread and service; all calls of
-// one instance come from that one thread, so an implementation needs no locks and no atomics. It
-// must not block, must not throw, and must not allocate in pick(), started() and finished().
+// For each attempt at a request, a LoadBalancer chooses one of a service's endpoints; it is then
+// told how the attempt ended. Outrigger creates one instance per worker thread and service, and
+// makes all calls to an instance from that thread, so an implementation needs no locks or atomics.
+// It must not block, must not throw, and must not allocate in pick(), started() and finished().
 //
 // Call order:
 //
-//   update(endpoints)                        // once at the beginning, and for every new set
+//   update(endpoints)                        // once at the start, and for every new set
 //   for each attempt:
 //     pick(context)       -> an index, or none
-//     started(index)      -> a ticket          // at once after the pick, if it is followed
+//     started(index)      -> a ticket          // right after the pick, if the pick is used
 //     finished(ticket, outcome)                // exactly once for each ticket
 //
-// so that a session may look like this:
+// For example:
 //
 //   b.update({a, b, c});
 //   auto i = b.pick({.now = 0ms, ...});              // 1: endpoint b
 //   Ticket t = b.started(*i, 0ms);
-//   b.update({c, b});                                // b has a new index, the ticket stays good
+//   b.update({c, b});                                // b has a new index; the ticket stays valid
 //   b.finished(t, {.latency = 3ms, .status = 200}, 3ms);
 //
-// An update may fall between a pick's ticket and its end: tickets belong to endpoints, not to
-// indexes, and those of an endpoint that has left are finished like any other.
+// update() may be called between started() and finished(): tickets belong to endpoints, not to
+// indexes, and those of an endpoint that has been removed are finished like any other.
 //
-// Not every pick is followed: a breaker may refuse it, and then there is neither a ticket nor an
-// outcome. Traffic that bypasses the balancer (health checks) is not reported.
+// Not every pick is used: a breaker may refuse the attempt, and then there is neither a ticket nor
+// an outcome. Traffic that bypasses the balancer is not reported.
 //
-// Units: durations are std::chrono; `now` is the time since an arbitrary, fixed moment and never
-// goes back. Weights are relative and at least 1.
+// Units: durations are std::chrono; `now` is the time since an arbitrary fixed point and never
+// decreases. Weights are relative and at least 1.
 //
-// The built-in policies, to be read as examples (src/upstream):
+// The built-in policies are examples (src/upstream):
 //   round_robin    smooth weighted round robin from a schedule made by update()
 //   random         weighted, by Walker's alias table (Walker 1977, Vose 1991)
-//   least_request  the better of two random choices (Mitzenmacher 2001)
+//   least_request  the less loaded of two random choices (Mitzenmacher 2001)
 //   peak_ewma      two choices by expected latency; the peak-sensitive average is Finagle's
 
 #include <atomic>
@@ -53,9 +53,9 @@
 
 namespace outrigger {
 
-// Requests in flight to one endpoint from this process: one cell per worker, so that counting costs
-// no locked instruction, and summed by whoever wants the total. A cell is written by its worker
-// only; any thread may read. The cells are allocated when the first request is counted.
+// This process's requests in flight to one endpoint. There is one cell per worker, so that counting
+// needs no locked instruction; readers sum the cells. Only its worker writes a cell; any thread may
+// read it. The cells are allocated when the first request is counted.
 class EndpointLoad {
  public:
   // REQUIRES: workers > 0
@@ -64,10 +64,10 @@ class EndpointLoad {
   EndpointLoad& operator=(const EndpointLoad&) = delete;
   ~EndpointLoad() { delete[] cells_.load(std::memory_order_relaxed); }
 
-  // On worker `worker`'s thread. REQUIRES: worker < workers()
+  // Called on the thread of worker `worker`. REQUIRES: worker < workers()
   void add(std::uint32_t worker) { change(worker, 1); }
   void sub(std::uint32_t worker) { change(worker, -1); }
-  // All workers' requests in flight, those of other workers as of a moment ago.
+  // The requests in flight of all workers; those of other workers may be slightly out of date.
   std::uint32_t active() const {
     const Cell* cells = cells_.load(std::memory_order_acquire);
     if (cells == nullptr) return 0;
@@ -80,7 +80,7 @@ class EndpointLoad {
   std::uint32_t workers() const { return workers_; }
 
  private:
-  // A cache line each, so that workers do not take it from one another.
+  // One cache line each, to avoid false sharing between workers.
   struct alignas(64) Cell {
     std::atomic<std::int32_t> count{0};
   };
@@ -104,10 +104,10 @@ class EndpointLoad {
 
 // One endpoint as a balancer sees it. The text and the pointers belong to the endpoint set.
 struct BalancedEndpoint {
-  // Names the endpoint across sets: averages and tickets of an identity survive an update.
+  // Identifies the endpoint across sets: averages and tickets of an identity survive an update.
   std::uint64_t identity = 0;
   std::uint32_t weight = 1;
-  // 0 is asked first; others when it has lost too much of its capacity. Everything is 0 today.
+  // Reserved for priority levels; always 0 in this version.
   std::uint32_t priority = 0;
   std::string_view host{};  // an address, a name, or a Unix socket's path (port 0)
   std::uint16_t port = 0;
@@ -115,11 +115,11 @@ struct BalancedEndpoint {
   std::string_view region{};
   std::string_view zone{};
   const Labels* labels = nullptr;      // never null in a set
-  const EndpointLoad* load = nullptr;  // null: nobody counts, take it for idle
+  const EndpointLoad* load = nullptr;  // null: not counted, treat as idle
 };
 
-// Which endpoints may be chosen: one bit each, bit i%64 of word i/64. Draining and ejected
-// endpoints have no bit. Bits beyond the last endpoint are 0.
+// Which endpoints may be chosen: one bit each, bit i%64 of word i/64. The bits of endpoints that
+// must not get new requests, and those beyond the last endpoint, are 0.
 class EligibleSet {
  public:
   EligibleSet() = default;
@@ -134,39 +134,40 @@ class EligibleSet {
   std::span<const std::uint64_t> words_;
 };
 
-// What a pick may know about the request.
+// What a pick knows about the request.
 struct PickContext {
   std::chrono::nanoseconds now{};
   EligibleSet eligible{};
-  // Indexes that earlier attempts of this request have tried: to be avoided while any other
-  // endpoint is eligible, used again when none is. A handful at most.
+  // Indexes that earlier attempts of this request have tried: to be avoided if any other endpoint
+  // is eligible, and to be used again if none is. Never more than a few.
   std::span<const std::uint32_t> tried{};
-  // Of what the route hashes by (a header, a cookie, the source); none when it is absent.
+  // The hash of what the service hashes by; always empty in this version.
   std::optional<std::uint64_t> hash{};
 };
 
 // How an attempt ended.
 struct Outcome {
   enum class Kind : std::uint8_t {
-    answered,   // the endpoint answered; `status` and perhaps `grpc_status` say what
+    answered,   // the endpoint responded; `status` and `grpc_status` tell how
     failed,     // it did not: connect failure, reset, protocol error
-    timed_out,  // it did not within the time allowed
-    cancelled,  // the caller went away, or the request was not sent: nothing against the endpoint
+    timed_out,  // it did not respond within the time allowed
+    cancelled,  // the caller went away or the request was not sent: not the endpoint's fault
   };
   Kind kind = Kind::answered;
-  // From the attempt's start to the answer's headers, however the answer ended and whatever its
-  // trailers said, since a stream may last for hours; without headers, to the end of the attempt.
+  // From the start of the attempt to the response's headers, however the response ended and
+  // whatever its trailers say, since a stream may last for hours; without headers, to the end of
+  // the attempt.
   std::chrono::nanoseconds latency{};
-  // What the attempt could have taken at most; 0 is unknown.
+  // The attempt's timeout; 0 if unknown.
   std::chrono::nanoseconds timeout{};
   int status = 0;                    // HTTP; 0 unless answered
   std::optional<int> grpc_status{};  // from headers or trailers
-  // What the endpoint asked for by Retry-After or grpc-retry-pushback-ms; 0 is nothing.
+  // The delay the endpoint requested with Retry-After or grpc-retry-pushback-ms; 0 if none.
   std::chrono::nanoseconds retry_after{};
 
-  // The endpoint could not do its work: no answer, a 5xx, or a gRPC status that says the same of
-  // the server; and 429 and RESOURCE_EXHAUSTED, since an endpoint that turns requests away quickly
-  // must not look like a quick one.
+  // The endpoint did not do its work: no response, a 5xx, or a gRPC status that means a server
+  // error. 429 and RESOURCE_EXHAUSTED count too, so that an endpoint that rejects requests quickly
+  // does not look like a fast one.
   bool is_failure() const {
     if (kind == Kind::cancelled) return false;
     if (kind != Kind::answered || status >= 500 || status == 429) return true;
@@ -187,7 +188,7 @@ struct Outcome {
 
 class LoadBalancer {
  public:
-  // Given back by started(); meaningful to the balancer that made it only.
+  // Returned by started(); meaningful only to the balancer that created it.
   struct Ticket {
     std::uint32_t value = 0;
   };
@@ -195,16 +196,17 @@ class LoadBalancer {
   virtual ~LoadBalancer() = default;
 
   // A new set. What is known about endpoints whose identity is in both sets is kept. The span and
-  // all it refers to stay valid until the next update() has returned or the balancer is destroyed.
-  // No identity comes twice. May allocate; linear or n log n, since it runs on the worker.
+  // everything it refers to stay valid until the next update() has returned or the balancer is
+  // destroyed. Identities are unique. May allocate; must take linear or n log n time, since it runs
+  // on the worker.
   virtual void update(std::span<const BalancedEndpoint> endpoints,
                       std::chrono::nanoseconds now) = 0;
 
-  // The index of an eligible endpoint of the newest set, or none when nothing is eligible. Constant
-  // time, or nearly, while most endpoints are eligible.
+  // The index of an eligible endpoint of the current set, or none if no endpoint is eligible. Takes
+  // (nearly) constant time while most endpoints are eligible.
   virtual std::optional<std::uint32_t> pick(const PickContext& context) = 0;
 
-  // An attempt goes to endpoint `index` of the newest set.
+  // An attempt starts at endpoint `index` of the current set.
   virtual Ticket started(std::uint32_t index, std::chrono::nanoseconds now) {
     (void)index, (void)now;
     return {};
@@ -214,7 +216,8 @@ class LoadBalancer {
     (void)ticket, (void)outcome, (void)now;
   }
 
-  // What the balancer expects of endpoint `index` now, for the admin page; 0 is no expectation.
+  // The latency the balancer expects of endpoint `index` now, for the admin page; 0 if it has no
+  // expectation.
   virtual std::chrono::nanoseconds expected_latency(std::uint32_t index,
                                                     std::chrono::nanoseconds now) const {
     (void)index, (void)now;
@@ -222,12 +225,12 @@ class LoadBalancer {
   }
 };
 
-// What a balancer is made from.
+// What a balancer is created from.
 struct BalancerOptions {
   std::uint64_t seed = 0;  // for its random choices; differs between workers
-  std::string hash{};      // the configuration's `hash`, empty when not given
+  std::string hash{};      // the configuration's `hash`; always empty in this version
 };
-// Makes one instance; called on the worker that will use it.
+// Creates one instance; called on the worker that will use it.
 using BalancerFactory = std::function<std::unique_ptr<LoadBalancer>(const BalancerOptions&)>;
 
 }  // namespace outrigger

@@ -1,27 +1,28 @@
 #pragma once
 
-// What to implement for a service registry of your own.
+// The interface of service registries.
 //
-// A Registry is asked which endpoints a service has, and tells again whenever that changes. It is
-// owned by the process's main thread; all calls and callbacks happen there. An implementation must
-// not block that thread: it uses the loop it was given, or a thread of its own and posts.
+// A Registry reports the endpoints of the services that are subscribed to, and every change to
+// them. It is owned by the process's main thread; all calls and callbacks happen there. An
+// implementation must not block that thread: it uses the loop it was given, or a thread of its own
+// that posts to the loop.
 //
 // Call order:
 //
 //   auto orders = registry.subscribe("orders", observer);
-//   registry.start(events);                   // once; subscriptions come before or after
-//     observer.on_endpoints({...});           // the first answer, then every change
-//     observer.on_endpoints({});              // the registry says: nobody serves it now
-//     events.on_registry_error({...});        // the registry is down or talks nonsense
-//     ...                                     // silence: the last list stays in force
-//     events.on_registry_current();           // it answers again; lists that changed follow
+//   registry.start(events);                   // once; before or after subscriptions
+//     observer.on_endpoints({...});           // the first list, then every change
+//     observer.on_endpoints({});              // the registry says that nobody serves it now
+//     events.on_registry_error({...});        // the registry is down or returns nonsense
+//     ...                                     // the last list stays in force meanwhile
+//     events.on_registry_current();           // it works again; lists that changed follow
 //   orders.reset();                           // no callback after this returns
 //
-// Rules. Callbacks never come from inside subscribe() or start(), but in a later turn. A list is
-// whole: what is not in it is gone. A list is given only when it comes from a good answer; when in
-// doubt (an outage, a half-written file, an answer filtered by permissions) report an error and
-// give no list, never an empty one. Equal lists need not be given twice. Subscriptions end before
-// their registry does.
+// Rules. Callbacks are never made from within subscribe() or start(), but in a later turn of the
+// loop. A list is complete: endpoints that are not in it are gone. A list may be reported only if
+// it comes from a valid answer; when in doubt (an outage, a half-written file, an answer filtered
+// by permissions), report an error and no list, rather than an empty one. A list equal to the last
+// one need not be reported. Subscriptions end before their registry does.
 
 #include <chrono>
 #include <memory>
@@ -33,7 +34,7 @@
 
 namespace outrigger {
 
-// Hears about one service. Owned by the subscriber, outlives the subscription.
+// Receives the endpoints of one service. Owned by the subscriber; outlives the subscription.
 class EndpointObserver {
  public:
   virtual void on_endpoints(std::span<const RegisteredEndpoint> endpoints) = 0;
@@ -42,25 +43,25 @@ class EndpointObserver {
   ~EndpointObserver() = default;
 };
 
-// Why a registry's answers are not to be had; told to a person.
+// Why a registry does not work, for humans.
 struct RegistryError {
-  std::string message;  // with file, line and column, or the address, where there is one
+  std::string message;  // with file, line and column, or the address, if there is one
 };
 
-// Hears about the registry itself. Outlives it.
+// Receives changes in the state of the registry itself; outlives it.
 class RegistryEvents {
  public:
-  // The registry has failed, or fails in another way than before. Lists already given stay in
+  // The registry has failed, or fails differently than before. Lists already reported stay in
   // force.
   virtual void on_registry_error(const RegistryError& error) = 0;
-  // The first good answer, or the first one after an error.
+  // The first valid answer, or the first one after an error.
   virtual void on_registry_current() = 0;
 
  protected:
   ~RegistryEvents() = default;
 };
 
-// Dropping it ends the subscription before the destructor returns.
+// Destroying it ends the subscription before the destructor returns.
 class Subscription {
  public:
   virtual ~Subscription() = default;
@@ -68,11 +69,11 @@ class Subscription {
 
 // For the admin page and metrics.
 struct RegistryStatus {
-  bool answered = false;                 // at least one good answer since start()
-  bool stale = false;                    // what was given is not known to be true any more
-  std::chrono::nanoseconds last_good{};  // loop time of the last good answer
-  std::string error;                     // the present trouble; empty when there is none
-  std::size_t services = 0;              // known to the registry, where it can tell
+  bool answered = false;                 // at least one valid answer since start()
+  bool stale = false;                    // the reported lists may be out of date
+  std::chrono::nanoseconds last_good{};  // loop time of the last valid answer
+  std::string error;                     // the current error; empty if there is none
+  std::size_t services = 0;              // number known to the registry, if it can tell
 };
 
 class Registry {
@@ -80,7 +81,7 @@ class Registry {
   virtual ~Registry() = default;
 
   virtual void start(RegistryEvents& events) = 0;
-  // Several subscriptions to one service are legal.
+  // Several subscriptions to one service are allowed.
   virtual std::unique_ptr<Subscription> subscribe(std::string_view service,
                                                   EndpointObserver& observer) = 0;
   virtual RegistryStatus status() const = 0;
