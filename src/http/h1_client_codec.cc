@@ -220,6 +220,8 @@ bool H1ClientCodec::begins_http2(std::string_view in) const {
 }
 
 bool H1ClientCodec::read_head(std::string_view& in) {
+  // Whether it does shows with the fourth byte.
+  if (!used_ && in[0] == '\0' && in.size() < 4) return false;
   if (begins_http2(in)) {
     met_http2_ = true;
     break_off(StreamEnd::wrong_version);

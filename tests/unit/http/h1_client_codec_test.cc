@@ -34,6 +34,23 @@ class H1ClientCodecTest : public testing::Test {
   H1ClientRig rig_;
 };
 
+// What a server of HTTP/2 says first, cut wherever the network likes.
+TEST_F(H1ClientCodecTest, an_http2_server_is_known_however_its_first_frame_is_cut) {
+  using namespace std::string_view_literals;
+  for (const std::string_view frame : {"\0\0\6\4\0\0\0\0\0\0\3\0\0\0\x64"sv, "\0\0\0\4\0\0\0\0\0"sv,
+                                       "\0\0\x8\7\0\0\0\0\0\0\0\0\0\0\0\0\1"sv}) {
+    for (std::size_t cut = 1; cut < frame.size(); ++cut) {
+      H1ClientRig rig;
+      RecordingSink& sink = rig.ask("GET");
+      rig.feeder.feed(frame.substr(0, cut));
+      EXPECT_EQ(rig.codec.met_http2(), cut >= 4) << cut;
+      rig.feeder.feed(frame.substr(cut));
+      EXPECT_TRUE(rig.codec.met_http2()) << cut;
+      EXPECT_EQ(sink.reset, StreamEnd::wrong_version) << cut;
+    }
+  }
+}
+
 TEST_F(H1ClientCodecTest, WritesRequests) {
   EXPECT_EQ(rig_.codec.capacity(), 1U);
   RecordingSink& sink = send([](Head& head) {

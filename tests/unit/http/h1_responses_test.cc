@@ -190,7 +190,8 @@ std::vector<Bad> bad_heads() {
       {"HTTP/1.1 200 O\x7fK" + end},
       {"HTTP/1.1 200 OK\n" + end},
       {"HTTP/1.1 200 O\rK" + end},
-      {"\0"s},
+      {"\0\0\0\0"s},  // shorter, it may be HTTP/2
+      {"\0\0\0\5"s},
       {"\x16\x03\x03"s},
       {ok + "x-a : 1\r\n\r\n"},
       {ok + " x-a: 1\r\n\r\n"},
