@@ -26,7 +26,7 @@ char* BlockPool::take() {
 }
 
 void BlockPool::give(char* block) {
-  check(in_use_ > 0, "a block came back twice");
+  check(in_use_ > 0, "a block was released twice");
   --in_use_;
   if (free_.size() < kept_max_) {
     free_.push_back(block);

@@ -16,7 +16,7 @@ enum class Flag : std::uint8_t {
   UO,    // a breaker or a queue was full
   NR,    // no route, or no such service
   URX,   // the retry limit was reached
-  UT,    // the answer did not come in time
+  UT,    // the response did not arrive in time
   UC,    // the endpoint closed the connection early
   DC,    // the caller went away
   RL,    // rate limited

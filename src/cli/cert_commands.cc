@@ -73,7 +73,7 @@ Result<void> write_files(const std::vector<File>& files, bool force) {
   for (const File& file : files) {
     std::error_code ignored;
     if (!force && fs::exists(file.path, ignored)) {
-      return Error{file.path.string() + " is there already; --force overwrites it"};
+      return Error{file.path.string() + " already exists; use --force to overwrite it"};
     }
   }
   const auto temporary = [](const File& file) {

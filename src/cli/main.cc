@@ -43,15 +43,15 @@ int main(int argc, char** argv) {
   std::vector<std::string> files;
   std::string format = "text";
   CLI::App* validate = app.add_subcommand(
-      "validate", "check configuration files; all mistakes are reported with their place");
+      "validate", "check configuration files; all errors are reported with file, line and column");
   validate->add_option("files", files, "configuration files")->required();
   validate->add_option("--format", format, "text or json")->check(CLI::IsMember({"text", "json"}));
   validate->callback([&] { exit_code = validate_command(files, format == "json"); });
 
   std::string path;
   CLI::App* explain = app.add_subcommand(
-      "explain", "what the configuration language has at a path, such as services.retry");
-  explain->add_option("path", path, "dotted path; without it, the top level");
+      "explain", "describe a part of the configuration language, such as services.NAME.retry");
+  explain->add_option("path", path, "dotted path; by default the top level");
   explain->callback([&] { exit_code = explain_command(path); });
 
   CLI::App* schema =
@@ -70,24 +70,27 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"bash", "zsh", "fish"}));
   complete->callback([&] { std::fputs(completion(app, shell)->c_str(), stdout); });
 
-  CLI::App* cert = app.add_subcommand("cert", "a development CA and certificates with SPIFFE IDs");
+  CLI::App* cert =
+      app.add_subcommand("cert", "make a development CA and certificates with SPIFFE IDs");
   cert->require_subcommand(1);
   CertCaOptions ca;
   CLI::App* cert_ca = cert->add_subcommand("ca", "make a CA: ca.crt and ca.key");
-  cert_ca->add_option("--out", ca.dir, "where to; made when missing")->required();
+  cert_ca->add_option("--out", ca.dir, "output directory; created if missing")->required();
   cert_ca->add_option("--trust-domain", ca.trust_domain, "the trust domain, such as example.org")
       ->required();
-  cert_ca->add_option("--days", ca.days, "validity")->capture_default_str();
-  cert_ca->add_flag("--force", ca.force, "overwrite what is there");
+  cert_ca->add_option("--days", ca.days, "validity in days")->capture_default_str();
+  cert_ca->add_flag("--force", ca.force, "overwrite existing files");
   cert_ca->callback([&] { exit_code = cert_ca_command(ca, now(), std::cout, std::cerr); });
   CertIssueOptions issue;
   CLI::App* cert_issue = cert->add_subcommand("issue", "make a certificate: tls.crt and tls.key");
   cert_issue->add_option("--ca", issue.ca_dir, "the CA's directory")->required();
-  cert_issue->add_option("--out", issue.out_dir, "where to; made when missing")->required();
-  cert_issue->add_option("id", issue.identity, "a service name, or a whole SPIFFE ID")->required();
+  cert_issue->add_option("--out", issue.out_dir, "output directory; created if missing")
+      ->required();
+  cert_issue->add_option("id", issue.identity, "a service name or a complete SPIFFE ID")
+      ->required();
   cert_issue->add_option("--dns", issue.dns, "DNS names to add");
-  cert_issue->add_option("--days", issue.days, "validity")->capture_default_str();
-  cert_issue->add_flag("--force", issue.force, "overwrite what is there");
+  cert_issue->add_option("--days", issue.days, "validity in days")->capture_default_str();
+  cert_issue->add_flag("--force", issue.force, "overwrite existing files");
   cert_issue->callback([&] { exit_code = cert_issue_command(issue, now(), std::cout, std::cerr); });
 
   try {

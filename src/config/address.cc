@@ -60,19 +60,19 @@ std::optional<std::uint16_t> parse_port(std::string_view text) {
 
 Result<Address> parse_unix(std::string_view path) {
   if (path.empty() || path[0] != '/') {
-    return Error{"a unix socket needs an absolute path; write unix:/run/app.sock"};
+    return Error{"a Unix socket needs an absolute path; write unix:/run/app.sock"};
   }
   if (path.size() > unix_path_max) {
-    return Error{"the path of a unix socket has at most " + std::to_string(unix_path_max) +
+    return Error{"the path of a Unix socket is limited to " + std::to_string(unix_path_max) +
                  " bytes"};
   }
-  if (path.find('\0') != std::string_view::npos) return Error{"a path cannot hold a NUL"};
+  if (path.find('\0') != std::string_view::npos) return Error{"a path cannot contain a NUL"};
   return Address{std::string(path), 0, true};
 }
 
 // Whether `text` reads like an address that lacks something, with the advice to give.
 std::optional<std::string> complaint(std::string_view text) {
-  if (text.empty()) return "an address is missing; write for instance 127.0.0.1:8080";
+  if (text.empty()) return "an address is missing; write for example 127.0.0.1:8080";
   if (text.find("://") != std::string_view::npos) {
     return quoted(text) + " is a URL; write host:port";
   }
@@ -83,8 +83,7 @@ std::optional<std::string> complaint(std::string_view text) {
   const std::size_t colon = text.rfind(':');
   if (text[0] != '[' && text.find(':') != colon) {
     if (is_ipv6(std::string(text))) {
-      return "an IPv6 address stands in brackets and needs a port: [" + std::string(text) +
-             "]:PORT";
+      return "an IPv6 address needs brackets and a port: [" + std::string(text) + "]:PORT";
     }
     return quoted(text) + " is not an address; IPv6 is written [::1]:8080";
   }
@@ -112,7 +111,8 @@ Result<Address> parse_address(std::string_view text, AddressUse use) {
   const std::size_t colon = text.rfind(':');
   const auto port = parse_port(text.substr(colon + 1));
   if (!port || (*port == 0 && use == AddressUse::dial)) {
-    return Error{quoted(text.substr(colon + 1)) + " is not a port; it is a number from 1 to 65535"};
+    return Error{quoted(text.substr(colon + 1)) +
+                 " is not a port; expected a number from 1 to 65535"};
   }
   std::string host(text.substr(0, colon));
   if (host[0] == '[') {
@@ -142,7 +142,7 @@ Result<std::string> parse_cidr(std::string_view text) {
     if (!bits) return Error{quoted(text) + " has a wrong prefix length"};
   }
   if (!known) {
-    return Error{quoted(text) + " is not an address or network; write for instance 10.0.0.0/8"};
+    return Error{quoted(text) + " is not an address or network; write for example 10.0.0.0/8"};
   }
   return std::string(text);
 }

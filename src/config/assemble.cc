@@ -70,7 +70,7 @@ void Assembler::include_all(YamlNode& root, int depth) {
   make_list(patterns);
   for (const YamlNode& pattern : patterns.items) {
     if (!pattern.is_scalar() || pattern.text.empty()) {
-      report_.error(pattern.place, "include: this is a path or pattern");
+      report_.error(pattern.place, "include: expected a path or pattern");
     } else {
       include_pattern(root, pattern, depth);
     }
@@ -79,8 +79,7 @@ void Assembler::include_all(YamlNode& root, int depth) {
 
 void Assembler::include_pattern(YamlNode& root, const YamlNode& pattern, int depth) {
   if (is_registry_key(pattern.text)) {
-    report_.error(pattern.place,
-                  "include: a key of a registry is not supported by this version yet");
+    report_.error(pattern.place, "include: a key of a registry is not supported yet");
     return;
   }
   const bool relative = pattern.text[0] != '/';
@@ -94,7 +93,7 @@ void Assembler::include_file(YamlNode& root, const std::string& path, const Yaml
                              int depth) {
   const auto known = [&path](const auto& source) { return source->name() == path; };
   if (std::any_of(sources_.begin(), sources_.end(), known)) {
-    report_.error(from.place, "include: " + quoted(from.shown()) + " is included already");
+    report_.error(from.place, "include: " + quoted(from.shown()) + " is already included");
     return;
   }
   if (sources_.size() >= files_max || depth >= depth_max) {
@@ -110,7 +109,7 @@ void Assembler::include_file(YamlNode& root, const std::string& path, const Yaml
   YamlNode included;
   if (!parse(*sources_.back(), included) || included.is_null()) return;
   if (!included.is_map()) {
-    report_.error(included.place, "an included file is a map of fields, as the main one is");
+    report_.error(included.place, "an included file must be a map of fields, like the main file");
     return;
   }
   include_all(included, depth + 1);
@@ -173,7 +172,7 @@ void Assembler::merge_names(YamlNode& into, YamlNode from) {
 }
 
 void Assembler::given_twice(const YamlNode& key, const YamlNode& first) {
-  report_.error(key.place, "key " + quoted(key.text) + " is given twice; it stands already in " +
+  report_.error(key.place, "key " + quoted(key.text) + " is given twice; it is already in " +
                                first.place.source->name() + ":" + std::to_string(first.place.line));
 }
 

@@ -87,14 +87,14 @@ void Reader::decode_error(const YamlNode& at, const std::string& noun, const std
 }
 
 void Reader::not_yet(const YamlNode& at, const std::string& what) {
-  plain_error(at.place, what + " is not supported by this version yet");
+  plain_error(at.place, what + " is not supported yet");
 }
 
 const std::string* Reader::scalar(const YamlNode& node, const std::string& noun) {
   if (node.broken) return nullptr;
   if (node.is_scalar()) return &node.text;
   if (node.is_null()) {
-    error(node, "a value is missing; this is " + with_article(noun));
+    error(node, "a value is missing; expected " + with_article(noun));
   } else {
     error(node, "expected " + with_article(noun) + ", not " + what_it_is(node));
   }

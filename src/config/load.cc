@@ -32,7 +32,7 @@ LoadResult read(Assembler& assembler, const YamlNode& root, Report& report,
   Draft draft;
   Reader reader(report);
   if (root.is_null()) {
-    reader.plain_error(root.place, "the configuration is empty; it begins with 'version: 1'");
+    reader.plain_error(root.place, "the configuration is empty; it must begin with 'version: 1'");
   } else {
     root_record().read(reader, root, draft);
     complete(draft);
@@ -65,8 +65,8 @@ LoadResult load(const Environment& environment,
 void refuse_nothing(const YamlNode& map, std::string_view instead, Report& report) {
   for (const YamlEntry& entry : map.entries) {
     if (!entry.value.is_null()) continue;
-    report.error(entry.key.place, quoted(entry.key.text) + " holds nothing; write '" +
-                                      entry.key.text + ": " + std::string(instead) + "' for none");
+    report.error(entry.key.place, quoted(entry.key.text) + " is empty; write '" + entry.key.text +
+                                      ": " + std::string(instead) + "' for none");
   }
 }
 

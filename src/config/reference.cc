@@ -146,7 +146,7 @@ Result<std::string> explain(std::string_view path) {
   std::string walked;
   for (std::size_t i = 0; i < words.size(); ++i) {
     if (record == nullptr)
-      return Error{walked + " holds no fields; there is no " + quoted(words[i])};
+      return Error{walked + " has no fields, so there is no " + quoted(words[i])};
     field = record->find(words[i]);
     if (field == nullptr) return unknown_field(words[i], *record, walked);
     walked = path_into(walked, *field);

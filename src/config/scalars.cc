@@ -106,7 +106,7 @@ std::string lower(std::string_view text) {
 Result<Millis> parse_duration(std::string_view text) {
   const auto value = split_decimal(text);
   if (!value)
-    return Error{quoted(text) + " is not a duration; write for instance 250ms, 1.5s or 2h"};
+    return Error{quoted(text) + " is not a duration; write for example 250ms, 1.5s or 2h"};
   const std::string number(text.substr(0, text.size() - value->unit.size()));
   if (value->unit.empty()) {
     return Error{quoted(text) + " has no unit; write " + number + "ms, " + number + "s, " + number +
@@ -114,7 +114,7 @@ Result<Millis> parse_duration(std::string_view text) {
   }
   const Unit* unit = find_unit(duration_units, value->unit);
   if (unit == nullptr) {
-    return Error{"unknown unit " + quoted(value->unit) + " of a duration; it is ms, s, m or h"};
+    return Error{"unknown unit " + quoted(value->unit) + " in a duration; use ms, s, m or h"};
   }
   std::uint64_t millis = 0;
   switch (scale(*value, unit->factor, duration_max, millis)) {
@@ -134,7 +134,7 @@ std::string show_duration(Millis value) {
 
 Result<std::uint64_t> parse_size(std::string_view text) {
   const auto value = split_decimal(text);
-  if (!value) return Error{quoted(text) + " is not a size; write for instance 64KiB or 10MiB"};
+  if (!value) return Error{quoted(text) + " is not a size; write for example 64KiB or 10MiB"};
   const std::string number(text.substr(0, text.size() - value->unit.size()));
   if (value->unit.empty()) {
     return Error{quoted(text) + " has no unit; write " + number + "B, " + number + "KiB, " +
@@ -142,8 +142,7 @@ Result<std::uint64_t> parse_size(std::string_view text) {
   }
   const Unit* unit = find_unit(size_units, value->unit);
   if (unit == nullptr) {
-    return Error{"unknown unit " + quoted(value->unit) +
-                 " of a size; it is B, KiB, MiB, GiB or TiB"};
+    return Error{"unknown unit " + quoted(value->unit) + " in a size; use B, KiB, MiB, GiB or TiB"};
   }
   std::uint64_t bytes = 0;
   switch (scale(*value, unit->factor, size_max, bytes)) {
@@ -163,12 +162,11 @@ std::string show_size(std::uint64_t bytes) {
 
 Result<std::uint32_t> parse_percent(std::string_view text) {
   const auto value = split_decimal(text);
-  if (!value) return Error{quoted(text) + " is not a percentage; write for instance 5% or 0.1%"};
+  if (!value) return Error{quoted(text) + " is not a percentage; write for example 5% or 0.1%"};
   if (value->unit.empty()) {
     return Error{quoted(text) + " has no unit; write " + std::string(text) + "%"};
   }
-  if (value->unit != "%")
-    return Error{quoted(text) + " is not a percentage; write for instance 5%"};
+  if (value->unit != "%") return Error{quoted(text) + " is not a percentage; write for example 5%"};
   std::uint64_t hundredths = 0;
   switch (scale(*value, 100, 10'000, hundredths)) {
     case Scaled::too_fine:
@@ -195,7 +193,7 @@ Result<Rate> parse_rate(std::string_view text) {
   const std::size_t slash = text.find('/');
   const std::string_view count = text.substr(0, slash);
   const auto number = parse_integer(count, 1, 1'000'000'000);
-  if (!number) return Error{quoted(text) + " is not a rate; write for instance 500/s or 30/m"};
+  if (!number) return Error{quoted(text) + " is not a rate; write for example 500/s or 30/m"};
   if (slash == std::string_view::npos) {
     const std::string shown(text);
     return Error{quoted(text) + " has no period; write " + shown + "/s, " + shown + "/m or " +
@@ -204,7 +202,7 @@ Result<Rate> parse_rate(std::string_view text) {
   const std::string_view per = text.substr(slash + 1);
   const Unit* unit = per == "ms" ? nullptr : find_unit(duration_units, per);
   if (unit == nullptr) {
-    return Error{"unknown period " + quoted(per) + " of a rate; it is s, m or h"};
+    return Error{"unknown period " + quoted(per) + " in a rate; use s, m or h"};
   }
   return Rate{*number, Millis(static_cast<std::int64_t>(unit->factor))};
 }
@@ -214,13 +212,13 @@ Result<std::uint64_t> parse_integer(std::string_view text, std::uint64_t least,
   if (!all_digits(text)) return Error{quoted(text) + " is not a whole number"};
   if (text.size() > 1 && text[0] == '0') {
     const std::size_t digit = text.find_first_not_of('0');
-    return Error{quoted(text) + " begins with a zero; write " +
+    return Error{quoted(text) + " has a leading zero; write " +
                  std::string(digit == std::string_view::npos ? "0" : text.substr(digit))};
   }
   std::uint64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{} || end != text.data() + text.size() || value < least || value > most) {
-    return Error{quoted(text) + " is out of range; it is a whole number from " +
+    return Error{quoted(text) + " is out of range; expected a whole number from " +
                  std::to_string(least) + " to " + std::to_string(most)};
   }
   return value;

@@ -137,12 +137,12 @@ void settle_destination(Reader& reader, const YamlNode& node, RouteDraft& route)
   }
   for (std::size_t i = 1; i < actions.size(); ++i) {
     reader.error(actions[i]->key, "'" + actions[i]->key.text + "' beside '" + actions[0]->key.text +
-                                      "'; a route has one of to, split, redirect and answer");
+                                      "'; a route has only one of to, split, redirect and answer");
   }
   const bool elsewhere = node.find("rollout") != nullptr;
   if (!actions.empty() || elsewhere || !node.is_map()) return;
   if (route.match.service.empty()) {
-    reader.error(node, "this route goes nowhere; give it to, split, redirect or answer");
+    reader.error(node, "this route has no action; give it to, split, redirect or answer");
     return;
   }
   route.destinations = {Destination{route.match.service, ""}};

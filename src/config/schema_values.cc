@@ -79,7 +79,7 @@ Result<std::string> check_url_path(const std::string& text) {
   };
   if (text.empty() || text[0] != '/') return Error{quoted(text) + " does not begin with '/'"};
   if (std::any_of(text.begin(), text.end(), wrong)) {
-    return Error{quoted(text) + " holds a blank, '?', '#', '\\' or a control character"};
+    return Error{quoted(text) + " contains a space, '?', '#', '\\' or a control character"};
   }
   return text;
 }
@@ -96,7 +96,8 @@ Result<TextMatch> parse_path_pattern(const std::string& text) {
   if (star == std::string::npos) return TextMatch{TextMatch::Kind::exact, text};
   const bool at_end = text.ends_with("/**") && star == text.size() - 2;
   if (!at_end) {
-    return Error{quoted(text) + ": '*' stands only in a final '/**'; write '~ REGEX' for more"};
+    return Error{quoted(text) +
+                 ": '*' is only allowed in a final '/**'; use '~ REGEX' for anything else"};
   }
   return TextMatch{TextMatch::Kind::prefix, text.substr(0, star)};
 }
@@ -149,7 +150,7 @@ Value<int> language_version() {
       numeric_shape("version", "1"),
       [](const std::string& text) -> Result<int> {
         if (text == "1") return 1;
-        return Error{quoted(text) + " is not a version this program reads; write 1"};
+        return Error{quoted(text) + " is not a supported version; write 1"};
       },
       nullptr);
 }
@@ -252,7 +253,7 @@ Value<Retry> backoff_range() {
             };
             const std::size_t dots = text->find("..");
             if (dots == std::string::npos) {
-              return complain(quoted(*text) + " is not a range; write for instance 25ms..250ms");
+              return complain(quoted(*text) + " is not a range; write for example 25ms..250ms");
             }
             const auto base = parse_duration(std::string_view(*text).substr(0, dots));
             const auto most = parse_duration(std::string_view(*text).substr(dots + 2));
@@ -411,12 +412,12 @@ Value<std::string> editable_header() {
   return text("header name", [](const std::string& given) -> Result<std::string> {
     auto name = check_header_name(given);
     if (!name) return name;
-    if (*name == "host") return Error{"the host is changed by 'rewrite: {host: …}'"};
+    if (*name == "host") return Error{"use 'rewrite: {host: …}' to change the host"};
     constexpr std::array<std::string_view, 9> framing{
         "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te",
         "trailer",        "proxy-connection",  "expect"};
     if (std::find(framing.begin(), framing.end(), *name) != framing.end()) {
-      return Error{quoted(*name) + " frames the message and cannot be edited"};
+      return Error{quoted(*name) + " controls message framing and cannot be edited"};
     }
     return name;
   });
@@ -458,7 +459,7 @@ Value<std::string> header_value() {
 Value<std::string> answer_body() {
   return text("text", [](const std::string& given) -> Result<std::string> {
     constexpr std::size_t body_max = 64 * 1024;
-    if (given.size() > body_max) return Error{"an answer's body has at most 64KiB"};
+    if (given.size() > body_max) return Error{"the body of an answer is limited to 64KiB"};
     return given;
   });
 }
@@ -477,8 +478,8 @@ Value<AccessLog> always_logged() {
     std::string text = *given;
     std::erase(text, ' ');
     if (!text.starts_with("slow>")) {
-      return reader.decode_error(node, "condition",
-                                 quoted(*given) + " is neither errors nor for instance slow>500ms");
+      return reader.decode_error(
+          node, "condition", quoted(*given) + " is neither errors nor, for example, slow>500ms");
     }
     const auto slower = parse_duration(std::string_view(text).substr(5));
     if (!slower) return reader.decode_error(node, "condition", slower.error().message);

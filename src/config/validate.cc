@@ -179,8 +179,9 @@ class Validator {
       auto& others = by_port[{address.port, address.is_unix ? address.host : ""}];
       for (const Listening* other : others) {
         if (!collide(other->address, address)) continue;
-        error(each.at, each.what + ": " + each.at.shown(address.to_string()) + " is taken by " +
-                           other->what + " (" + other->at.shown(other->address.to_string()) + ")");
+        error(each.at, each.what + ": " + each.at.shown(address.to_string()) +
+                           " is already used by " + other->what + " (" +
+                           other->at.shown(other->address.to_string()) + ")");
         break;
       }
       others.push_back(&each);
@@ -207,7 +208,8 @@ class Validator {
                   const std::string& name, const std::string& what) {
     const auto [first, fresh] = taken.emplace(name, what);
     if (!fresh && at.given()) {
-      error(at, what + ": the name " + quoted(at.shown(name)) + " is taken by " + first->second);
+      error(at,
+            what + ": the name " + quoted(at.shown(name)) + " is already used by " + first->second);
     }
   }
 
@@ -222,46 +224,46 @@ class Validator {
     const std::string what = "inbound " + quoted(name_of_listener(at, inbound.name));
     if (inbound.mtls != Mtls::disabled && !draft_.identity) {
       const char* why = at["mtls"].given() ? "" : " (mtls: strict is the default)";
-      error(at["mtls"], what + " wants mTLS" + why +
+      error(at["mtls"], what + " needs mTLS" + why +
                             ", but there is no identity; give 'identity: {cert, key, ca}', or set "
                             "'mtls: disabled' here");
     }
     if (!inbound.app.host.empty() && inbound.app == inbound.listen) {
-      error(at["app"], what + " would call itself: app and listen are one address");
+      error(at["app"], what + " would call itself: app and listen are the same address");
     }
     if (inbound.protocol == Protocol::http_or_tcp) return check_http_or_tcp(inbound, at);
     if (inbound.protocol != Protocol::tcp) return;
     if (inbound.limits.body) {
-      error(at["limits"]["body"], "limits.body means nothing with protocol: tcp");
+      error(at["limits"]["body"], "limits.body has no effect with protocol: tcp");
     }
     if (inbound.limits.body_rate) {
-      error(at["limits"]["body_rate"], "limits.body_rate means nothing with protocol: tcp");
+      error(at["limits"]["body_rate"], "limits.body_rate has no effect with protocol: tcp");
     }
-    if (at["paths"].given()) error(at["paths"], "paths means nothing with protocol: tcp");
+    if (at["paths"].given()) error(at["paths"], "paths has no effect with protocol: tcp");
     if (!inbound.trusted_proxies.empty()) {
-      error(at["trusted_proxies"], "trusted_proxies means nothing with protocol: tcp");
+      error(at["trusted_proxies"], "trusted_proxies has no effect with protocol: tcp");
     }
     if (at["upgrades"].given()) {
-      error(at["upgrades"], "upgrades means nothing with protocol: tcp");
+      error(at["upgrades"], "upgrades has no effect with protocol: tcp");
     }
   }
 
   void check_http_or_tcp(const Inbound& inbound, const Cursor& at) {
     if (inbound.limits.body) {
       error(at["limits"]["body"],
-            "limits.body cannot hold where protocol lists tcp: what does not look like HTTP would "
-            "pass it unread");
+            "limits.body cannot be enforced if protocol includes tcp: what does not look like HTTP "
+            "would bypass it");
     }
     std::string who = "any caller";
     if (inbound.mtls == Mtls::strict) who = "any caller with a certificate";
-    if (inbound.mtls == Mtls::permissive) who = "any caller, with a certificate or without";
-    report_.warning(at["protocol"].place(),
-                    "inbound " + quoted(inbound.name) +
-                        ": bytes that do not look like HTTP reach the app unread, so " + who +
-                        " can send it a request with forged identity headers "
-                        "(x-forwarded-client-cert, x-forwarded-for); the app must not trust them. "
-                        "Two listeners, one with protocol: http and one with protocol: tcp, have "
-                        "no such gap");
+    if (inbound.mtls == Mtls::permissive) who = "any caller (with or without a certificate)";
+    report_.warning(
+        at["protocol"].place(),
+        "inbound " + quoted(inbound.name) +
+            ": bytes that do not look like HTTP reach the app unchecked, so " + who +
+            " can send it a request with forged identity headers (x-forwarded-client-cert, "
+            "x-forwarded-for); the app must not trust them. Two listeners, one with protocol: http "
+            "and one with protocol: tcp, avoid this");
   }
 
   void check_outbound(std::size_t index) {
@@ -274,7 +276,7 @@ class Validator {
       error(at["route_by"], what + ": give service or route_by, not both");
     } else if (!service && !by_host) {
       error(at, what +
-                    " leads nowhere; give 'service: NAME' or "
+                    " has no destination; give 'service: NAME' or "
                     "'route_by: host'");
     }
     if (service) check_service_name(at["service"], outbound.service);
@@ -289,10 +291,10 @@ class Validator {
     };
     const auto route = std::find_if(draft_.routes.begin(), draft_.routes.end(), reached);
     if (route == draft_.routes.end()) return;
-    report_.warning(at["paths"].place(),
-                    "outbound " + quoted(outbound.name) + ": route " + quoted(route->name) +
-                        " matches paths, and with paths: as_is another spelling of a path "
-                        "(//a, /./a, /%61) passes it by");
+    report_.warning(at["paths"].place(), "outbound " + quoted(outbound.name) + ": route " +
+                                             quoted(route->name) +
+                                             " matches paths, and with paths: as_is another "
+                                             "spelling of a path (//a, /./a, /%61) bypasses it");
   }
 
   // Empty names were complained about when they were read.
@@ -331,10 +333,10 @@ class Validator {
     check_endpoints(name, service);
     check_subsets(name, service);
     if (service.mtls == Mtls::disabled && !service.expect_ids.empty()) {
-      error(at()["expect_ids"], "expect_ids means nothing with mtls: disabled");
+      error(at()["expect_ids"], "expect_ids has no effect with mtls: disabled");
     }
     if (service.protocol == Protocol::tcp && service.wire != Wire::auto_) {
-      error(at()["wire"], "wire means nothing with protocol: tcp");
+      error(at()["wire"], "wire has no effect with protocol: tcp");
     }
     if (service.protocol == Protocol::grpc && service.wire == Wire::http1) {
       error(at()["wire"], "gRPC needs HTTP/2; wire: http1 cannot carry it");
@@ -374,7 +376,7 @@ class Validator {
     const bool by_header = std::find(retry.retry_on.begin(), retry.retry_on.end(),
                                      RetryOn::retriable_headers) != retry.retry_on.end();
     if (by_header && retry.headers.empty()) {
-      error(at()["retry_on"], "retriable_headers needs 'headers: [NAME]' beside it");
+      error(at()["retry_on"], "retriable_headers also needs 'headers: [NAME]'");
     }
   }
 
@@ -418,7 +420,7 @@ class Validator {
     const char* action = route.redirect ? "redirect" : "answer";
     for (const char* key : {"rewrite", "request_headers", "timeout", "retry"}) {
       if (at[key].given()) {
-        error(at.key(key), what + ": " + key + " means nothing beside " + action);
+        error(at.key(key), what + ": " + key + " has no effect with " + action);
       }
     }
   }
@@ -426,7 +428,8 @@ class Validator {
   void check_speaks_http(const Cursor& at, const std::string& name) {
     const auto service = draft_.services.find(name);
     if (service == draft_.services.end() || service->second.protocol != Protocol::tcp) return;
-    error(at, "service " + quoted(at.shown(name)) + " speaks tcp; routes are for HTTP and gRPC");
+    error(at, "service " + quoted(at.shown(name)) +
+                  " uses protocol: tcp; routes are for HTTP and gRPC");
   }
 
   void check_destination(const Cursor& route, const Destination& to) {

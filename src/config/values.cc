@@ -31,10 +31,10 @@ Result<std::string> check_name(const std::string& text) {
   const bool begins =
       !text.empty() && (is_lower(text[0]) || is_upper(text[0]) || is_digit(text[0]));
   if (!begins || !std::all_of(text.begin(), text.end(), allowed)) {
-    return Error{quoted(text) + " is not a name; it holds letters, digits, '.', '_' and '-'"};
+    return Error{quoted(text) + " is not a name; use letters, digits, '.', '_' and '-'"};
   }
   if (text.size() > name_max) {
-    return Error{"a name has at most " + std::to_string(name_max) + " characters"};
+    return Error{"a name is limited to " + std::to_string(name_max) + " characters"};
   }
   return text;
 }
@@ -71,7 +71,7 @@ Result<std::string> check_spiffe_pattern(const std::string& pattern) {
   if (!well_formed) {
     const bool star = text.find('*') != std::string::npos;
     return Error{quoted(pattern) + " is not a well-formed SPIFFE ID" +
-                 (star ? "; '*' stands only alone, after the last '/'" : "")};
+                 (star ? "; '*' is only allowed alone, after the last '/'" : "")};
   }
   return pattern;
 }
@@ -101,7 +101,7 @@ Result<std::string> check_line(const std::string& text) {
   }
   const auto control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; };
   if (std::any_of(text.begin(), text.end(), control)) {
-    return Error{"the text holds a line end or another control character"};
+    return Error{"the text contains a newline or another control character"};
   }
   return text;
 }
@@ -114,7 +114,7 @@ Result<std::string> check_service_name(const std::string& text) {
     if (is_upper(c)) c = static_cast<char>(c - 'A' + 'a');
   }
   if (lower != text) {
-    return Error{"services are named in lower case, as hosts are; write " + lower};
+    return Error{"service names are lower case, like host names; write " + lower};
   }
   return text;
 }
@@ -149,9 +149,9 @@ Result<std::string> check_upgrade(const std::string& text) {
     if (is_upper(c)) c = static_cast<char>(c - 'A' + 'a');
   }
   if (lower == "h2" || lower == "h2c" || lower.starts_with("http/")) {
-    return Error{quoted(text) +
-                 " is HTTP itself, which is spoken without an upgrade; requests in it would pass "
-                 "the routes by"};
+    return Error{
+        quoted(text) +
+        " is HTTP itself and needs no upgrade; requests inside it would bypass the routes"};
   }
   return text;
 }
@@ -165,8 +165,8 @@ Result<std::string> check_header_value(const std::string& text) {
                                             text.back() == ' ' || text.back() == '\t');
   if (blank_edge || text.size() > value_max || std::any_of(text.begin(), text.end(), forbidden)) {
     return Error{
-        "this is not a header value: it holds a line end or control character, begins or "
-        "ends with a blank, or is longer than 8KiB"};
+        "this is not a header value: it contains a newline or control character, begins or ends "
+        "with a space, or is longer than 8KiB"};
   }
   return text;
 }

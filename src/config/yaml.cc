@@ -41,8 +41,8 @@ class TreeBuilder final : public YAML::EventHandler {
     const Place place = place_of(mark);
     const bool marked = source_.line(place.line).substr(0, 3) == "---";
     stop(place, marked || place.line == 1
-                    ? "a second document begins here; a configuration is one document"
-                    : "this does not belong to what stands above it; check the indentation");
+                    ? "a second document begins here; a configuration must be a single document"
+                    : "this does not fit the lines above it; check the indentation");
   }
   void OnDocumentEnd() override {}
 
@@ -59,7 +59,8 @@ class TreeBuilder final : public YAML::EventHandler {
 
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     const auto found = anchors_.find(anchor);
-    if (found == anchors_.end()) stop(place_of(mark), "this alias stands inside what it names");
+    if (found == anchors_.end())
+      stop(place_of(mark), "this alias is inside the node that it refers to");
     spend(found->second.size, place_of(mark));
     sizes_ += found->second.size - 1;
     add(found->second.node, 0);
@@ -114,12 +115,12 @@ class TreeBuilder final : public YAML::EventHandler {
   void spend(std::size_t nodes, const Place& place) {
     if (nodes > limits_.nodes_max || sizes_ > limits_.nodes_max - nodes) {
       stop(place, "too many values: more than " + std::to_string(limits_.nodes_max) +
-                      ", counting what aliases stand for");
+                      ", counting the contents of aliases");
     }
   }
   void refuse_tag(const std::string& tag, const Place& place) {
     if (tag.empty() || tag == "?" || tag == "!") return;
-    report_.error(place, "tags such as " + quoted(tag) + " mean nothing here; remove it");
+    report_.error(place, "tags such as " + quoted(tag) + " are not supported here; remove it");
   }
 
   // Finds how far a scalar reaches on its line, and what yaml-cpp accepts but nobody means: a quote
@@ -185,19 +186,18 @@ class TreeBuilder final : public YAML::EventHandler {
   void take_key(Frame& frame, YamlNode key) {
     frame.has_key = true;
     if (key.is_null()) {
-      report_.error(key.place,
-                    "a key is missing here; quote it if it is meant to be 'null' or '~'");
+      report_.error(key.place, "a key is missing here; quote it if it should be 'null' or '~'");
     } else if (!key.is_scalar()) {
-      report_.error(key.place, "a key must be plain text");
+      report_.error(key.place, "a key must be a scalar");
       key = YamlNode{};
     } else if (key.text == "<<" && !key.quoted) {
       report_.error(key.place,
-                    "merge keys (<<) are not part of this language; use 'defaults' or repeat "
+                    "merge keys (<<) are not supported; use 'defaults' or repeat "
                     "the fields");
       key = YamlNode{};
     } else if (const auto known = frame.keys.find(key.text); known != frame.keys.end()) {
       report_.error(key.place, "key " + quoted(key.text) +
-                                   " is given twice; it stands already in line " +
+                                   " is given twice; it is already in line " +
                                    std::to_string(known->second));
       key = YamlNode{};
     } else {

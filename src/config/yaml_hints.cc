@@ -107,10 +107,9 @@ Hint hint_for_colon(const Spot& spot) {
     return {place, "write a space after the colon"};
   }
   if (spot.before().find(": ") != std::string_view::npos) {
-    return spot.hint("an unquoted value cannot hold ': '; quote the whole value");
+    return spot.hint("an unquoted value cannot contain ': '; quote the whole value");
   }
-  return spot.hint(
-      "a ':' that belongs to no key; check the indentation of this line and the one above");
+  return spot.hint("a ':' without a key; check the indentation of this line and the one above");
 }
 
 Hint hint_for_open_flow(const Spot& spot, const std::vector<Place>& open_flows) {
@@ -129,16 +128,16 @@ Hint hint_for_open_flow(const Spot& spot, const std::vector<Place>& open_flows) 
   if (opener.line != spot.place.line) {
     message += "; the " + open + " of line " + std::to_string(opener.line) + " is still open";
   } else {
-    message += ", or quotes around the value";
+    message += ", or the value needs quotes";
   }
   return spot.hint(std::move(message));
 }
 
 Hint hint_for_block_end(const Spot& spot) {
   if (first_non_blank(spot.line) >= spot.at) {
-    return spot.hint("the indentation of this line fits nothing above it");
+    return spot.hint("the indentation of this line matches nothing above it");
   }
-  return spot.hint("unexpected text after the value; quote the whole value if it is meant");
+  return spot.hint("unexpected text after the value; quote the whole value if this is intended");
 }
 
 }  // namespace
@@ -164,7 +163,8 @@ Hint hint_for_syntax_error(const Place& place, std::string_view what,
   if (says("flow not found")) return hint_for_open_flow(spot, open_flows);
   if (says("illegal flow end")) return spot.hint("this bracket closes nothing");
   if (says("illegal block entry")) {
-    return spot.hint("a list item begins on a line of its own; quote the '-' if it is meant");
+    return spot.hint(
+        "a list item must begin on its own line; quote the '-' if it is part of the value");
   }
   if (says("end of map not found") || says("end of sequence not found")) {
     return hint_for_block_end(spot);
@@ -178,14 +178,14 @@ Hint hint_for_syntax_error(const Place& place, std::string_view what,
 
 std::string hint_for_long_plain(std::string_view first_line) {
   if (lacks_space_after_colon(first_line)) return "write a space after the colon";
-  return "this unquoted value goes on in the next line: a bracket, a comma or indentation is "
-         "missing, or quotes if it is meant so";
+  return "this unquoted value continues on the next line: a bracket, a comma or indentation is "
+         "missing; quote it if this is intended";
 }
 
 std::string hint_for_complex_key(const Place& place) {
   const std::string_view line = place.source->line(place.line);
   const auto at = static_cast<std::size_t>(place.column - 1);
-  std::string message = "a key must be plain text";
+  std::string message = "a key must be a scalar";
   if (at < line.size() && (line[at] == '[' || line[at] == '{')) {
     message += "; this bracket needs quotes, or is never closed";
   }

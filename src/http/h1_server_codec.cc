@@ -28,13 +28,13 @@ int status_of(H1Verdict verdict) {
 std::string_view detail_of(H1Verdict verdict) {
   switch (verdict) {
     case H1Verdict::too_large:
-      return "the request's head or a part of it is too large";
+      return "the request head or a part of it is too large";
     case H1Verdict::unsupported:
       return "the version is neither HTTP/1.0 nor HTTP/1.1";
     case H1Verdict::expectation:
       return "the expectation cannot be met";
     case H1Verdict::late:
-      return "the request's head did not come in time";
+      return "the request head did not arrive in time";
     default:
       return "the request is malformed";
   }
@@ -473,7 +473,7 @@ void H1ServerCodec::send_trailers(const Fields& trailers) {
 void H1ServerCodec::answer_failed(bool end) {
   counters_.malformed.add();
   if (answering_.is(H1Answering::awaited))
-    write_own_answer(500, Flag::UPE, "the answer cannot be passed on");
+    write_own_answer(500, Flag::UPE, "the response cannot be forwarded");
   answering_.on(H1AnswerEvent::failed);
   if (end) {
     answer_ended();

@@ -94,7 +94,7 @@ void H2ServerSession::refuse(H2Stream& stream, H2HeadReader::Verdict verdict) {
   switch (verdict) {
     case H2HeadReader::Verdict::too_large:
       counters_.too_large.add();
-      return refuse(stream, 431, "the request's head or a part of it is too large");
+      return refuse(stream, 431, "the request head or a part of it is too large");
     case H2HeadReader::Verdict::bad_expectation:
       counters_.malformed.add();
       return refuse(stream, 417, "the expectation cannot be met");

@@ -46,7 +46,7 @@ FileWatch::FileWatch(Loop& loop, std::vector<std::string> paths, FileWatchHandle
   if (inotify_ >= 0) {
     events_ = loop_.watch(inotify_, Interest::read, *this);
   } else {
-    log::warn("net", "no inotify instance is left; files are looked at every second instead");
+    log::warn("net", "out of inotify instances; polling files every second instead");
   }
   watch_directories();
   seen_ = marks();

@@ -76,7 +76,7 @@ bool Listener::accept_some(int most) {
 void Listener::out_of_descriptors() {
   at_limit_.add();
   if (at_limit_.value() % 100 == 1)
-    log::warn("net", "no free descriptor to accept with; pausing for 100 ms");
+    log::warn("net", "no file descriptor left to accept with; pausing for 100 ms");
   // Close one waiting client with the spare descriptor: it learns at once instead of hanging.
   spare_.reset();
   Fd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC)).reset();

@@ -104,7 +104,7 @@ Error listen_error(const SocketAddress& address, const char* call) {
   const int code = errno;
   std::string text =
       "cannot listen on " + address.to_string() + ": " + call + ": " + std::strerror(code);
-  if (code == EADDRINUSE) text += "; another process has this port (ss -ltnp tells which)";
+  if (code == EADDRINUSE) text += "; another process uses this port (ss -ltnp shows which)";
   if (code == EACCES) text += "; ports below 1024 need CAP_NET_BIND_SERVICE";
   if (code == EADDRNOTAVAIL) text += "; no interface of this host has this address";
   return Error{text};

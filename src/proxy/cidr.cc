@@ -27,7 +27,7 @@ Result<Cidr> Cidr::parse(std::string_view text) {
   const std::size_t slash = text.find('/');
   result.family_ = parse_address(text.substr(0, slash), result.bytes_);
   const Error wrong{"'" + std::string(text) +
-                    "' is no address or network; write 10.0.0.7 or 10.0.0.0/8"};
+                    "' is not an address or network; write 10.0.0.7 or 10.0.0.0/8"};
   if (result.family_ == 0) return wrong;
   const int bits_max = result.family_ == AF_INET ? 32 : 128;
   result.bits_ = bits_max;

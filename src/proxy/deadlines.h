@@ -22,7 +22,7 @@ enum class Deadline : std::uint8_t {
   answer,   // until the answer's head, all tries included
   attempt,  // for one try's head
   pause,    // not a failure: the next try is due
-  body,     // the request's body comes too slowly
+  body,     // the request body is too slow
   idle,     // nothing moved for too long
 };
 

@@ -157,7 +157,7 @@ bool Exchange::find_destination() {
   if (destination_ == nullptr) {
     cells_ = &scope_.worker.unrouted(scope_.direction);
     cells_->started();
-    local_reply(404, Flag::NR, "no service has the name in the Host header");
+    local_reply(404, Flag::NR, "no service matches the Host header");
     return false;
   }
   // Only outbound requests are routed.
@@ -167,7 +167,7 @@ bool Exchange::find_destination() {
   if (!settle_path(*request_, scope_.paths, routes != nullptr && routes->reads_paths())) {
     cells_ = &scope_.worker.cells(*destination_, nullptr);
     cells_->started();
-    local_reply(400, Flag::DPE, "the path has no normal form");
+    local_reply(400, Flag::DPE, "the path cannot be normalised");
     return false;
   }
   if (routes != nullptr) route_ = routes->match(*request_);
@@ -199,7 +199,8 @@ bool Exchange::admit_tunnel() {
     const bool http2_only =
         !destination_->cluster->secure() && plain_offer() == upstream::Offer::http2;
     if (http2_only && needs_http1()) {
-      local_reply(501, Flag::none, "the endpoint speaks HTTP/2, where this upgrade does not exist");
+      local_reply(501, Flag::none,
+                  "the endpoint speaks HTTP/2, which does not support this upgrade");
       return false;
     }
   } else if (request_->method == http::Method::connect && !allowed.allows_connect()) {
@@ -625,7 +626,7 @@ void Exchange::on_timer() {
       return start_attempt();
     case Deadline::body:
       report_attempt(Outcome::Kind::cancelled);
-      return local_reply(408, Flag::SI, "the request's body comes too slowly");
+      return local_reply(408, Flag::SI, "the request body is too slow");
     case Deadline::idle:
       return fell_idle();
   }
@@ -634,9 +635,9 @@ void Exchange::on_timer() {
 void Exchange::out_of_time() {
   report_attempt(Outcome::Kind::timed_out);
   if (!state_.is(ExchangeState::answering))
-    return local_reply(504, Flag::UT, "the answer did not come in time");
+    return local_reply(504, Flag::UT, "the response did not arrive in time");
   if (!grpc_) return fail_answer(Flag::UT, http::StreamEnd::idle);
-  end_grpc(504, Flag::UT, "the answer did not end in time");
+  end_grpc(504, Flag::UT, "the response did not end in time");
 }
 
 // A gRPC answer that has begun can still say why it ends.
@@ -658,7 +659,7 @@ void Exchange::fell_idle() {
   if (!answering && (downstream_paused_ || asks_for_tunnel(*request_))) return out_of_time();
   report_attempt(Outcome::Kind::cancelled);
   if (answering) return fail_answer(Flag::SI, http::StreamEnd::idle);
-  local_reply(408, Flag::SI, "the request's body stopped coming");
+  local_reply(408, Flag::SI, "the request body stopped arriving");
 }
 
 // The only door out.

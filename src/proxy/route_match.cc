@@ -60,7 +60,7 @@ std::optional<std::string_view> moved_field(Known known, RequestView& request,
 Result<Regex> compile_regex(const config::TextMatch& config) {
   auto regex = Regex::compile(config.text);
   if (!regex && config.from_variable) {
-    return Error{"the regular expression that a variable holds does not compile"};
+    return Error{"the regular expression in a variable does not compile"};
   }
   return regex;
 }

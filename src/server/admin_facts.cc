@@ -144,17 +144,17 @@ admin::Readiness AdminFacts::readiness() {
       break;
     case Phase::waiting:
       readiness.state = "INITIALIZING";
-      readiness.reason = "names or registries have not answered yet";
+      readiness.reason = "waiting for names or registries";
       break;
     case Phase::live:
       readiness.state = "LIVE";
       break;
     case Phase::draining:
       readiness.state = "DRAINING";
-      readiness.reason = "the process is ending";
+      readiness.reason = "the process is shutting down";
       break;
   }
-  if (life_.health_failed) readiness.reason = "an operator said so (POST /healthcheck/fail)";
+  if (life_.health_failed) readiness.reason = "set by an operator (POST /healthcheck/fail)";
   return readiness;
 }
 

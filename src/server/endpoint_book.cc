@@ -162,7 +162,7 @@ void EndpointBook::Source::on_endpoints(std::span<const RegisteredEndpoint> endp
   for (const RegisteredEndpoint& told : endpoints) {
     const auto address = config::parse_address(told.address);
     if (!address) {
-      log::warn("server", "a registry tells of an address that is none; left out",
+      log::warn("server", "a registry reported an invalid address; ignored",
                 {{"service", entry.service}, {"address", told.address}});
       continue;
     }

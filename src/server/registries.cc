@@ -7,12 +7,12 @@ namespace outrigger::server {
 struct Registries::Entry final : RegistryEvents {
   Entry(Registries& o, std::string n) : owner(o), name(std::move(n)) {}
   void on_registry_error(const RegistryError& error) override {
-    log::error("discovery", "a registry has trouble; its last lists stay in force",
+    log::error("discovery", "a registry failed; its last lists stay in force",
                {{"registry", name}, {"why", error.message}});
     owner.trouble_();
   }
   void on_registry_current() override {
-    log::info("discovery", "a registry answers", {{"registry", name}});
+    log::info("discovery", "a registry works", {{"registry", name}});
   }
 
   Registries& owner;

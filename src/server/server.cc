@@ -150,7 +150,7 @@ Result<void> Server::read_token() {
   std::ifstream file(admin.token_file);
   if (!(file >> admin_token_)) {
     return Error{where(admin.at) + "error: admin.token_file: " + admin.token_file +
-                 " cannot be read or holds no token"};
+                 " cannot be read or contains no token"};
   }
   return {};
 }
@@ -334,7 +334,7 @@ void Server::check_settled() {
   const bool in_time = loop_.now() - waiting_since_ < first_lists_wait;
   if (!book_->settled() && in_time) return;
   if (!in_time) {
-    log::warn("server", "names or registries have not answered; starting without",
+    log::warn("server", "names or registries have not answered; starting without them",
               {{"waited", std::to_string(first_lists_wait / seconds(1)) + "s"}});
   }
   if (!listen_all()) {
@@ -362,7 +362,7 @@ void Server::every_second() {
     log::info("tls", "certificates reloaded");
     for (const std::string& warning : identity_->current()->warnings()) log::warn("tls", warning);
   } else {
-    log::error("tls", "the new certificates are broken; the old ones stay in force",
+    log::error("tls", "the new certificates are invalid; the old ones stay in force",
                {{"why", reloaded.error().message}});
   }
 }
@@ -386,7 +386,7 @@ void Server::on_signal(int signal) {
       log::reopen();
       return access_log_->reopen();
     default:
-      log::warn("server", "this signal has no meaning in this version",
+      log::warn("server", "signal ignored; this version has no use for it",
                 {{"signal", std::to_string(signal)}});
   }
 }

@@ -353,7 +353,7 @@ void Worker::tell_handshake_failure(const proxy::Scope& scope, const net::Connec
     if (handshakes_untold_ > 0)
       fields.emplace_back("others", std::to_string(std::exchange(handshakes_untold_, 0)));
   }
-  log::write("tls", level, "a handshake failed", fields);
+  log::write("tls", level, "a TLS handshake failed", fields);
 }
 
 void Worker::advance(Stage stage) {

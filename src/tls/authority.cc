@@ -156,7 +156,7 @@ Result<Authority> Authority::from_pem(const std::string& cert_pem, const std::st
     ERR_clear_error();
     return Error{"the CA key does not belong to the CA certificate"};
   }
-  if (!is_ca(cert)) return Error{"the CA certificate may not sign others"};
+  if (!is_ca(cert)) return Error{"the CA certificate is not allowed to sign other certificates"};
   const auto id = SpiffeId::parse(shown_uris(cert));
   if (!id || !id->path().empty()) {
     return Error{"the CA certificate names no trust domain (a URI like spiffe://example.org)"};
@@ -206,7 +206,7 @@ Result<IssuedIdentity> Authority::sign(const LeafRequest& request) const {
   add_alternative_names(cert.get(), request.uris, request.names);
   add_key_ids(cert.get(), ca);
   if (X509_sign(cert.get(), material_->key.get(), EVP_sha256()) == 0) {
-    return Error{"the CA key can't sign: " + take_openssl_error()};
+    return Error{"the CA key cannot sign: " + take_openssl_error()};
   }
   return IssuedIdentity{.cert_pem = cert_to_pem(cert.get()),
                         .key_pem = key_to_pem(key.get()),

@@ -36,11 +36,11 @@ Result<std::vector<Ptr>> parse_all(const PemText& pem, const char* what, Read re
   while (Ptr object{read(bio.get())}) found.push_back(std::move(object));
   if (!at_end_of_pem() || (!found.empty() && ends_in_a_begin_line(pem.text))) {
     return Error{pem.name + ": " + what + " number " + std::to_string(found.size() + 1) +
-                 " is broken or cut off (" +
+                 " is damaged or truncated (" +
                  (ERR_peek_last_error() == 0 ? "it ends early" : take_openssl_error()) + ")"};
   }
   if (found.empty()) {
-    return Error{pem.name + " holds no " + what + " in PEM form (-----BEGIN ...-----)"};
+    return Error{pem.name + " holds no " + what + " in PEM format (-----BEGIN ...-----)"};
   }
   return found;
 }
@@ -144,10 +144,10 @@ Result<KeyPtr> parse_key(const PemText& pem) {
   if (key) return key;
   if (asked) {
     return Error{pem.name +
-                 " is encrypted; a key for an unattended process must not be (openssl "
-                 "pkey -in FILE -out FILE takes the passphrase off)"};
+                 " is encrypted; a key for an unattended process must not be (openssl pkey -in "
+                 "FILE -out FILE removes the passphrase)"};
   }
-  return Error{pem.name + " holds no whole private key in PEM form (" + cause + ")"};
+  return Error{pem.name + " contains no complete private key in PEM format (" + cause + ")"};
 }
 
 bool is_ca(X509* certificate) {
@@ -159,16 +159,16 @@ bool is_ca(X509* certificate) {
 
 Result<SpiffeId> leaf_spiffe_id(X509* certificate) {
   const Uris uris = uris_of(certificate);
-  if (uris.unreadable) return Error{"its subject alternative names are doubled or malformed"};
-  if (uris.texts.empty()) return Error{"it carries no SPIFFE ID (no URI among its SANs)"};
+  if (uris.unreadable) return Error{"its subject alternative names are duplicated or malformed"};
+  if (uris.texts.empty()) return Error{"it has no SPIFFE ID (no URI among its SANs)"};
   if (uris.texts.size() > 1) {
-    return Error{"it carries " + std::to_string(uris.texts.size()) + " URIs (" +
+    return Error{"it has " + std::to_string(uris.texts.size()) + " URIs (" +
                  shown_uris(certificate) + "); a SPIFFE certificate has exactly one"};
   }
   // The length ASN.1 declares must be the length a C string function would see.
   const std::string_view text = uris.texts.front();
   if (text.find('\0') != std::string_view::npos) {
-    return Error{"its URI has a NUL byte inside: '" + printable(text) + "'"};
+    return Error{"its URI contains a NUL byte: '" + printable(text) + "'"};
   }
   auto id = SpiffeId::parse(text);
   if (!id) return id;
@@ -177,7 +177,7 @@ Result<SpiffeId> leaf_spiffe_id(X509* certificate) {
   }
   if (is_ca(certificate)) {
     return Error{"it may sign other certificates (" + id->text() +
-                 "), and a CA is nobody's identity"};
+                 "), and a CA certificate cannot be an identity"};
   }
   return id;
 }

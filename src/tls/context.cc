@@ -104,7 +104,7 @@ std::string key_mode_warning(const std::string& path) {
   if (path.empty() || stat(path.c_str(), &status) != 0 || (status.st_mode & S_IROTH) == 0) {
     return {};
   }
-  return path + " can be read by every user of this machine (chmod 600 " + path + ")";
+  return path + " is readable by every user of this machine (chmod 600 " + path + ")";
 }
 
 }  // namespace
@@ -191,8 +191,8 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::build(const PemText& cert,
 Result<void> TlsContext::settle_identity(const Parts& parts, const std::string& trust_domain) {
   auto id = leaf_spiffe_id(parts.leaf());
   if (!id) {
-    return Error{parts.cert_pem.name + " can't be this node's identity: " + id.error().message +
-                 "; `outrigger cert issue` makes one that can"};
+    return Error{parts.cert_pem.name + " cannot be this node's identity: " + id.error().message +
+                 "; `outrigger cert issue` creates one that can"};
   }
   id_ = *std::move(id);
   trust_domain_ = trust_domain.empty() ? std::string(id_.trust_domain()) : trust_domain;
@@ -256,15 +256,15 @@ void TlsContext::find_warnings(const Parts& parts, WallTime now) {
     if (next == nullptr || to_wall_time(next) >= now) continue;
     warnings_.push_back(parts.crl_pem.name + " should have been renewed by " +
                         shown_time(to_wall_time(next)) +
-                        "; until it is, every peer that its CA issued is refused");
+                        "; until then, every peer with a certificate of its CA is refused");
     dates_are_good = false;
   }
   if (dates_are_good) {
     for (const char* purpose : {"ssl_server", "ssl_client"}) {
       const std::string problem = own_chain_problem(parts.store.get(), parts.chain, purpose);
       if (problem.empty()) continue;
-      warnings_.push_back(parts.cert_pem.name + " does not pass our own check with " +
-                          parts.ca_pem.name + " (" + problem + "); peers will refuse it");
+      warnings_.push_back(parts.cert_pem.name + " cannot be verified against " + parts.ca_pem.name +
+                          " (" + problem + "); peers will refuse it");
       break;
     }
   }

@@ -29,7 +29,7 @@ std::string chain_problem(X509_STORE_CTX* chain, X509* leaf) {
     case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-      return shown_leaf(leaf) + " was not issued by a CA of ours; its issuer is " +
+      return shown_leaf(leaf) + " was not issued by a trusted CA; its issuer is " +
              printable(issuer_of(leaf));
     default:
       return who + ": " + X509_verify_cert_error_string(error);
@@ -57,8 +57,9 @@ PeerVerdict check_peer(X509_STORE_CTX* chain, const std::string& trust_domain,
   // set of CAs: a peer of another domain has none that could vouch for it.
   auto id = leaf_spiffe_id(leaf);
   if (id && id->trust_domain() != trust_domain) {
-    return refuse(chain, TlsFailure::identity,
-                  "the peer presented " + id->text() + ", but our trust domain is " + trust_domain);
+    return refuse(
+        chain, TlsFailure::identity,
+        "the peer presented " + id->text() + ", but this node's trust domain is " + trust_domain);
   }
   if (X509_verify_cert(chain) != 1) {
     return refuse(chain, TlsFailure::certificate, chain_problem(chain, leaf));

@@ -25,7 +25,7 @@ const char* path_problem(std::string_view path) {
     if (segment.empty()) return "has an empty path segment or ends in a slash";
     if (segment == "." || segment == "..") return "has a dot segment in its path";
     if (!std::all_of(segment.begin(), segment.end(), is_path_char)) {
-      return "has a character in its path that is no letter, digit, '.', '-' or '_'";
+      return "has a character in its path other than letters, digits, '.', '-' and '_'";
     }
     path.remove_prefix(end);
   }
@@ -59,8 +59,8 @@ const char* trust_domain_problem(std::string_view name) {
   if (name.empty()) return "has no trust domain";
   if (name.size() > SpiffeId::trust_domain_max) return "has a trust domain of over 255 bytes";
   if (!std::all_of(name.begin(), name.end(), is_domain_char)) {
-    return "has a character in its trust domain that is no lower-case letter, digit, '.', '-' or "
-           "'_'";
+    return "has a character in its trust domain other than lower-case letters, digits, '.', '-' "
+           "and '_'";
   }
   return nullptr;
 }
@@ -91,7 +91,8 @@ Result<IdPattern> IdPattern::parse(std::string_view text) {
   const auto parsed = SpiffeId::parse(id);
   if (!parsed) {
     if (id.find('*') == std::string_view::npos) return parsed.error();
-    return Error{"ID pattern '" + printable(text) + "': '*' may only stand alone after the last /"};
+    return Error{"ID pattern '" + printable(text) +
+                 "': '*' is only allowed alone, after the last /"};
   }
   pattern.stem_ = id;
   if (pattern.wildcard_) pattern.stem_ += '/';

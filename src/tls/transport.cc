@@ -24,10 +24,10 @@ std::string reason_text(unsigned long code) {
       case SSL_R_HTTPS_PROXY_REQUEST:
         return "the peer speaks plain HTTP, not TLS";
       case SSL_R_WRONG_VERSION_NUMBER:
-        return "what the peer sent is not TLS";
+        return "the peer does not speak TLS";
       case SSL_R_UNSUPPORTED_PROTOCOL:
       case SSL_R_VERSION_TOO_LOW:
-        return "the peer offers only versions older than TLS 1.2";
+        return "the peer only offers versions older than TLS 1.2";
       case SSL_R_NO_SHARED_CIPHER:
         return "no cipher in common";
       case SSL_R_NO_SUITABLE_KEY_SHARE:
@@ -36,7 +36,7 @@ std::string reason_text(unsigned long code) {
       case SSL_R_NO_APPLICATION_PROTOCOL:
         return "no application protocol (ALPN) in common";
       case SSL_R_UNEXPECTED_EOF_WHILE_READING:
-        return "the peer ended without close_notify";
+        return "the peer closed the connection without close_notify";
       default:
         break;
     }
@@ -383,10 +383,10 @@ void TlsTransport::fail_from_error(int ssl_result) {
   if (alert_received_ >= 0) {
     const std::string alert = SSL_alert_desc_string_long(alert_received_);
     if (alert_is_about_us(alert_received_)) {
-      return fail(TlsFailure::peer_refused, "the peer refused our certificate " +
+      return fail(TlsFailure::peer_refused, "the peer rejected this node's certificate " +
                                                 context_->id().text() + " (alert: " + alert + ")");
     }
-    return fail(TlsFailure::protocol, "the peer ended the session (alert: " + alert + ")");
+    return fail(TlsFailure::protocol, "the peer closed the session (alert: " + alert + ")");
   }
   if (kind == SSL_ERROR_ZERO_RETURN) {
     return fail(TlsFailure::protocol, "the peer closed the session during the handshake");

@@ -97,6 +97,28 @@ def wait_for(what, condition, seconds=None):
         time.sleep(0.02)
 
 
+class Threads:
+    """Calls in threads of their own; join() raises what one of them raised, which a bare thread would only print."""
+
+    def __init__(self, *calls):
+        self.errors = []
+        self.threads = [threading.Thread(target=self._run, args=(call,)) for call in calls]
+        for thread in self.threads:
+            thread.start()
+
+    def _run(self, call):
+        try:
+            call()
+        except BaseException as error:
+            self.errors.append(error)
+
+    def join(self):
+        for thread in self.threads:
+            thread.join()
+        if self.errors:
+            raise self.errors[0]
+
+
 def listening(port, host='127.0.0.1'):
     with socket.socket() as probe:
         probe.settimeout(0.5)

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 
-from harness import BINARY, PATIENCE, Case, Client, Outrigger, Pki, fetch, free_port, head, listening, main, run_outrigger, wait_for
+from harness import BINARY, PATIENCE, SANITIZER, Case, Client, Outrigger, Pki, Threads, fetch, free_port, head, listening, main, run_outrigger, wait_for
 
 
 class Drain(Case):
@@ -23,7 +23,7 @@ class Drain(Case):
         self.assertEqual((answer.header('connection') or '').lower(), 'close')
         begun = time.monotonic()
         self.assertEqual(sidecar.process.wait(PATIENCE), 0)
-        self.assertLess(time.monotonic() - begun, 10, 'an idle daemon does not wait for the end of the drain')
+        self.assertLess(time.monotonic() - begun, 3, 'an idle daemon does not wait for the end of the drain')
 
     def end_beside_its_app(self, drain, least):
         upstream = self.origin()
@@ -49,7 +49,7 @@ services:
         while time.monotonic() - begun < 2:
             self.assertEqual(fetch(sidecar.port).status, 200)
         self.assertEqual(sidecar.process.wait(PATIENCE), 0)
-        self.assertTrue(3 <= time.monotonic() - begun < 15)
+        self.assertTrue(3 <= time.monotonic() - begun < 8)
 
     def test_an_app_that_holds_a_connection_is_served_until_it_lets_go(self):
         sidecar = self.end_beside_its_app('40s', '1s')
@@ -85,7 +85,7 @@ services:
         self.eventually(1, lambda: len(upstream.requests), 'requests at the origin')
         begun = time.monotonic()
         self.assertEqual(sidecar.stop(), 0)
-        self.assertTrue(0.5 < time.monotonic() - begun < 10)
+        self.assertTrue(0.9 < time.monotonic() - begun < (10 if SANITIZER else 3))
 
     def test_a_second_signal_does_not_wait(self):
         upstream = self.origin(lambda r: (time.sleep(30), (200, {}, b'late'))[1])
@@ -152,26 +152,30 @@ services:
             while not stop.is_set():
                 with Client(caller.port) as client:
                     for i in range(50):
-                        answer = client.request(method, '/', body=b'%d' % i)
+                        try:
+                            answer = client.request(method, '/', body=b'%d' % i)
+                        except (OSError, EOFError) as error:
+                            failures.append((method, error))
+                            break
                         done[0] += 1
-                        if answer is None or answer.status != 200:
+                        if answer is None or (answer.status, answer.body) != (200, b'%d' % i):
                             failures.append((method, answer and answer.status, answer and answer.text))
-        threads = [threading.Thread(target=load, args=(m,)) for m in ('POST', 'PUT', 'POST')]
-        for t in threads:
-            t.start()
+                            break
+        threads = Threads(*(lambda m=m: load(m) for m in ('POST', 'PUT', 'POST')))
 
         def some_calls(count=100):
             enough = done[0] + count
             self.eventually(True, lambda: done[0] >= enough, 'calls go on')
-        some_calls()
-        for round_, callee in enumerate(callees):
-            self.assertEqual(callee.stop(), 0)
+        try:
             some_calls()
-            self.start(f'again{round_}', callee.config_path.read_text(), callee.admin)
-            some_calls()
-        stop.set()
-        for t in threads:
-            t.join()
+            for round_, callee in enumerate(callees):
+                self.assertEqual(callee.stop(), 0)
+                some_calls()
+                self.start(f'again{round_}', callee.config_path.read_text(), callee.admin)
+                some_calls()
+        finally:
+            stop.set()
+            threads.join()
         self.assertEqual(failures, [])
 
     def callee_again(self, first, name, port):

@@ -91,7 +91,7 @@ TEST_F(CertCommandsTest, OverwritesOnlyByForce) {
   EXPECT_EQ(make_ca(), 1);
   EXPECT_THAT(err_.str(), HasSubstr("--force"));
   EXPECT_EQ(issue("web"), 1);
-  EXPECT_THAT(err_.str(), HasSubstr(dir_ / "web/certs/tls.key is there already"));
+  EXPECT_THAT(err_.str(), HasSubstr(dir_ / "web/certs/tls.key already exists"));
   EXPECT_EQ(out_.str(), "");
   EXPECT_EQ(text("ca/ca.key"), ca);
   EXPECT_EQ(text("web/certs/tls.key"), key);

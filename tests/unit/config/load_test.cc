@@ -315,16 +315,16 @@ TEST(Load, WhatIsGivenTwiceAcrossFilesIsAnError) {
     EXPECT_NE(result.errors[0].message.find(part), std::string::npos) << all_messages(result);
   };
   refused("include: a.yaml\n" + orders, "a.yaml",
-          "'orders' is given twice; it stands already in web.yaml:3");
+          "'orders' is given twice; it is already in web.yaml:3");
   refused("include: b.yaml\nnode: {service: web}\n", "b.yaml", "'service' is given twice");
   refused("include: b.yaml\nnode: web\n", "b.yaml", "'node' is given twice");
   refused("include: e.yaml\n", "e.yaml", "'version' is given twice");
   refused("include: d.yaml\n", "d.yaml", "a map of fields");
   refused("include: bad.yaml\n", "bad.yaml", "never closed");
   refused("include: nope.yaml\n", "web.yaml", "cannot read nope.yaml");
-  refused("include: web.yaml\n", "web.yaml", "included already");
-  refused("include: [b.yaml, b.yaml]\n", "web.yaml", "included already");
-  refused("include: \"consul:outrigger/web\"\n", "web.yaml", "not supported by this version yet");
+  refused("include: web.yaml\n", "web.yaml", "already included");
+  refused("include: [b.yaml, b.yaml]\n", "web.yaml", "already included");
+  refused("include: \"consul:outrigger/web\"\n", "web.yaml", "not supported yet");
   refused("include: [{a: b}]\n", "web.yaml", "path or pattern");
   refused("include: c2.yaml\noutbound: []\n", "c2.yaml", "expected a list");
   refused("include: [none/*.yaml]\nnode: [1]\n", "web.yaml", "not a list");
@@ -348,24 +348,23 @@ TEST(Load, AFileThatCannotBeRead) {
 }
 
 TEST(Load, ErrorsOfSingleFields) {
-  bad("jwt: {}\n", 2, "jwt is not supported by this version yet");
+  bad("jwt: {}\n", 2, "jwt is not supported yet");
   bad("wrkers: 2\n", 2, "unknown key 'wrkers' at the top level");
   bad("node: {servce: web}\n", 2, "unknown key 'servce' in node; did you mean 'service'?");
-  bad("node: {service:}\n", 2, "node.service: a value is missing; this is a service name");
+  bad("node: {service:}\n", 2, "node.service: a value is missing; expected a service name");
   bad("node: {service: [a]}\n", 2, "expected a service name, not a list");
   bad("node: [a]\n", 2, "expected a map of fields, not a list");
   bad("node: {service: Web}\n", 2, "write web");
   bad("runtime: {workers: 0}\n", 2, "or auto");
-  bad("runtime: {workers: 01}\n", 2, "begins with a zero");
-  bad("runtime: {memory: 80%}\n", 2, "runtime.memory is not supported by this version yet");
+  bad("runtime: {workers: 01}\n", 2, "has a leading zero");
+  bad("runtime: {memory: 80%}\n", 2, "runtime.memory is not supported yet");
   bad("runtime: {connections: 0}\n", 2, "from 1 to");
   bad("inbound: {listen: 127.0.0.1:1}\n", 2, "expected a list");
   bad("inbound: 5\n", 2, "expected a list of maps of fields, not '5'");
   bad("outbound:\n  - {listen: 127.0.0.1:1, service: a, transparent: {}}\n" +
           std::string("services: {a: {endpoints: [\"10.0.0.1:1\"], mtls: disabled}}\n"),
       3, "outbound[0].transparent is not supported");
-  bad("registries: {c: {type: consul, address: x}}\n", 2,
-      "'consul' is not supported by this version yet");
+  bad("registries: {c: {type: consul, address: x}}\n", 2, "'consul' is not supported yet");
   bad("registries: {c: {type: consl}}\n", 2, "did you mean 'consul'?");
   bad("registries: {c: {path: /x}}\n", 2, "registries.c: 'type' is missing");
   bad("telemetry: {log: {level: loud}}\n", 2, "'loud' is none of trace, debug");
@@ -382,7 +381,7 @@ TEST(Load, ErrorsOfSingleFields) {
         "load_balancer: {hash: x}", "timeout_total: 3s"}) {
     bad(std::string("services: {a: {endpoints: [\"10.0.0.1:1\"], mtls: disabled, ") + service +
             "}}\n",
-        2, "not supported by this version yet");
+        2, "not supported yet");
   }
 }
 
@@ -400,7 +399,7 @@ TEST(Load, ErrorsOfServices) {
   refused("retry: {max: 11}", "from 0 to 10");
   refused("retry: -1", "services.a.retry: '-1' is not a whole number");
   refused("retry: {budget: 0.2}", "write 0.2%");
-  refused("retry: {backoff: 25ms}", "write for instance 25ms..250ms");
+  refused("retry: {backoff: 25ms}", "write for example 25ms..250ms");
   refused("retry: {backoff: 25ms..1ms}", "runs backwards");
   refused("retry: {backoff: 25..250ms}", "no unit");
   refused("retry: {retry_on: [gateway_eror]}", "did you mean 'gateway_error'?");
@@ -410,8 +409,8 @@ TEST(Load, ErrorsOfServices) {
   refused("breaker: {requests: 0}", "from 1 to");
   refused("load_balancer: {policy: fast}", "is none of peak_ewma");
   refused("wire: http1, protocol: grpc", "gRPC needs HTTP/2");
-  refused("wire: http2, protocol: tcp", "wire means nothing");
-  refused("expect_ids: [\"spiffe://x/y\"]", "expect_ids means nothing with mtls: disabled");
+  refused("wire: http2, protocol: tcp", "wire has no effect");
+  refused("expect_ids: [\"spiffe://x/y\"]", "expect_ids has no effect with mtls: disabled");
   refused("subsets: {s: {v: x}}", "has the labels of subset 's'");
   refused("registry: consul", "there is no registry 'consul'");
   const auto endpoint = [](const std::string& text, const std::string& part) {
@@ -432,7 +431,7 @@ TEST(Load, ErrorsOfServices) {
   for (const char* id : {"spiffe://x/*/y", "spiffe://x/y*", "spiffe://x/y/**", "spiffe://*/y"}) {
     bad(std::string(identity) + "services: {a: {endpoints: [\"10.0.0.1:1\"], expect_ids: [\"" + id +
             "\"]}}\n",
-        3, "'*' stands only alone, after the last '/'");
+        3, "'*' is only allowed alone, after the last '/'");
   }
   const auto below = good(std::string(identity) +
                           "services: {a: {endpoints: [\"10.0.0.1:1\"], expect_ids: "
@@ -457,11 +456,11 @@ TEST(Load, ErrorsOfRoutes) {
   refused("match: orders, split: {orders: 1}", "no unit");
   refused("match: orders, split: {}", "add up to 0%");
   refused("match: orders, to: orders, answer: 404", "one of to, split, redirect and answer");
-  refused("match: {path: /x}", "goes nowhere");
+  refused("match: {path: /x}", "has no action");
   refused("match: {service: orders, path: x}", "does not begin with '/'");
-  refused("match: {service: orders, path: /a*}", "only in a final '/**'");
-  refused("match: {service: orders, path: /a/**/b}", "only in a final '/**'");
-  refused("match: {service: orders, path: '/a?b'}", "holds a blank");
+  refused("match: {service: orders, path: /a*}", "only allowed in a final '/**'");
+  refused("match: {service: orders, path: /a/**/b}", "only allowed in a final '/**'");
+  refused("match: {service: orders, path: '/a?b'}", "contains a space");
   refused("match: {service: orders, path: '~'}", "regular expression is missing");
   refused("match: {service: orders, host: 'a:80'}", "without a port");
   refused("match: {service: orders, methods: [get]}", "'GET'");
@@ -473,23 +472,22 @@ TEST(Load, ErrorsOfRoutes) {
   refused("match: orders, redirect: {path: /x, status: 200}", "is none of 301");
   refused("match: orders, redirect: {status: 301}", "needs a scheme, host or path");
   refused("match: orders, answer: {status: 600}", "from 200 to 599");
-  refused("match: orders, answer: 404, timeout: 1s", "timeout means nothing beside answer");
-  refused("match: orders, redirect: /x, rewrite: {host: y}",
-          "rewrite means nothing beside redirect");
+  refused("match: orders, answer: 404, timeout: 1s", "timeout has no effect with answer");
+  refused("match: orders, redirect: /x, rewrite: {host: y}", "rewrite has no effect with redirect");
   refused("match: orders, request_headers: {set: {host: x}}", "rewrite: {host:");
   refused("match: orders, request_headers: {set: {Content-Length: '1'}}", "cannot be edited");
   refused("match: orders, request_headers: {remove: [':path']}", "not a header name");
   refused("match: orders, request_headers: {set: {a: \"x\\ny\"}}", "not a header value");
   refused("match: orders, enabled: yes", "write true");
   for (const char* key : {"mirror", "hedge", "fault"}) {
-    refused(std::string("match: orders, ") + key + ": {}", "not supported by this version yet");
+    refused(std::string("match: orders, ") + key + ": {}", "not supported yet");
   }
   bad(with_route("match: orders, rollout: {}"), 4, "routes[0].rollout is not supported");
   bad(orders + "routes:\n  - {name: a, match: orders}\n  - {name: a, match: orders}\n", 5,
-      "the name 'a' is taken by routes[0]");
+      "the name 'a' is already used by routes[0]");
   bad("defaults: {mtls: disabled}\nservices: {db: {endpoints: [\"10.0.0.1:1\"], protocol: tcp}}\n"
       "routes:\n  - match: db\n",
-      5, "speaks tcp; routes are for HTTP");
+      5, "uses protocol: tcp; routes are for HTTP");
 }
 
 TEST(Load, ListenersThatDisturbEachOther) {
@@ -499,18 +497,19 @@ TEST(Load, ListenersThatDisturbEachOther) {
   refused(
       "outbound: [{listen: 127.0.0.1:1, service: orders}, {listen: 127.0.0.1:1, service: "
       "orders}]\n",
-      "outbound[1]: 127.0.0.1:1 is taken by outbound[0]");
+      "outbound[1]: 127.0.0.1:1 is already used by outbound[0]");
   refused(
       "outbound: [{listen: 0.0.0.0:1, service: orders}, {listen: 127.0.0.1:1, service: orders}]\n",
-      "is taken by outbound[0] (0.0.0.0:1)");
-  refused("outbound: [{listen: 127.0.0.1:15000, service: orders}]\n", "is taken by admin.listen");
-  refused("telemetry: {prometheus: 127.0.0.1:15000}\n", "is taken by admin.listen");
+      "is already used by outbound[0] (0.0.0.0:1)");
+  refused("outbound: [{listen: 127.0.0.1:15000, service: orders}]\n",
+          "is already used by admin.listen");
+  refused("telemetry: {prometheus: 127.0.0.1:15000}\n", "is already used by admin.listen");
   refused("outbound: [{listen: unix:/a, service: orders}, {listen: unix:/a, service: orders}]\n",
-          "unix:/a is taken");
+          "unix:/a is already used");
   refused(
       "outbound: [{name: x, listen: 127.0.0.1:1, service: orders}, {name: x, listen: 127.0.0.1:2, "
       "service: orders}]\n",
-      "the name 'x' is taken by outbound[0]");
+      "the name 'x' is already used by outbound[0]");
   good(orders +
        "outbound: [{listen: 127.0.0.1:1, service: orders}, {listen: 127.0.0.2:1, service: orders},"
        " {listen: \"[::]:1\", service: orders}]\n");
@@ -520,7 +519,7 @@ TEST(Load, ListenersThatDisturbEachOther) {
 }
 
 TEST(Load, ListenersThatLeadNowhere) {
-  bad("outbound: [{listen: 127.0.0.1:1}]\n", 2, "leads nowhere");
+  bad("outbound: [{listen: 127.0.0.1:1}]\n", 2, "has no destination");
   bad(orders + "outbound: [{listen: 127.0.0.1:1, service: orders, route_by: host}]\n", 3,
       "not both");
   bad("outbound: [{listen: 127.0.0.1:1, service: orders}]\n", 2, "there is no service 'orders'");
@@ -529,10 +528,10 @@ TEST(Load, ListenersThatLeadNowhere) {
       "would call itself");
   bad("inbound: [{listen: 127.0.0.1:1, app: 127.0.0.1:2, mtls: disabled, protocol: tcp, limits: "
       "{body: 1MiB}}]\n",
-      2, "means nothing with protocol: tcp");
+      2, "has no effect with protocol: tcp");
   bad("inbound: [{listen: 127.0.0.1:1, app: 127.0.0.1:2, mtls: disabled, protocol: tcp, upgrades: "
       "[foo]}]\n",
-      2, "upgrades means nothing with protocol: tcp");
+      2, "upgrades has no effect with protocol: tcp");
   // HTTP itself is never switched to, and a name must be one that Upgrade may hold.
   for (const char* upgrade : {"h2c", "H2", "HTTP/2.0"}) {
     bad("inbound: [{listen: 127.0.0.1:1, app: 127.0.0.1:2, mtls: disabled, upgrades: [" +
@@ -571,8 +570,8 @@ TEST(Load, TcpIsTakenBesideHttpOnlyWhereItIsListed) {
   bad(inbound("protocol: udp"), 2, "is none of auto, http, grpc, tcp");
   bad(inbound("protocol:"), 2, "a value is missing");
   // Opaque bytes would pass it unread.
-  bad(inbound("protocol: [http, tcp], limits: {body: 1MiB}"), 2, "limits.body cannot hold");
-  bad(inbound("protocol: tcp, limits: {body_rate: 500B}"), 2, "limits.body_rate means nothing");
+  bad(inbound("protocol: [http, tcp], limits: {body: 1MiB}"), 2, "limits.body cannot be enforced");
+  bad(inbound("protocol: tcp, limits: {body_rate: 500B}"), 2, "limits.body_rate has no effect");
   bad(inbound("protocol: http, limits: {body_rate: fast}"), 2, "size");
 }
 
@@ -585,7 +584,7 @@ TEST(Load, WhatTcpBesideHttpMeansIsAWarning) {
         .warnings;
   };
   for (const auto& [mtls, who] : {std::pair{"strict", "any caller with a certificate can"},
-                                  std::pair{"permissive", "with a certificate or without can"},
+                                  std::pair{"permissive", "(with or without a certificate) can"},
                                   std::pair{"disabled", "any caller can"}}) {
     const std::vector<Diagnostic> found = warnings(mtls);
     ASSERT_EQ(found.size(), 1U);
@@ -623,7 +622,7 @@ TEST(Load, PathsOfAListener) {
       outbound("as_is", "routes: [{match: {path: /a}, enabled: false}]\n").warnings.empty());
   bad("inbound: [{listen: 127.0.0.1:1, app: 127.0.0.1:2, mtls: disabled, protocol: tcp, paths: "
       "as_is}]\n",
-      2, "paths means nothing with protocol: tcp");
+      2, "paths has no effect with protocol: tcp");
   bad("inbound: [{listen: 127.0.0.1:1, app: 127.0.0.1:2, mtls: disabled, paths: raw}]\n", 2,
       "is none of auto, normalise, as_is");
 }
@@ -632,7 +631,7 @@ TEST(Load, StrictWithoutAnIdentityNamesBothWaysOut) {
   const char* inbound = "inbound:\n  - {listen: 127.0.0.1:1, app: 127.0.0.1:2}\n";
   bad(inbound, 3, "give 'identity: {cert, key, ca}', or set 'mtls: disabled' here");
   bad("inbound:\n  - {listen: 127.0.0.1:1, app: 127.0.0.1:2, mtls: permissive}\n", 3,
-      "wants mTLS, but");
+      "needs mTLS, but");
   bad("services:\n  b: {endpoints: [\"10.0.0.1:1\"]}\n  a: {endpoints: [\"10.0.0.1:1\"]}\n", 4,
       "service 'a' and 1 more are reached over mTLS");
   good(std::string(identity) + inbound);
@@ -661,7 +660,7 @@ TEST(Load, TheVersionIsAsked) {
   one_error("version: 2\n", "write 1");
   one_error("version: 01\n", "write 1");
   one_error("version: one\n", "write 1");
-  one_error("", "begins with 'version: 1'");
+  one_error("", "begin with 'version: 1'");
   one_error("just text\n", "a map of fields");
   one_error("[1]\n", "a map of fields");
 }

@@ -177,7 +177,7 @@ TEST(Reference, ExplainNamesTheNearestField) {
   EXPECT_EQ(explain("services.a.retires").error().message,
             "there is no field 'retires' in services.NAME; did you mean 'retry'?");
   EXPECT_EQ(explain("admin.listen.port").error().message,
-            "admin.listen holds no fields; there is no 'port'");
+            "admin.listen has no fields, so there is no 'port'");
 }
 
 }  // namespace

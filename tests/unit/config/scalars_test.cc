@@ -171,7 +171,7 @@ TEST(Scalars, AddressesToDial) {
                    {"http://a:80", "is a URL"},
                    {"unix:", "absolute path"},
                    {"unix:run/x", "absolute path"},
-                   {"unix:/" + std::string(107, 'x'), "at most 107"},
+                   {"unix:/" + std::string(107, 'x'), "limited to 107"},
                    {std::string(64, 'x') + ":80", "neither"}},
                   [](const std::string& text) { return parse_address(text); });
 }

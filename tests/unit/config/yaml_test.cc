@@ -119,7 +119,7 @@ TEST(Yaml, TrapsAreMetWithAdvice) {
       {"a: %5\n", 1, 4, "quote it: \"%5\""},
       {"a:\n\tb: c\n", 2, 1, "indent with spaces"},
       {"a:\n  b: c\n\td: e\n", 3, 1, "indent with spaces"},
-      {"a: - b\n", 1, 4, "a line of its own"},
+      {"a: - b\n", 1, 4, "a list item must begin on its own line"},
       {"a: \"\\q\"\n", 1, 7, "no such escape"},
   });
 }
@@ -131,17 +131,17 @@ TEST(Yaml, BrokenStructureIsLocated) {
       {"a: 1\nb: \"x\n\n", 2, 4, "quote is never closed"},
       {"a: {b: c\n", 1, 4, "'{' is never closed"},
       {"a: [b, c\n", 1, 4, "'[' is never closed"},
-      {"a: [1, 2\nb: 3\n", 1, 8, "goes on in the next line"},
+      {"a: [1, 2\nb: 3\n", 1, 8, "continues on the next line"},
       {"a: [1, \"2\"\nb: 3\n", 2, 1, "the '[' of line 1 is still open"},
-      {"a: 1\n b: 2\n", 1, 4, "goes on in the next line"},
+      {"a: 1\n b: 2\n", 1, 4, "continues on the next line"},
       {"a:\n  b: 1\n c: 2\n", 3, 2, "indentation"},
       {"a: ]\n", 1, 4, "closes nothing"},
       {"a: {}\n}\n", 2, 1, "closes nothing"},
       {"a: 'x' y\n", 1, 8, "unexpected text"},
       {"a: {b c: d: e}\n", 1, 11, "missing here"},
       {"a: [[b\n", 1, 5, "never closed"},
-      {"? [a]\n: b\n", 1, 3, "a key must be plain text"},
-      {"a: {{b}}\n", 1, 5, "a key must be plain text"},
+      {"? [a]\n: b\n", 1, 3, "a key must be a scalar"},
+      {"a: {{b}}\n", 1, 5, "a key must be a scalar"},
       {": a\n", 1, 1, "a key is missing"},
       {"~: a\n", 1, 1, "a key is missing"},
   });
@@ -149,7 +149,7 @@ TEST(Yaml, BrokenStructureIsLocated) {
 
 TEST(Yaml, WhatTheLanguageDoesNotHave) {
   expect_bad({
-      {"a: 1\nb: 2\na: 3\n", 3, 1, "key 'a' is given twice; it stands already in line 1"},
+      {"a: 1\nb: 2\na: 3\n", 3, 1, "key 'a' is given twice; it is already in line 1"},
       {"x: {a: 1, \"a\": 2}\n", 1, 11, "given twice"},
       {"<<: {a: 1}\n", 1, 1, "merge keys"},
       {"a: 1\n---\nb: 2\n", 2, 1, "second document"},
@@ -158,7 +158,7 @@ TEST(Yaml, WhatTheLanguageDoesNotHave) {
       {"a: !foo 1\n", 1, 4, "tags such as '!foo'"},
       {"a: !!str 1\n", 1, 4, "tags such as"},
       {"a: !x {}\n", 1, 4, "tags such as '!x'"},
-      {"a: &x [*x]\n", 1, 8, "inside what it names"},
+      {"a: &x [*x]\n", 1, 8, "inside the node that it refers to"},
   });
 }
 
@@ -212,7 +212,7 @@ TEST(Yaml, AnAliasBombIsRefusedBeforeItIsBuilt) {
   }
   const Parsed parsed(bomb);
   ASSERT_EQ(parsed.errors.size(), 1U);
-  EXPECT_NE(parsed.errors[0].message.find("counting what aliases stand for"), std::string::npos);
+  EXPECT_NE(parsed.errors[0].message.find("counting the contents of aliases"), std::string::npos);
 }
 
 TEST(Yaml, AReportIsBounded) {

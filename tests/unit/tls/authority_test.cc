@@ -34,7 +34,7 @@ TEST(AuthorityTest, RefusesWhatIsNoCa) {
   const auto authority = Authority::create("example.org", valid_now()).value();
   const auto leaf = authority.issue("spiffe://example.org/web", {}, valid_now()).value();
   EXPECT_THAT(Authority::from_pem(leaf.cert_pem, leaf.key_pem).error().message,
-              HasSubstr("may not sign"));
+              HasSubstr("not allowed to sign"));
   EXPECT_THAT(Authority::from_pem(authority.cert_pem(), leaf.key_pem).error().message,
               HasSubstr("does not belong"));
   EXPECT_FALSE(Authority::from_pem("", ""));

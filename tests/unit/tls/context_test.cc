@@ -142,18 +142,18 @@ TEST_F(ContextTest, RefusesToBeNobody) {
   LeafRequest nobody = leaf();
   nobody.uris.clear();
   write(authority().sign(nobody));
-  EXPECT_THAT(error(), HasSubstr("carries no SPIFFE ID"));
+  EXPECT_THAT(error(), HasSubstr("has no SPIFFE ID"));
   EXPECT_THAT(error(), HasSubstr("outrigger cert issue"));
 
   LeafRequest two = leaf();
   two.uris.push_back("spiffe://example.org/other");
   write(authority().sign(two));
-  EXPECT_THAT(error(), HasSubstr("carries 2 URIs"));
+  EXPECT_THAT(error(), HasSubstr("has 2 URIs"));
 
   LeafRequest ca = leaf();
   ca.ca = true;
   write(authority().sign(ca));
-  EXPECT_THAT(error(), HasSubstr("a CA is nobody's identity"));
+  EXPECT_THAT(error(), HasSubstr("a CA certificate cannot be an identity"));
 }
 
 TEST_F(ContextTest, RefusesAnotherTrustDomain) {
@@ -188,7 +188,7 @@ TEST_F(ContextTest, WarnsWhenPeersWillRefuseIt) {
 TEST_F(ContextTest, WarnsOfAnOpenKey) {
   chmod(files_.key.c_str(), 0644);
   const auto context = TlsContext::load(files_, real_now()).value();
-  EXPECT_THAT(context->warnings(), Contains(HasSubstr("can be read by every user")));
+  EXPECT_THAT(context->warnings(), Contains(HasSubstr("is readable by every user")));
 }
 
 TEST_F(ContextTest, SkipsTextBetweenCertificates) {

@@ -89,17 +89,18 @@ const std::vector<Case>& cases() {
        },
        TlsFailure::certificate, "is not valid before 20"},
       {"OtherCaSameDomain", [] { return impostor().sign(good_leaf()); }, TlsFailure::certificate,
-       "was not issued by a CA of ours"},
+       "was not issued by a trusted CA"},
       {"OtherDomainOfOurCa", [] { return signed_by_us(with_uris({"spiffe://other.org/orders"})); },
-       TlsFailure::identity, "presented spiffe://other.org/orders, but our trust domain is"},
+       TlsFailure::identity,
+       "presented spiffe://other.org/orders, but this node's trust domain is"},
       {"OtherDomainOtherCa",
        [] { return TestAuthority("other.org").sign(with_uris({"spiffe://other.org/orders"})); },
-       TlsFailure::identity, "our trust domain is example.org"},
+       TlsFailure::identity, "this node's trust domain is example.org"},
       {"SubdomainOfOurs",
        [] { return signed_by_us(with_uris({"spiffe://example.org.evil.net/orders"})); },
-       TlsFailure::identity, "our trust domain is example.org"},
+       TlsFailure::identity, "this node's trust domain is example.org"},
       {"NoUri", [] { return signed_by_us(with_uris({})); }, TlsFailure::identity,
-       "carries no SPIFFE ID"},
+       "has no SPIFFE ID"},
       {"NoNamesAtAll",
        [] {
          LeafRequest leaf = with_uris({});
@@ -107,36 +108,36 @@ const std::vector<Case>& cases() {
          leaf.common_name = "spiffe://example.org/orders";
          return signed_by_us(leaf);
        },
-       TlsFailure::identity, "carries no SPIFFE ID"},
+       TlsFailure::identity, "has no SPIFFE ID"},
       {"TwoUris",
        [] {
          return signed_by_us(
              with_uris({"spiffe://example.org/orders", "spiffe://example.org/billing"}));
        },
-       TlsFailure::identity, "carries 2 URIs"},
+       TlsFailure::identity, "has 2 URIs"},
       {"TwoUrisOneOfThemHttps",
        [] {
          return signed_by_us(with_uris({"spiffe://example.org/orders", "https://example.org"}));
        },
-       TlsFailure::identity, "carries 2 URIs"},
+       TlsFailure::identity, "has 2 URIs"},
       {"TheSameUriTwice",
        [] {
          return signed_by_us(
              with_uris({"spiffe://example.org/orders", "spiffe://example.org/orders"}));
        },
-       TlsFailure::identity, "carries 2 URIs"},
+       TlsFailure::identity, "has 2 URIs"},
       {"NulInUri",
        [] { return signed_by_us(with_uris({"spiffe://example.org/orders\0.evil.net"s})); },
-       TlsFailure::identity, "NUL byte inside: 'spiffe://example.org/orders\\x00.evil.net'"},
+       TlsFailure::identity, "contains a NUL byte: 'spiffe://example.org/orders\\x00.evil.net'"},
       {"NulAtTheEnd", [] { return signed_by_us(with_uris({"spiffe://example.org/orders\0"s})); },
-       TlsFailure::identity, "NUL byte inside"},
+       TlsFailure::identity, "contains a NUL byte"},
       {"CaAsLeaf",
        [] {
          LeafRequest leaf = good_leaf();
          leaf.ca = true;
          return signed_by_us(leaf);
        },
-       TlsFailure::identity, "a CA is nobody's identity"},
+       TlsFailure::identity, "a CA certificate cannot be an identity"},
       {"TheCaItself",
        [] {
          return IssuedIdentity{.cert_pem = authority().authority().cert_pem(),
@@ -361,7 +362,7 @@ TEST(IdentityRules, ARefusedTls13ClientKnowsThatItWasRefused) {
   EXPECT_EQ(s.ours->state(), State::failed);
   EXPECT_EQ(s.ours->failure(), TlsFailure::peer_refused);
   EXPECT_THAT(s.ours->failure_text(),
-              HasSubstr("refused our certificate spiffe://example.org/web"));
+              HasSubstr("rejected this node's certificate spiffe://example.org/web"));
 }
 
 TEST(IdentityRules, AnAlertAfterApplicationDataIsNoRefusal) {

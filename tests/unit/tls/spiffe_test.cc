@@ -155,7 +155,7 @@ TEST(IdPatternTest, RefusesOtherWildcards) {
     EXPECT_FALSE(pattern) << text;
   }
   EXPECT_THAT(IdPattern::parse("spiffe://example.org/we*").error().message,
-              HasSubstr("'*' may only stand alone"));
+              HasSubstr("'*' is only allowed alone"));
 }
 
 TEST(IdMatcherTest, DefaultRule) {

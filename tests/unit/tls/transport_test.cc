@@ -254,7 +254,7 @@ TEST_F(TransportTest, NamesWhatIsNotTls) {
   };
   for (const Case& c :
        {Case{"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "plain HTTP"},
-        Case{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", ""}, Case{std::string(100, '\0'), "not TLS"},
+        Case{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", ""}, Case{std::string(100, '\0'), "not speak TLS"},
         Case{std::string(100, '\xff'), ""}}) {
     net::BufferPool pool;
     net::Buffer out(pool);
