@@ -211,8 +211,9 @@ class ClientCodec : public Codec {
   virtual Stream& open(StreamSink& sink) = 0;
   // How many streams could be opened now: 0 or 1 in HTTP/1.
   virtual std::size_t capacity() const = 0;
-  // How many bytes should be read at once, by the will of who takes them.
-  virtual std::size_t piece_max() const { return any_piece; }
+  // How many bytes should be read at once, by the will of who takes them. 0: they have just paused
+  // the stream.
+  virtual std::size_t piece_max() { return any_piece; }
   // HTTP/1: the peer's first bytes were HTTP/2's.
   virtual bool met_http2() const { return false; }
 };

@@ -228,7 +228,7 @@ class H2Session {
   IntrusiveList<H2Stream, H2DrainedTag> drained_;
   IntrusiveList<H2Stream, H2EarlyTag> early_;  // answered before the request has ended
   std::size_t stream_count_ = 0;
-  std::size_t queued_ = 0;            // in all streams' queues
+  std::size_t queued_ = 0;            // memory of all streams' queues
   std::size_t parked_ = 0;            // in all streams' `unconsumed`
   std::size_t withheld_ = 0;          // of what came, not given back to the connection's window
   std::size_t blocked_controls_ = 0;  // frames but DATA, written while the wire was full

@@ -87,7 +87,7 @@ void H2Stream::save_head() {
 }
 
 std::size_t H2Stream::piece_max() const {
-  return session.piece_max();
+  return above_high() ? 0 : session.piece_max();
 }
 
 // ---- What users ask -----------------------------------------------------------------------------
@@ -220,8 +220,9 @@ std::size_t H2Session::piece_max() const {
 // ---- Queues -------------------------------------------------------------------------------------
 
 void H2Session::enqueue(H2Stream& stream, std::string_view bytes) {
+  const std::size_t before = stream.queue.capacity();
   stream.queue.append(bytes);
-  queued_ += bytes.size();
+  queued_ += stream.queue.capacity() - before;
   above_high(stream);
 }
 
@@ -232,7 +233,8 @@ void H2Session::discard_queue(H2Stream& stream) {
 
 void H2Session::took_from_queue(H2Stream& stream, std::size_t count) {
   const bool was_crowded = queued_ > limits_.connection_queue;
-  queued_ -= count;
+  // A block goes back with its last byte.
+  if (count == stream.queue.size()) queued_ -= stream.queue.capacity();
   const bool crowded = queued_ > limits_.connection_queue;
   const auto note = [this, crowded](H2Stream& s, std::size_t left) {
     ListLink<H2DrainedTag>& link = s;

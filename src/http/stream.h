@@ -63,8 +63,8 @@ class StreamSink {
   // watermark.
   virtual void on_drained() = 0;
   // How many bytes of the body are welcome at once; asked before each read of HTTP/1, where no
-  // window keeps the peer from sending.
-  virtual std::size_t piece_max() const { return any_piece; }
+  // window keeps the peer from sending. 0 when it has just paused the stream.
+  virtual std::size_t piece_max() { return any_piece; }
 
  protected:
   ~StreamSink() = default;
@@ -91,7 +91,7 @@ class Stream {
   // More is queued than the high watermark allows; on_drained() will tell.
   virtual bool above_high() const = 0;
   // How many bytes send_data() should be given at once. Little, when this stream's connection holds
-  // a lot for its other streams already: a hundred pieces add up.
+  // a lot for its other streams already: a hundred pieces add up. 0 is like above_high().
   virtual std::size_t piece_max() const { return any_piece; }
 
  protected:

@@ -175,6 +175,7 @@ void Connection::read_on() {
     std::span<char> scratch = loop_.scratch();
     if (phase_.is(Phase::open)) {
       scratch = scratch.first(std::min(scratch.size(), handler_->read_max()));
+      if (scratch.empty()) return;
     }
     IoResult result{};
     const bool moved =

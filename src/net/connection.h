@@ -68,8 +68,8 @@ class ConnectionHandler {
   // read as always.
   virtual bool on_bulk(Channel& /*from*/, IoResult& /*result*/) { return false; }
   // How many bytes the next read may take; what is more stays with the kernel, and so with the
-  // peer.
-  virtual std::size_t read_max() const { return Loop::scratch_size; }
+  // peer. 0 when reading has just been paused in here.
+  virtual std::size_t read_max() { return Loop::scratch_size; }
   // Whether a reset ends the connection also while it is not read. Otherwise it is heard of when
   // reading goes on, after what had come before it.
   virtual bool ends_on_unread_reset() const { return false; }

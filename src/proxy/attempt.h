@@ -38,7 +38,7 @@ class AttemptOwner {
   virtual void on_attempt_failed(AttemptFailure failure, http::StreamEnd end,
                                  const std::string& detail) = 0;
   virtual void on_attempt_drained() = 0;
-  virtual std::size_t attempt_piece_max() const = 0;
+  virtual std::size_t attempt_piece_max() = 0;
 
  protected:
   ~AttemptOwner() = default;
@@ -94,7 +94,7 @@ class Attempt final : private http::StreamSink, private upstream::PoolTicket {
   void on_trailers(http::Fields& trailers) override;
   void on_reset(http::StreamEnd reason) override;
   void on_drained() override { owner_.on_attempt_drained(); }
-  std::size_t piece_max() const override { return owner_.attempt_piece_max(); }
+  std::size_t piece_max() override { return owner_.attempt_piece_max(); }
   void on_pool_ready(upstream::ClientConnection& connection) override;
   void on_pool_failure(upstream::ConnectFailure failure, const std::string& detail) override;
   void take(upstream::ClientConnection& connection);

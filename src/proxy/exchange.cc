@@ -379,8 +379,12 @@ void Exchange::on_trailers(http::Fields& trailers) {
   }
 }
 
-std::size_t Exchange::attempt_piece_max() const {
-  return stream_ != nullptr ? stream_->piece_max() : http::any_piece;
+std::size_t Exchange::attempt_piece_max() {
+  const std::size_t most = stream_ != nullptr ? stream_->piece_max() : http::any_piece;
+  if (most == 0) {
+    if (http::Stream* upstream = attempt_.stream()) upstream->pause(true);
+  }
+  return most;
 }
 
 void Exchange::on_attempt_drained() {

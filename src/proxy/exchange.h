@@ -78,7 +78,7 @@ class Exchange final : public net::Retirable,
   void on_attempt_failed(AttemptFailure failure, http::StreamEnd end,
                          const std::string& detail) override;
   void on_attempt_drained() override;
-  std::size_t attempt_piece_max() const override;
+  std::size_t attempt_piece_max() override;
 
   // The request.
   bool find_destination();

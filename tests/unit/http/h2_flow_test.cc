@@ -344,20 +344,41 @@ TEST_F(H2Flow, InACrowdOnlySmallPiecesAreWelcome) {
   }
   EXPECT_EQ(server.events.last().stream->piece_max(), any_piece);
   std::size_t queued = 0;
+  std::size_t smallest = any_piece;
   for (const auto& sink : server.events.sinks) {
     head(*sink->stream);
     while (!sink->stream->above_high()) {
       const std::size_t piece = std::min<std::size_t>(64 * 1024, sink->stream->piece_max());
+      smallest = std::min(smallest, piece);
       sink->stream->send_data(std::string(piece, 'x'), false);
       queued += piece;
     }
   }
-  EXPECT_EQ(server.events.last().stream->piece_max(), world.limits.connection_queue / 128);
+  EXPECT_EQ(smallest, world.limits.connection_queue / 128);
   EXPECT_LE(queued, world.limits.connection_queue + 64 * 1024 + 100 * 4096);
   EXPECT_LE(memory(), 2U << 20);
   // Nothing is small for long: the crowd clears.
   for (std::uint32_t i = 0; i < 99; ++i) server.feeder.feed(h2::rst_stream(1 + 2 * i, h2::cancel));
   EXPECT_EQ(server.events.last().stream->piece_max(), any_piece);
+}
+
+// A piece more for each of a hundred streams that have grown together would double their buffers.
+TEST_F(H2Flow, InACrowdWhoHasBytesQueuedTakesNoMore) {
+  H2ServerSide server(world);
+  server.feeder.feed(std::string(h2::magic) + h2::settings({{h2::initial_window_size, 0}}) +
+                     h2::settings_ack());
+  for (std::uint32_t i = 0; i < 100; ++i) {
+    server.feeder.feed(h2::headers(1 + 2 * i, h2::request_block(), h2::whole));
+  }
+  for (const auto& sink : server.events.sinks) head(*sink->stream);
+  for (int round = 0; round < 64; ++round) {
+    for (const auto& sink : server.events.sinks) {
+      const std::size_t piece = std::min<std::size_t>(4096, sink->stream->piece_max());
+      if (piece > 0) sink->stream->send_data(std::string(piece, 'x'), false);
+    }
+  }
+  // What a buffer has beyond its bytes counts too.
+  EXPECT_LE(world.buffers.bytes_in_use(), world.limits.connection_queue + 128 * 1024);
 }
 
 // No request allocates once the pools are warm.

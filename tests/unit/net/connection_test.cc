@@ -28,7 +28,7 @@ struct Recorder : ConnectionHandler {
   void on_end_of_input() override { ended = true; }
   void on_drained() override { ++drained; }
   void on_rest() override { ++rests; }
-  std::size_t read_max() const override { return piece_max; }
+  std::size_t read_max() override { return piece_max; }
   bool ends_on_unread_reset() const override { return hears_reset; }
   void on_end_ahead(std::size_t most) override { end_within = most; }
   void on_output_waits() override { ++waits; }
@@ -417,7 +417,7 @@ TEST_F(ConnectionTest, what_is_delivered_again_waits_for_the_next_turn) {
 // Answers each piece at once, as a codec does.
 struct Answerer final : ConnectionHandler {
   void on_open() override {}
-  std::size_t read_max() const override { return 1000; }
+  std::size_t read_max() override { return 1000; }
   std::size_t on_bytes(std::string_view bytes) override {
     ++deliveries;
     connection->output().append("!");
