@@ -45,7 +45,7 @@ TEST(LimitsPage, SaysWhatTheCodeHolds) {
   row("window of a stream", &CodecLimits::stream_window, Unit::kib);
   row("window of a connection", &CodecLimits::connection_window, Unit::kib);
   row("heads held, all streams together", &CodecLimits::connection_heads, Unit::kib);
-  row("answers queued, all streams together", &CodecLimits::connection_queue, Unit::kib);
+  row("answers queued, memory of all streams together", &CodecLimits::connection_queue, Unit::kib);
   row("CONTINUATION frames of a block", &CodecLimits::continuations, Unit::count);
   row("interim answers (1xx) to one request", &CodecLimits::interims, Unit::count);
   // No row stands there that nobody checks, but the one that is a time (see HttpConnectionTest).
