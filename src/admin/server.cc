@@ -125,7 +125,7 @@ void PageServer::Client::Exchange::on_head(http::Head& head, bool end) {
   net::Loop& loop = client_.server_.loop_;
   request_.now = loop.now();
   request_.wall = loop.wall_now();
-  // Whoever asks for a tunnel waits for the answer before anything else.
+  // A client that asks for a tunnel waits for the answer before it sends anything else.
   if (end || !head.protocol.empty() || head.method == http::Method::connect) return answer();
   if (head.expect_continue) {
     Arena arena(loop.blocks());

@@ -1,6 +1,6 @@
 #pragma once
 
-// Reason flags: why an exchange did not go as its two sides meant it to, in one closed enum. The
+// Reason flags: why an exchange did not succeed, in one closed enum. The
 // same value is a label of outrigger_requests_total, a field of the access log, the name in a local
 // reply and a column of the admin pages. The letters are those operators know from Envoy.
 

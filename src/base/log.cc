@@ -28,7 +28,7 @@ constexpr std::array room_names = {"base",   "config",   "net",       "tls",    
                                    "proxy",  "admin",    "server",    "cli"};
 constexpr std::array level_names = {"trace", "debug", "info", "warn", "error", "off"};
 
-// To a descriptor that may be stuck: at once by whoever logs, or by a thread of its own.
+// Writes to a descriptor that may be stuck: directly by the caller, or in a thread of its own.
 class Writer {
  public:
   static constexpr std::size_t waiting_max = std::size_t{1} << 20;
@@ -116,7 +116,7 @@ class Writer {
         if (by_thread && out_of_time()) return;
         continue;
       }
-      if (wrote < 0) return;  // nobody is there to be told
+      if (wrote < 0) return;  // there is nobody to report it to
       lines.remove_prefix(static_cast<std::size_t>(wrote));
     }
   }

@@ -1,8 +1,8 @@
 #pragma once
 
 // Log lines for people, on stderr, behind spdlog. Any thread; never on the request path (that is
-// the access log's business). Whoever logs writes, until start_writer(): from then on a thread of
-// its own does, so that a pipe which nobody empties holds up nobody else. What waits for it is
+// the access log's business). The caller writes, until start_writer(): from then on a thread of
+// its own does, so that a pipe which is not being read blocks nothing else. The queue for it is
 // bounded; lines beyond that are dropped and counted. Each room logs under its own name, whose
 // level can be changed at run time.
 
@@ -31,7 +31,7 @@ Pairs levels();
 bool parse_level(std::string_view text, Level& out);
 // `fd`: for tests.
 void start_writer(int fd = 2);
-// Writes what waits, as far as that goes in this time; whoever logs writes again.
+// Writes what is queued, as far as possible in this time; from then on callers write again.
 void stop_writer(Duration patience);
 // Lines dropped so far.
 std::uint64_t dropped();

@@ -1,8 +1,8 @@
 #pragma once
 
-// A reference that learns of its target's death: for posts between threads and for callbacks that
-// may come late. Taken and dereferenced on the target's thread; the WeakRef itself may travel and
-// die on any thread.
+// A reference that becomes null when its target is destroyed: for posts between threads and
+// callbacks that may come late. Taken and dereferenced on the target's thread; the WeakRef itself
+// may travel and die on any thread.
 
 #include <memory>
 

@@ -67,7 +67,7 @@ Result<void> write_beside(const File& file, const fs::path& temporary) {
   return file_error("write", temporary, error);
 }
 
-// All files or none, except that renaming may stop between two of them; whoever watches them takes
+// All files or none, except that renaming may stop between two of them; a watcher of them takes
 // a key and a certificate only as a pair.
 Result<void> write_files(const std::vector<File>& files, bool force) {
   for (const File& file : files) {

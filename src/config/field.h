@@ -1,7 +1,7 @@
 #pragma once
 
 // How a table of fields is written. A Value<T> knows how to read one node into a T, how to show a
-// default, and its Shape: what people and the JSON Schema are told. A Record<T> lists the fields of
+// default, and its Shape: what help texts and the JSON Schema say. A Record<T> lists the fields of
 // a struct; reading, schema, reference page and `explain` all come from that list.
 //
 //   const Record<Breaker>& breaker() {

@@ -43,7 +43,7 @@ void add_section(const RecordUse& use, std::string& out) {
   const RecordInfo& record = *use.record;
   out += "\n## " + record.title + "\n\n" + record.help + "\n";
   if (!use.paths.front().empty()) {
-    out += "\nStands at ";
+    out += "\nUsed at ";
     for (std::size_t i = 0; i < use.paths.size(); ++i) {
       out += (i == 0 ? "`" : ", `") + use.paths[i] + "`";
     }
@@ -132,7 +132,7 @@ Error unknown_field(const std::string& word, const RecordInfo& record, const std
 std::string reference_page() {
   std::string out =
       "# Configuration reference\n\n"
-      "Every field that this version reads. This page is made from the program's own tables\n"
+      "Every field that this version reads. This page is generated from the program's own tables\n"
       "(`outrigger explain` shows the same); [configuration.md](configuration.md) explains the\n"
       "language by example.\n";
   for (const RecordUse& use : all_records()) add_section(use, out);

@@ -1,14 +1,14 @@
 #pragma once
 
-// What every registry client needs: who wants to hear of which service, what is known about it, and
-// telling the one about the other. A registry owns one and feeds it; subscribers hear of a list in
+// What every registry client needs: who subscribes to which service, what is known about it, and
+// passing the latter to the former. A registry owns one and feeds it; subscribers get a list in
 // a later turn than the call that brought it, each list once, and never the same list again.
 //
 //   watches.subscribe("orders", observer)      // behind Registry::subscribe()
 //   watches.tell("orders", {...})              // a good answer about one service
 //   watches.tell_all({{"orders", {...}}, ...}) // a good answer about all there are
 //
-// Main thread. Subscriptions may outlive it: they hear nothing any more.
+// Main thread. Subscriptions may outlive it; they get no more callbacks.
 
 #include <map>
 #include <memory>

@@ -158,7 +158,7 @@ class Codec {
   virtual void ping() {}
   virtual std::uint64_t answered_pings() const { return 0; }
   virtual std::uint64_t message_frames() const { return 0; }
-  // What is open is a tunnel or gRPC over HTTP/1: whoever reads it may take its time.
+  // What is open is a tunnel or gRPC over HTTP/1, whose reader may take its time.
   virtual bool reader_may_stall() const { return false; }
 };
 

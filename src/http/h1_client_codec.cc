@@ -147,7 +147,7 @@ void H1ClientCodec::ask_ended() {
   if (reading_.is(H1ClientReading::done)) close_stream();
 }
 
-// produce() tells the sink: not from inside one of its calls.
+// produce() notifies the sink: not from inside one of its calls.
 void H1ClientCodec::ask_failed() {
   counters_.malformed.add();
   wire_.want_write();
@@ -282,7 +282,7 @@ bool H1ClientCodec::begin_answer(std::string_view rest) {
     if (asking_.is(H1Asking::done)) wire_.end_output();
   }
   sink_->on_head(head_, bodyless);
-  // Whoever heard above_high() while bytes waited is owed this.
+  // A user that saw above_high() while bytes were waiting is owed this.
   if (held && reading_.is(H1ClientReading::tunnel) && sink_ != nullptr) sink_->on_drained();
   forget();
   if (bodyless) answer_ended();
@@ -332,7 +332,7 @@ bool H1ClientCodec::read_body(std::string_view& in) {
   return true;
 }
 
-// At the answer's end, before anybody hears of it: another exchange may follow only if both
+// At the end of the answer, before it is reported: another exchange may follow only if both
 // messages agree to it, the request was out before the answer ended, and nothing is left over.
 void H1ClientCodec::judge_reuse(std::string_view rest) {
   if (!rest.empty()) counters_.glitches.add();

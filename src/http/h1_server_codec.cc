@@ -241,7 +241,7 @@ void H1ServerCodec::finish_input() {
 void H1ServerCodec::input_ended() {
   input_ended_ = true;
   // Half a request; or a caller that has gone while its answer is being made: a client that only
-  // closes its sending side looks the same, and work for nobody is the worse mistake.
+  // closes its sending side looks the same, and doing work for nobody is the worse mistake.
   const bool abandoned = reading_.is(H1Reading::whole) && left_over_ == 0;
   if (reading_.is(H1Reading::body) || abandoned) {
     give_up(StreamEnd::cancelled, true);
@@ -291,7 +291,7 @@ void H1ServerCodec::drain() {
 
 // --- Refusing ------------------------------------------------------------------------------------
 
-// A head that no sink hears of. `text` is what there is of it.
+// A head that reaches no sink. `text` is what has arrived of it.
 void H1ServerCodec::refuse(H1Verdict verdict, std::string_view text) {
   (verdict == H1Verdict::too_large ? counters_.too_large : counters_.malformed).add();
   stop();
@@ -343,7 +343,7 @@ void H1ServerCodec::head_late(std::string_view kept) {
   if (reading_.is(H1Reading::head)) refuse(H1Verdict::late, kept);
 }
 
-// A malformed body: the stream ends, and the peer is told if nothing has been answered yet.
+// A malformed body: the stream ends, with an error response if nothing has been sent yet.
 void H1ServerCodec::break_off(StreamEnd reason, H1Verdict verdict) {
   (verdict == H1Verdict::too_large ? counters_.too_large : counters_.malformed).add();
   if (answering_.is(H1Answering::awaited)) {
@@ -449,7 +449,7 @@ bool H1ServerCodec::write_switch(const Head& head) {
   if (hold_paused_ && !paused_) wire_.pause_reading(false);
   hold_paused_ = false;
   if (left_over_ > 0 && !feeding_) wire_.redeliver();
-  if (input_ended_) wire_.want_write();  // produce() tells the end
+  if (input_ended_) wire_.want_write();  // produce() reports the end
   return true;
 }
 
@@ -478,7 +478,7 @@ void H1ServerCodec::answer_failed(bool end) {
   if (end) {
     answer_ended();
   } else {
-    wire_.want_write();  // produce() tells the sink
+    wire_.want_write();  // produce() notifies the sink
   }
 }
 
@@ -543,7 +543,7 @@ StreamSink* H1ServerCodec::detach() {
   return std::exchange(sink_, nullptr);
 }
 
-// Gives back what the request held, once nobody can look at it any more.
+// Releases what the request held, once nothing can refer to it any more.
 void H1ServerCodec::release() {
   static_assert(std::is_trivially_destructible_v<Request>);
   request_ = nullptr;

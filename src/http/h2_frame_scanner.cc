@@ -200,7 +200,7 @@ Verdict H2FrameScanner::judge_continuation() {
   return pass;
 }
 
-// Whoever measures the bandwidth sends a PING a round trip while data flows (gRPC's estimators do),
+// A peer that measures the bandwidth sends a PING a round trip while data flows (as gRPC does),
 // so that each DATA frame, in either direction, is reason for one. Answers that were asked for are
 // free.
 Verdict H2FrameScanner::judge_ping(std::uint64_t now_ms) {

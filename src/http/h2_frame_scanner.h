@@ -191,7 +191,7 @@ class H2FrameScanner {
   static constexpr std::size_t resets_max = 32;
   std::uint32_t highest_ = 0;
   std::uint32_t last_accepted_ = 0x7fffffff;
-  std::uint32_t reset_forgotten_ = 0;  // all of ours up to here may have been reset
+  std::uint32_t reset_forgotten_ = 0;  // all of our own streams up to here may have been reset
   std::array<Range, skipped_max> skipped_{};
   std::array<std::uint32_t, resets_max> resets_{};
   std::uint8_t next_skipped_ = 0;

@@ -24,7 +24,7 @@ struct H2Allocations {
 };
 
 // Whether sessions of this version of nghttp2, which makes these allocations, may share what
-// H2Memory lets them share. What is shared is told by its size alone, so that it has to be known
+// H2Memory lets them share. What is shared is recognised by its size alone, so it has to be known
 // whose it is: that holds for 1.52.0, the version this was read and measured with. All others, and
 // builds of it that allocate differently, get memory of their own for each session: some 18 KiB
 // more.

@@ -52,7 +52,7 @@ H2Session::H2Session(bool server, const Parts& parts)
       library_(make_h2_session(server, *this, parts.memory, stream_table_)) {}
 
 H2Session::~H2Session() {
-  // Nobody is told: whoever destroys a codec has called connection_lost() or wants silence.
+  // No callbacks: the code that destroys a codec has called connection_lost() or wants none.
   while (!streams_.empty()) free_stream(streams_.front());
 }
 
@@ -385,7 +385,7 @@ void H2Session::data_received(H2Stream& stream, std::string_view bytes, bool end
         received_end(stream);
       }
       sink.on_data(bytes, end);
-      // What nobody has asked to wait may be replaced at once; the rest keeps the window closed.
+      // What was not told to wait may be replaced at once; the rest keeps the window closed.
       if (stream.read_paused) {
         if (stream.held_by_user()) {
           stream.unconsumed += bytes.size();
@@ -442,7 +442,8 @@ void H2Session::user_done(H2Stream& stream) {
 
 void H2Session::fault(H2Stream& stream, H2Error code, StreamEnd reason) {
   if (!stream.held_by_library() && !stream.our_reset) {
-    // Its last frame was the bad one: nghttp2 has closed it, yet the peer is told (section 5.4.2).
+    // Its last frame was the bad one: nghttp2 has closed it, but the peer is still told (section
+    // 5.4.2).
     nghttp2_submit_rst_stream(library(), NGHTTP2_FLAG_NONE, stream.id,
                               static_cast<std::uint32_t>(code));
   }

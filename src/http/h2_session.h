@@ -4,16 +4,16 @@
 // the order in which things happen. Owned by its codec; no I/O and no clock; one thread.
 //
 // In: feed() cuts the bytes into frames. The scanner judges each header, nghttp2 gets the frame,
-// and its callbacks do nothing but note what happened; when it has returned, dispatch() tells the
+// and its callbacks do nothing but note what happened; when it has returned, dispatch() calls the
 // sinks. So sinks may use any stream from inside their callbacks, and nothing of nghttp2 is ever on
 // the stack when they do. A field block is collected until it is whole and decoded here; nghttp2,
-// which follows the states of streams, is told of an empty one in its place.
+// which tracks the states of streams, is given an empty one in its place.
 //
 // Out: streams queue what they send and ask the wire for a produce() at the turn's end. pump() lets
 // nghttp2 make frames until it has none or the wire is full; DATA goes from the stream's queue into
 // the wire's output without a copy in between. A large piece is framed at once from where it lies,
 // and so is a head: nghttp2 is given an empty list, and when its frame is due ours takes its place.
-// What pump() notes (closed streams, drained queues) is told in dispatch() or produce() only,
+// What pump() notes (closed streams, drained queues) is reported only by dispatch() or produce(),
 // since callbacks never come from inside a Stream's methods.
 //
 // The end: doom() notes that the connection must end and why; terminate() writes GOAWAY, tells all
@@ -121,7 +121,7 @@ class H2Session {
 
   H2Stream& make_stream(std::int32_t id, StreamSink* sink);
   H2Stream* find(std::int32_t id) const;
-  // The peer broke the rules on one stream: RST_STREAM, and the sink hears `reason`. Too many of
+  // The peer broke the rules on one stream: RST_STREAM, and the sink gets `reason`. Too many of
   // these end the connection.
   void fault(H2Stream& stream, H2Error code, StreamEnd reason);
   void rst(H2Stream& stream, H2Error code);

@@ -67,7 +67,7 @@ void H2Stream::pause(bool paused) {
   session.pause(*this, paused);
 }
 bool H2Stream::above_high() const {
-  // Asking is noted: whoever hears "yes" is owed an on_drained().
+  // The question is noted: a user that gets "yes" is owed an on_drained().
   return session.above_high(const_cast<H2Stream&>(*this));
 }
 
@@ -92,7 +92,7 @@ std::size_t H2Stream::piece_max() const {
 
 // ---- What users ask -----------------------------------------------------------------------------
 
-// False when the stream has ended under its user, who will hear of it soon; what it sends until
+// False when the stream has ended under its user, which will be notified soon; what it sends until
 // then goes nowhere.
 bool H2Session::writable(const H2Stream& stream) const {
   return stream.held_by_library() && !stream.our_reset && !phase_.is(H2Phase::over);

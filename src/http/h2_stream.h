@@ -106,7 +106,7 @@ class H2Stream final : public Stream,
   bool tunnel = false;   // either, accepted
   std::uint8_t interims = 0;
   std::uint32_t close_code = 0;  // when the library is done
-  StreamSink* sink;              // null when nobody is to be told anything
+  StreamSink* sink;              // null when there are to be no callbacks
   Arena arena;
   Head* head = nullptr;  // server: the request's, in the arena
   std::size_t head_bytes = 0;

@@ -1,12 +1,11 @@
 #pragma once
 
-// HPACK (RFC 7541), the decoding half of one HTTP/2 connection: field after field out of a whole
-// block. Every block of the connection must be decoded, in order and to its end, for the table
-// follows the peer's. Owned by its session; one thread.
+// HPACK (RFC 7541), the decoder of one HTTP/2 connection: yields the fields of a complete block one
+// by one. Every block of the connection must be decoded, in order and to its end, to keep the table
+// in step with the peer's. Owned by its session; one thread.
 //
 //   decoder.begin(block);
-//   while (decoder.next(field) == HpackDecoder::Step::field) …   // the views die with the next
-//   call
+//   while (decoder.next(field) == HpackDecoder::Step::field) …   // views live until the next call
 //
 // After `malformed` the connection is lost: COMPRESSION_ERROR (RFC 9113 section 4.3).
 

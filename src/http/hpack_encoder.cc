@@ -10,7 +10,7 @@ bool is(const HpackTable::Entry& entry, std::string_view name, std::string_view 
   return entry.value() == value && entry.name() == name;
 }
 
-// The last bytes differ the most; what collides is told apart by comparing.
+// The last bytes differ the most; collisions are resolved by comparing.
 std::uint64_t last_bytes(std::string_view text) {
   std::uint64_t word = 0;
   if (text.size() >= 8) {

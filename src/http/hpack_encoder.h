@@ -1,16 +1,16 @@
 #pragma once
 
-// HPACK (RFC 7541), the encoding half of one HTTP/2 connection. It writes into memory of the
-// caller's; a block's fields must reach the peer in the order in which they were written, for the
-// peer's table follows. Owned by its session; one thread.
+// HPACK (RFC 7541), the encoder of one HTTP/2 connection. It writes into the caller's memory; a
+// block's fields must reach the peer in the order in which they were written, since the peer's
+// table depends on it. Owned by its session; one thread.
 //
-//   to = encoder.begin(to);                         // at the start of each block
-//   to = encoder.indexed(to, 8);                    // :status 200, by its place in the static
-//   table to = encoder.field(to, "server", "nginx", …);   // REQUIRES: the name in lower case
+//   to = encoder.begin(to);                   // at the start of each block
+//   to = encoder.indexed(to, 8);              // :status 200, by its index in the static table
+//   to = encoder.field(to, "server", "nginx", …);   // REQUIRES: the name in lower case
 //
-// Values are not Huffman-coded: the ids that differ from request to request would cost both sides
-// more instructions than all other fields together, for a third of their bytes; what repeats is one
-// byte anyway.
+// Values are not Huffman-coded: ids that differ from request to request would cost both sides more
+// instructions than all other fields together, to save a third of their bytes; repeated fields take
+// one byte anyway.
 
 #include <cstddef>
 #include <cstdint>

@@ -1,8 +1,8 @@
 #pragma once
 
-// Answers that the proxy gives itself, whoever notices the need, a codec or an exchange: a status,
-// a reason flag, a short body that names it, in JSON or, for gRPC, as a trailers-only answer. Pure;
-// text goes to the request's arena.
+// Responses that the proxy itself generates, in a codec or in an exchange: a status, a reason flag
+// and a short body that names it, as JSON or, for gRPC, as a trailers-only response. Pure; text goes
+// to the request's arena.
 
 #include <string_view>
 

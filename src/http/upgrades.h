@@ -26,7 +26,7 @@ class Upgrades {
   // No protocol at all; CONNECT aside.
   bool empty() const { return names_.empty(); }
 
-  // What holds where nobody has configured anything.
+  // What applies where nothing is configured.
   static const Upgrades& standard();
 
  private:

@@ -342,7 +342,7 @@ std::optional<std::uint64_t> parse_content_length(std::string_view value) {
 
 bool is_twin(std::string_view name) {
   if (bytes::all<bytes::no_underscore>(name.data(), name.size())) return false;
-  // What is longer than any of the names is told by its beginning.
+  // What is longer than any of the names is recognised by its beginning.
   std::array<char, 64> room;
   const std::size_t size = std::min(name.size(), room.size());
   for (std::size_t i = 0; i < size; ++i) room[i] = name[i] == '_' ? '-' : name[i];

@@ -156,7 +156,7 @@ void Connection::on_channel_ready(bool readable, bool writable, bool closed) {
   if (readable_ && phase_.is(Phase::open)) hear_of_end();
 }
 
-// Nothing is read, so that no read tells of FIN or a reset. The poller tells of a reset like of any
+// Nothing is read, so no read reports FIN or a reset. The poller reports a reset like any
 // other change.
 void Connection::hear_of_end() {
   if (reads_wanted() || redeliver_) return;
@@ -189,7 +189,7 @@ void Connection::read_on() {
           if (!timer_.armed()) loop_.timers().arm(timer_, look_again_after);
           break;
         }
-        // A short read has emptied the socket; after FIN one more tells the end.
+        // A short read has emptied the socket; after FIN one more read returns the end.
         if (result.bytes < scratch.size() && !peer_closed_) {
           readable_ = false;
           if (!timer_.armed()) loop_.timers().arm(timer_, look_again_after);
@@ -349,7 +349,7 @@ void Connection::write_out(std::string_view extra) {
     output_.clear();
     if (!sealed) write_error_ = EPIPE;
     send(out, {});
-    // Sealing adds to what was asked for: whoever sees above_high() must hear of on_drained().
+    // Sealing adds to the output: a handler that sees above_high() must get on_drained().
     if (above_high()) was_high_ = true;
     if (phase_.is(Phase::open) && !timer_.armed()) loop_.timers().arm(timer_, look_again_after);
   }
@@ -396,7 +396,7 @@ void Connection::send_pipe() {
   }
 }
 
-// The socket is full, and the poller will tell when it is not.
+// The socket is full, and the poller will report when it is not.
 void Connection::wait_for_room() {
   write_blocked_ = true;
   if (phase_.is(Phase::open) && !timer_.armed()) loop_.timers().arm(timer_, look_again_after);
@@ -479,7 +479,7 @@ void Connection::on_next_turn() {
 }
 
 // The peer is gone, but its last words may be here: an answer, or a GOAWAY that tells which streams
-// it never began. They are read before anybody hears of the end.
+// it never began. They are read before the end is reported.
 void Connection::write_failed() {
   if (phase_.is(Phase::open) && !paused_) {
     if (redeliver_) return;  // the next turn comes here again

@@ -2,8 +2,8 @@
 
 // One connection: a channel, perhaps a transport, and the bytes waiting in both directions. It
 // reads when told that there is something to read and hands the plain bytes to its handler; what
-// the handler writes leaves at once or at the end of the turn. Owned by whoever speaks the protocol
-// on it; one thread; dies through Loop::retire().
+// the handler writes leaves at once or at the end of the turn. Owned by the code that speaks the
+// protocol on it; one thread; dies through Loop::retire().
 //
 //   connection.start(handler)   -> on_open(): at once in plain text, after the handshake with TLS
 //   bytes arrive                -> on_bytes(), again and again
@@ -101,7 +101,7 @@ struct ConnectionLimits {
   Duration silence{};
   Duration linger = seconds(2);  // finish(): how long to wait for the peer's close
   // finish(): how long the peer may take nothing of what is left. Before that it is the handler's
-  // business, which hears of on_output_waits(). 0: for ever.
+  // business, which gets on_output_waits(). 0: forever.
   Duration write_stall = seconds(30);
   // How long what was sent may stay unacknowledged, and an idle peer unheard of, before its host is
   // taken for dead. 0: as long as the kernel likes, a quarter of an hour or for ever.
@@ -115,7 +115,7 @@ enum class ConnectionPhase : std::uint8_t {
   open,
   finishing,  // finish(): what is left is being sent
   lingering,  // FIN is out, waiting for the peer's
-  killed,     // closed, and the handler hears of it at the turn's end
+  killed,     // closed; the handler is told at the end of the turn
   closed,
 };
 enum class ConnectionEvent : std::uint8_t { connect, shake, opened, finish, sent, kill, end };

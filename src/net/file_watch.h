@@ -2,7 +2,7 @@
 
 // Tells when files may have changed: edited in place, replaced by a rename, removed, come back, or
 // reached through symbolic links that now point elsewhere (as Kubernetes does with mounted maps and
-// secrets). Owned by whoever reads the files; one thread, the loop's.
+// secrets). Owned by the reader of the files; one thread, the loop's.
 //
 //   FileWatch watch(loop, {"/etc/outrigger/endpoints.yaml"}, handler);
 //   read the files                      // after the watch was made, or a change could be missed

@@ -53,7 +53,7 @@ void Listener::accept_all() {
   }
 }
 
-// False when nobody waits, or nobody can be accepted now.
+// False when no connection is waiting, or none can be accepted now.
 bool Listener::accept_some(int most) {
   for (int i = 0; i < most; ++i) {
     sockaddr_storage storage{};

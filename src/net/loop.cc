@@ -63,7 +63,7 @@ std::string_view Loop::http_date() {
 
 void Loop::finish_turn() {
   // A hook may give work to other connections, so that new hooks come while these run. This ends:
-  // hooks only send and tell, and whoever has more to take in does so in the next turn.
+  // hooks only send and notify; further input is read in the next turn.
   while (!turn_end_.empty()) [[unlikely]] turn_end_.pop_front().on_turn_end();
   retired_.run();
 }

@@ -36,7 +36,7 @@ class Pipe {
   std::size_t held_ = 0;
 };
 
-// Empty pipes for whoever has bytes to move right now, so that a few serve thousands of connections.
+// Empty pipes for connections that have bytes to move right now; a few serve thousands.
 // Owned by the loop.
 class PipePool {
  public:
@@ -46,7 +46,7 @@ class PipePool {
 
   // Null: copy.
   std::unique_ptr<Pipe> take();
-  // The kernel, or the sandbox around it, knows no splice(2): nobody tries again.
+  // The kernel, or the sandbox around it, does not support splice(2): it is not tried again.
   void refuse() { most_ = 0; }
   // One that still holds bytes is closed.
   void give(std::unique_ptr<Pipe> pipe);

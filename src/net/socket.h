@@ -100,7 +100,7 @@ Fd connect_to(const SocketAddress& address, int& error);
 
 class SocketChannel final : public Channel, private FdHandler {
  public:
-  // `peer` is known to whoever accepted or connects.
+  // `peer` is known to the code that accepts or connects.
   SocketChannel(Loop& loop, Fd fd, const SocketAddress& peer);
 
   void open(ChannelHandler& handler) override;

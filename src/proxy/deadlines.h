@@ -1,7 +1,7 @@
 #pragma once
 
 // The deadlines of one exchange as a value: which are running, which comes next, which has passed.
-// What happens to the exchange is told by name, and starts and stops all deadlines it concerns, so
+// Each event of an exchange has a method, which starts and stops all deadlines it concerns, so
 // that none survives what it was set for and none is forgotten when the timer is set. Knows neither
 // loop nor timer.
 
@@ -16,7 +16,7 @@
 
 namespace outrigger::proxy {
 
-// In the order in which they are told when several have passed.
+// In the order in which they are reported when several have passed.
 enum class Deadline : std::uint8_t {
   whole,    // of the exchange, its answer's end included
   answer,   // until the answer's head, all tries included

@@ -6,7 +6,7 @@ namespace outrigger::proxy {
 namespace {
 
 constexpr std::string_view preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-// Longer methods than this nobody has registered.
+// No registered method is longer than this.
 constexpr std::size_t method_max = 24;
 
 // What a program may have meant as HTTP: printable, or white space before it.

@@ -460,7 +460,8 @@ void Exchange::on_attempt_trailers(http::Fields& trailers) {
   complete().send_trailers(trailers);
 }
 
-// The request's head dies with its stream, so that everything is told before the last call on it.
+// The request's head is freed with its stream, so everything is reported before the last call on
+// it.
 http::Stream& Exchange::complete() {
   report_attempt(Outcome::Kind::answered);
   http::Stream& stream = *std::exchange(stream_, nullptr);

@@ -5,9 +5,9 @@
 // the worker's thread; storage is recycled. It is in one state of `exchange_table`; on_head() is
 // the door in, finish() the only door out, after which it belongs to Loop::retire().
 //
-//   on_head → find_destination → prepare_head → start_attempt → [wait for a connection] →
-//   send_request
-//           → on_attempt_head → (another attempt | answer) → on_attempt_data … → finish
+//   on_head → find_destination → prepare_head → start_attempt → [wait for a connection]
+//           → send_request → on_attempt_head → (another attempt | answer)
+//           → on_attempt_data … → finish
 
 #include <cstdint>
 #include <memory>

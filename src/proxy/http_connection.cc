@@ -165,7 +165,7 @@ void HttpConnection::on_timer() {
   if (head_begun()) {
     const Duration waited = since_.until(now);
     if (waited < scope_.header_timeout) return wait_for(scope_.header_timeout - waited);
-    // Too little to tell what is spoken: HTTP/1's answer is the one that may be understood.
+    // Too little to tell which protocol it is: an HTTP/1 answer is the one that may be understood.
     if (!codec_) make_codec(false);
     return codec_->head_late(connection_->kept_input());
   }
@@ -203,7 +203,7 @@ bool HttpConnection::output_stalled(TimePoint now) {
     waits_since_.clear();
     return false;
   }
-  // Bytes that have left since are told by on_output_waits(), a moment later.
+  // Bytes that have left since are reported by on_output_waits(), a moment later.
   const auto written = static_cast<std::uint32_t>(connection_->bytes_written() & waits_at_mask);
   if (written != waits_at_ || (codec_ && codec_->reader_may_stall())) {
     waits_since_.set_to(now);

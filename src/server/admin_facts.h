@@ -1,6 +1,6 @@
 #pragma once
 
-// What the admin pages learn of the daemon and may tell it. Called on the back thread; what belongs
+// What the admin pages can query and change in the daemon. Called on the back thread; what belongs
 // to workers is asked of them, what belongs to the main thread is posted there.
 
 #include <functional>

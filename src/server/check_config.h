@@ -1,6 +1,6 @@
 #pragma once
 
-// What only the rooms that use it can tell of a configuration, found before anything runs: patterns
+// Checks of a configuration that only the rooms using it can make, before anything runs: patterns
 // that do not compile, a key that does not belong to its certificate. Part of `outrigger validate`.
 
 #include <memory>

@@ -173,7 +173,7 @@ Result<void> Server::open_logs() {
 
 Result<void> Server::open_sockets() {
   sockets_.resize(static_cast<std::size_t>(workers_));
-  // Bound now, so that a port in use is told of at once; listening when the first lists are there.
+  // Bound now, so that a port in use is reported at once; listening when the first lists are there.
   const auto open = [this](const config::Address& address, bool inbound, std::size_t index,
                            const config::Position& at) -> Result<void> {
     auto sockets = bind_all(address, workers_,
@@ -327,8 +327,8 @@ void Server::endpoints_changed(const std::string& key,
   replaced_.replaced(std::move(before), *snapshot_);
 }
 
-// Ports are opened when every list is whole: nobody is refused for want of an endpoint that only
-// has not been heard of yet.
+// Ports are opened when every list is complete, so that no caller is refused because an endpoint is
+// not known yet.
 void Server::check_settled() {
   if (life_.phase != Phase::waiting) return;
   const bool in_time = loop_.now() - waiting_since_ < first_lists_wait;
@@ -409,7 +409,7 @@ void Server::drain() {
   next_stage();
 }
 
-// Ports are closed before the end: whoever connected in the last moment is served too.
+// Ports are closed before the end: clients that connected at the last moment are served too.
 void Server::next_stage() {
   const TimePoint now = loop_.now();
   const bool gone = app_is_gone(now);

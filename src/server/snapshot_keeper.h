@@ -13,7 +13,7 @@ namespace outrigger::server {
 class SnapshotKeeper {
  public:
   void replaced(std::shared_ptr<const Snapshot> old, const Snapshot& by);
-  // What nobody else holds any more; destroying it is the caller's.
+  // What nobody else holds any more; the caller destroys it.
   std::vector<std::shared_ptr<const void>> take_unused();
   std::size_t held() const { return held_.size(); }
 

@@ -374,7 +374,7 @@ bool Worker::ending(const proxy::Scope& scope) const {
   return stage_ >= (scope.direction == Direction::inbound ? Stage::draining : Stage::last_calls);
 }
 
-// Who calls the app goes elsewhere, now that it is told. The app has nowhere else to go: its
+// Callers of the app go elsewhere once they are asked to. The app has nowhere else to go: its
 // connections end one by one as it makes new ones, and those at rest stay, for they tell that it is
 // still there.
 void Worker::drain(proxy::HttpConnection& connection) const {

@@ -36,10 +36,10 @@ using ClusterStats = std::map<std::string, std::vector<HostStats>>;
 // How far the process is on its way to the end; it never goes back.
 enum class Stage : std::uint8_t {
   serving,
-  draining,        // who calls the app is told to go elsewhere; all ports are open, since others
+  draining,        // callers of the app are asked to go elsewhere; all ports are open, since others
                    // may not know yet; the app itself is served as ever
   inbound_closed,  // the ports to the app too
-  last_calls,      // and the app's connections are told to end
+  last_calls,      // and the app's connections are asked to close
   closed,          // all ports
 };
 

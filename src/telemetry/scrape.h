@@ -1,7 +1,7 @@
 #pragma once
 
 // All samples of one moment: what the cells are gathered into and what the exposition formats are
-// rendered from. Made and dropped by whoever scrapes (the back thread); cold path.
+// rendered from. Made and dropped by the scraping thread (the back thread); cold path.
 //
 //   Scrape scrape;
 //   metrics.gather(scrape, now);          // adds, sorts, merges

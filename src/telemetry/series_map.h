@@ -1,7 +1,7 @@
 #pragma once
 
-// Series by identity: whoever compiles a configuration asks for them by name and shares them; one
-// that nobody has held for ten minutes leaves, so that services that vanished do not fill the
+// Series by identity: compiling a configuration looks them up by name and shares them; one
+// that nobody has held for ten minutes is removed, so that services that vanished do not fill the
 // exposition for ever. Not safe by itself: Metrics guards it.
 
 #include <map>

@@ -26,7 +26,7 @@ Result<std::string> read_file(const std::string& path);
 // One or more certificates; text between them is skipped. Every block must be whole: a file that
 // is being written is an error.
 Result<std::vector<X509Ptr>> parse_certificates(const PemText& pem);
-// One private key. Encrypted ones are refused: nobody is there to type a passphrase.
+// One private key. Encrypted ones are refused: there is nobody to type a passphrase.
 Result<KeyPtr> parse_key(const PemText& pem);
 Result<std::vector<CrlPtr>> parse_crls(const PemText& pem);
 

@@ -48,7 +48,7 @@ class Candidates {
 inline constexpr std::size_t full_scan_max = 4;
 
 // The cheapest of all when there are few, or else the cheaper of two distinct ones drawn by weight
-// (Mitzenmacher 2001). Two draws among two would find the dearer one a quarter of the time.
+// (Mitzenmacher 2001). Two draws among two would pick the more expensive one a quarter of the time.
 //
 // `cost(i)` is what one more request costs at endpoint i; ties go to chance.
 // `race(i, x)` is used instead where few endpoints of different weights are all compared: the same

@@ -58,7 +58,7 @@ class EndpointState {
   EndpointLoad load_;
 };
 
-// Interns states by identity. Any thread, behind a lock: for whoever makes sets, never on the
+// Interns states by identity. Any thread, behind a lock: for code that builds sets, never on the
 // request path. Outlives nothing: states live on by themselves.
 class EndpointStates {
  public:

@@ -5,23 +5,21 @@
 //
 //   cost = expected latency x (requests in flight / relative weight + 1)
 //
-// The relative weight is the weight over the set's mean, so it is 1 where nobody gave weights. The
-// expected latency is an average over time that believes bad news at once and good news slowly, as
-// in Finagle's and Linkerd's peak EWMA:
+// The relative weight is the weight divided by the set's mean, so it is 1 if no weights are given.
+// The expected latency is a moving average that rises at once and falls slowly, as in Finagle's and
+// Linkerd's peak EWMA:
 //
-//   - A sample above the average replaces it. Below, the average moves towards the sample with a
+//   - A sample above the average replaces it. A lower one moves the average towards itself with a
 //     time constant of 10 s, whatever the rate of requests.
-//   - Read, it decays with the same constant since its last sample: an endpoint that nobody has
-//   asked
-//     for long gets a request again, and with it a new sample.
-//   - A new endpoint begins with the median of the set's, so that it is neither flooded nor
-//   starved.
-//   - A failure counts as max(latency, timeout, 2 x average), or an endpoint that fails fast would
-//     look the cheapest.
-//   - A retry-after is a floor for the expectation for as long as it lasts.
-//   - A cancelled request says nothing bad of the endpoint: callers have reasons of their own, and
-//     a watch may wait for hours. But while one waits in vain, the endpoint must not look better
-//     for it: up to what was waited, the decay since the last sample is undone.
+//   - When read, the average has decayed with the same constant since its last sample: an endpoint
+//     that has had no request for long gets one again, and with it a new sample.
+//   - A new endpoint starts with the median of the set, so that it is neither flooded nor starved.
+//   - A failure counts as max(latency, timeout, 2 x average); otherwise an endpoint that fails fast
+//     would look the cheapest.
+//   - A retry-after is a lower bound of the expected latency for as long as it lasts.
+//   - A cancelled request is not held against the endpoint: callers have reasons of their own, and
+//     a watch may wait for hours. But while one waits without an answer, the endpoint must not look
+//     better because of it: the decay since the last sample is undone, up to the time waited.
 //
 // Averages belong to endpoint identities and outlive updates; each worker has its own, and load is
 // what all workers have in flight. An endpoint's slot lives until it has left the set and its last

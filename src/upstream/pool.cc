@@ -224,7 +224,8 @@ void Pool::connection_retiring(ClientConnection& connection) {
 }
 
 // It opened and ended before it carried a request, as a connect that failed a little later. Who
-// waits has to hear of it: an endpoint that closes whatever it accepts would be dialled for ever.
+// waits has to be told: otherwise an endpoint that closes every connection would be dialled
+// forever.
 void Pool::connection_was_no_use(const ClientConnection& connection, std::size_t itself) {
   const bool alive = connection_count_ > connecting_count_ + itself;
   ConnectFailure why = ConnectFailure::refused;
@@ -297,7 +298,7 @@ void Pool::ticket_left(PoolTicket& ticket) {
 }
 
 void Pool::fail_waiting(std::size_t count, ConnectFailure failure, const std::string& detail) {
-  // A failed waiter may queue here again; only those that wait now are told.
+  // A failed waiter may queue here again; only those that wait now are notified.
   for (; count > 0 && !waiting_.empty(); --count)
     take_first_waiting().on_pool_failure(failure, detail);
 }

@@ -33,7 +33,7 @@ enum class ConnectFailure : std::uint8_t {
   wrong_version,  // it speaks HTTP/2, as its first bytes said
 };
 
-// A place in the queue. Embedded in whoever waits; destroying it or leave() gives the place up.
+// A place in the queue. Embedded in the waiter; destroying it or leave() gives the place up.
 class Pool;
 
 class PoolTicket : private ListLink<PoolTicket> {

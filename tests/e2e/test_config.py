@@ -1,8 +1,9 @@
 """`outrigger validate` and `run` on good and bad files: every mistake located, several at once."""
 import json
 import re
+import time
 
-from harness import ROOT, Case, main, run_outrigger
+from harness import ROOT, SANITIZER, Case, main, run_outrigger
 
 GOOD = '''version: 1
 node: {service: web}
@@ -108,7 +109,11 @@ class Validate(Case):
     def test_an_alias_bomb_is_refused_quickly(self):
         text = 'a0: &a0 [x, x, x, x, x, x, x, x, x]\n' + ''.join(
             f'a{i}: &a{i} [{", ".join([f"*a{i - 1}"] * 9)}]\n' for i in range(1, 12)) + GOOD
-        self.assertEqual(self.validate(text).returncode, 1)
+        begun = time.monotonic()
+        done = self.validate(text)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('too many values', done.stderr)
+        self.assertLess(time.monotonic() - begun, 10 if SANITIZER else 1)
 
     def test_json(self):
         done = self.validate(GOOD.replace('retry: 2', 'retires: 2'), '--format', 'json')
@@ -152,6 +157,12 @@ class Samples(Case):
             done = run_outrigger('validate', str(path))
             others = [line for line in done.stderr.splitlines() if ': error: ' in line and '/etc/outrigger' not in line]
             self.assertEqual(others, [])
+
+    def test_the_samples_that_are_installed(self):
+        for name in ('example', 'minimal'):
+            done = run_outrigger('validate', str(ROOT / f'config/{name}.yaml'))
+            others = [line for line in done.stderr.splitlines() if ': error: ' in line and 'cannot read /' not in line]
+            self.assertEqual(others, [], name)
 
 
 if __name__ == '__main__':

@@ -73,7 +73,7 @@ struct Page {
     const auto states = names_of<typename Table::State>();
     const auto events = names_of<typename Table::Event>();
     text += "\n## " + std::string(title) + "\n\n" + code(name) + " in " + code(file) + ". " +
-            std::string(about) + " Begins in " +
+            std::string(about) + " Starts in " +
             code(states.at(static_cast<std::size_t>(initial))) + ".\n\n";
     text += "| |";
     for (const std::string& event : events) text += " " + event + " |";
@@ -95,43 +95,42 @@ struct Page {
 Page render() {
   Page page;
   page.text =
-      "# States\n\n"
-      "Every machine that events drive and whose states carry no data of their own keeps to a "
-      "table\n"
-      "(`src/base/state_table.h`). Rows are states, columns events, and a cell is the state that "
-      "follows. An\n"
-      "empty cell cannot happen: it would be a bug, and ends the process.\n\n"
-      "This page is made from the tables by a test; see [development.md](development.md) for how "
-      "to refresh it.\n";
+      "# States\n\nEvery event-driven state machine whose states carry no data is defined by a "
+      "table\n(`src/base/state_table.h`). Rows are states, columns are events, and each cell is "
+      "the next state. An\nempty cell is a transition that cannot happen: it would be a bug, and "
+      "ends the process.\n\nA test generates this page from the tables; "
+      "[development.md](development.md) says how to refresh it.\n";
   page.add("An exchange", "exchange_table", "src/proxy/exchange.h", proxy::exchange_table,
            proxy::ExchangeState::begun,
-           "One request and its answer in the proxy, whatever protocols its two sides speak.");
+           "One request and its response in the proxy, whatever protocols its two sides speak.");
   page.add("A connection", "connection_life", "src/net/connection.h", net::connection_life,
-           net::ConnectionPhase::idle, "Bytes both ways, whatever they mean, at either side.");
+           net::ConnectionPhase::idle,
+           "A connection to a client or to an endpoint, whatever its protocol.");
   page.add("An HTTP/1 server connection, reading", "h1_server_reading",
            "src/http/h1_server_codec.h", http::h1_server_reading, http::H1Reading::head,
-           "What comes from the client.");
+           "What is received from the client.");
   page.add("An HTTP/1 server connection, answering", "h1_server_answering",
            "src/http/h1_server_codec.h", http::h1_server_answering, http::H1Answering::idle,
-           "What goes to the client, beside the machine above.");
+           "What is sent to the client, in parallel to the machine above.");
   page.add("An HTTP/1 client connection, reading", "h1_client_reading",
            "src/http/h1_client_codec.h", http::h1_client_reading, http::H1ClientReading::idle,
-           "What comes from the endpoint.");
+           "What is received from the endpoint.");
   page.add("An HTTP/1 client connection, asking", "h1_client_asking", "src/http/h1_client_codec.h",
            http::h1_client_asking, http::H1Asking::idle,
-           "What goes to the endpoint, beside the machine above.");
+           "What is sent to the endpoint, in parallel to the machine above.");
   page.add("An HTTP/2 connection", "h2_phase_table", "src/http/h2_session.h", http::h2_phase_table,
-           http::H2Phase::open, "The life of a session, at either side.");
+           http::H2Phase::open, "The life of a session, as a server or a client.");
   page.add("An HTTP/2 stream, receiving", "h2_receive_table", "src/http/h2_stream.h",
-           http::h2_receive_table, http::H2Receive::head, "What comes from the peer.");
+           http::h2_receive_table, http::H2Receive::head, "What is received from the peer.");
   page.add("An HTTP/2 stream, sending", "h2_send_table", "src/http/h2_stream.h",
-           http::h2_send_table, http::H2Send::head, "What its user has handed over.");
+           http::h2_send_table, http::H2Send::head, "What its user has sent.");
   page.add("An HTTP/2 stream, held", "h2_holders_table", "src/http/h2_stream.h",
-           http::h2_holders_table, http::H2Holders::both, "Who has to be done before it is freed.");
+           http::h2_holders_table, http::H2Holders::both,
+           "Who still uses it; it is freed when nobody does.");
   page.add("What an app speaks", "spoken_table", "src/upstream/spoken.h", upstream::spoken_table,
-           upstream::Spoken::unknown, "Found out from its answers, in clear text with `auto`.");
+           upstream::Spoken::unknown, "Determined from its responses, in clear text with `auto`.");
   page.add("A TLS session", "transport_table", "src/tls/transport.h", tls::transport_table,
-           net::Transport::State::handshaking, "At either side.");
+           net::Transport::State::handshaking, "As a server or a client.");
   return page;
 }
 
