@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""The pages say what is so, as far as text can tell: README's table of costs is that of docs/benchmarks.md, every
-verb and option of ./dev that a page shows exists, every subcommand of outrigger too, and every link leads to a page or a heading.
+"""Checks of the pages' text: README's table of costs is that of docs/benchmarks.md; every verb of ./dev that a page
+shows exists, and its script has the options that are shown with it; so has every subcommand of outrigger; every link
+leads to a page or a heading.
 
 Usage: docs.py SOURCE_DIR [--update]    --update writes README's table anew.
 """
+import functools
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -46,6 +49,22 @@ def blocks(page):
     return re.findall(r'```(\w*)\n(.*?)```', page, re.S)
 
 
+SCRIPTS = {'bench': 'tests/bench/bench.py', 'guard': 'tests/bench/guard.py', 'soak': 'tests/e2e/soak.py', 'fuzz': 'tests/fuzz/run.py',
+           'interop': 'tests/interop/run.py', 'demo': 'docker/demo/demo.py'}
+# Of the verbs that ./dev does itself.
+BUILT_IN = {'build': {'--preset', '--pgo'}, 'test': {'--preset'}}
+
+
+@functools.cache
+def options_of(root, verb):
+    """The options in the --help of the verb's script, or in its text where it lacks a package to run."""
+    if verb not in SCRIPTS:
+        return BUILT_IN.get(verb, set())
+    run = subprocess.run(['/usr/bin/python3', root / SCRIPTS[verb], '--help'], capture_output=True, text=True)
+    said = run.stdout if run.returncode == 0 else (root / SCRIPTS[verb]).read_text()
+    return set(re.findall(r'--[a-z][\w-]*', said))
+
+
 def problems(root):
     readme = (root / 'README.md').read_text()
     errors = []
@@ -58,8 +77,6 @@ def problems(root):
     options = set(re.findall(r'"(?:-\w,)?(--[\w-]+)"', main)) | {'--help', '--version'}
     presets = set(re.findall(r'"name": "(\w+)"', (root / 'CMakePresets.json').read_text()))
     pages = [root / 'README.md', root / 'CONTRIBUTING.md', *sorted((root / 'docs').glob('*.md'))]
-    scripts = dev + ''.join(p.read_text() for folder in ('tests/bench', 'tests/e2e', 'tests/fuzz', 'docker/demo', 'tests/interop')
-                            for p in sorted((root / folder).glob('*.py')))
     for path in pages:
         page = path.read_text()
         name = path.relative_to(root)
@@ -71,7 +88,7 @@ def problems(root):
                 if preset not in presets | {'P'}:
                     errors.append(f'{name}: there is no preset {preset}')
             for option in re.findall(r'--[a-z][\w-]*', rest):
-                if option not in scripts and f"'{option}'" not in scripts:
+                if option not in options_of(root, verb):
                     errors.append(f'{name}: ./dev {verb} has no {option}')
         for line in re.findall(r'^(?:\$ |sudo )?(outrigger [^\n#|]*)', code, re.M):
             words = line.split()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What a call costs, beside nginx, HAProxy, nghttpx, Envoy and a bare relay, in one run on one machine.
+"""What a call costs, compared with nginx, HAProxy, nghttpx, Envoy and a bare relay, in one run on one machine.
 
 Load, proxy, origin, all on loopback: the proxy alone on one CPU, load and origin on the other. The
 figure is proxy CPU microseconds per request by the scheduler's account, over all processes of the
@@ -181,7 +181,7 @@ def parse(arguments):
     parser.add_argument('--all', action='store_true', help='every scenario, and all of the above')
     parser.add_argument('--json', metavar='FILE')
     parser.add_argument('--report', action='store_true', help='write the figures into docs/benchmarks.md')
-    parser.add_argument('--again', action='store_true', help='with --report: the scenarios are a second run, and have a place of their own')
+    parser.add_argument('--again', action='store_true', help='with --report: write the scenarios into the section for a second run')
     parser.add_argument('--binary', default=str(machine.ROOT / 'build/release/bin/outrigger'), help='the daemon to measure')
     chosen = parser.parse_args(arguments)
     if chosen.all:

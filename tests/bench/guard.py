@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The guard that keeps speed: instructions and allocations of one proxied request, against a committed figure.
+"""The performance guard: instructions and allocations of one proxied request, against a committed figure.
 
 Times on a shared machine differ by several per cent from one run to the next; instructions do not.
 Each scenario runs under callgrind with one worker; a client and an origin of our own (exact_load.py)
@@ -174,9 +174,9 @@ def differences(scenario, profiles, before, count=10):
 
 def parse():
     parser = argparse.ArgumentParser(prog='./dev guard', description=__doc__.split('\n\n')[0])
-    parser.add_argument('--update', action='store_true', help='commit what is measured now: writes tests/bench/guard.json')
+    parser.add_argument('--update', action='store_true', help='write the current figures into tests/bench/guard.json')
     parser.add_argument('--scenario', nargs='*', choices=list(SCENARIOS), default=list(SCENARIOS), metavar='NAME', help=', '.join(SCENARIOS))
-    parser.add_argument('--functions', action='store_true', help='list the dearest functions of each scenario')
+    parser.add_argument('--functions', action='store_true', help='list the most expensive functions of each scenario')
     parser.add_argument('--binary', default=str(machine.ROOT / 'build/release/bin/outrigger'), help='the daemon to measure')
     arguments = parser.parse_args()
     arguments.valgrind = machine.find_tool('valgrind')

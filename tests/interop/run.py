@@ -110,7 +110,7 @@ class GrpcGo(Case):
 
 
 def main():
-    options = argparse.ArgumentParser(description='gRPC in Go through sidecars')
+    options = argparse.ArgumentParser(prog='./dev interop', description='gRPC in Go through sidecars')
     options.add_argument('--case', nargs='+', default=[], help='only these')
     options.add_argument('--keep', action='store_true', help='write the result to docs/evidence')
     asked = options.parse_args()
