@@ -8,6 +8,7 @@
 #include <string>
 
 #include "proxy/detect.h"
+#include "support/h2_frames.h"
 #include "support/proxy_world.h"
 
 namespace outrigger::proxy {
@@ -481,6 +482,37 @@ TEST_F(NobodyTest, a_client_that_pipelines_does_not_keep_its_worker_from_another
   }
   EXPECT_LT(turns, 20);
   EXPECT_LT(std::count(greedy.received.begin(), greedy.received.end(), '{'), 2'000);
+  world.settle();
+  greedy.take();
+}
+
+TEST_F(NobodyTest, a_client_with_thousands_of_streams_does_not_keep_its_worker_from_another) {
+  namespace h2 = http::h2;
+  constexpr double a_feed = 100;
+  world.scope->limits.new_streams_per_feed = a_feed;
+  Peer& greedy = world.connect({.pipe = {.capacity = 1'000'000}});
+  Peer& other = world.connect();
+  world.settle();
+  std::string requests =
+      std::string(h2::magic) + h2::settings() + h2::settings_ack() + h2::window_update(0, 1 << 30);
+  constexpr std::uint32_t all = 5'000;
+  for (std::uint32_t i = 0; i < all; ++i) {
+    requests += h2::headers(1 + 2 * i, h2::request_block(), h2::whole);
+  }
+  greedy.send(requests);
+  double before = 0;
+  int turns = 0;
+  for (; before < all; ++turns) {
+    ASSERT_LT(turns, 1'000);
+    if (turns == 3) other.send(get);
+    EXPECT_TRUE(turns < 10 || contains(other.received, "200"));
+    world.loop.turn();
+    // What a read brings, what was put off in the turn before, and the other's.
+    const double now = world.metric(Family::requests);
+    EXPECT_LE(now - before, 2 * a_feed + 1);
+    before = now;
+  }
+  EXPECT_GE(turns, 25);
   world.settle();
   greedy.take();
 }
