@@ -1,7 +1,7 @@
 #pragma once
 
-// What the admin pages ask of the daemon, and what they may tell it to do: plain values and one
-// interface, implemented by the server room.
+// What the admin pages query and control in the daemon: plain values and one interface, implemented
+// by the server room.
 
 #include <cstdint>
 #include <map>

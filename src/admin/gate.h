@@ -1,6 +1,6 @@
 #pragma once
 
-// Who may talk to the admin port. It is local, yet a browser on the same host may be hostile: a
+// Who may talk to the admin port. It is local, but a browser on the same host may be hostile: a
 // page of another site can send requests here (cross-site request forgery), or make its own name
 // resolve to this address (DNS rebinding). So the Host must name this process, and what a browser
 // says about where a request comes from must be this very page.

@@ -8,8 +8,8 @@
 //   admin.listen(std::move(fd));           // again for more addresses
 //
 // A request is gathered whole (64 KiB of body at most), handled in one call, and answered whole.
-// Connections are few: when all are taken the one that has been idle for longest makes room, and
-// when none is idle the newcomer is turned away.
+// Connections are few: when all are in use, a new one replaces the one that has been idle longest;
+// if none is idle, the new one is refused.
 
 #include <cstddef>
 #include <memory>

@@ -138,7 +138,7 @@ Writer& writer() {
 
 class Sink final : public spdlog::sinks::base_sink<std::mutex> {
  public:
-  Sink() : coloured_(std::getenv("NO_COLOR") == nullptr && ::isatty(STDERR_FILENO) != 0) {}
+  Sink() : coloured_(wants_color(STDERR_FILENO)) {}
 
  private:
   void sink_it_(const spdlog::details::log_msg& message) override {
@@ -309,8 +309,9 @@ std::uint64_t dropped() {
   return writer().dropped();
 }
 
-void reopen() {
-  state().logger->flush();
+bool wants_color(int descriptor) {
+  const char* no_color = std::getenv("NO_COLOR");
+  return ::isatty(descriptor) == 1 && (no_color == nullptr || *no_color == '\0');
 }
 
 bool enabled(std::string_view room, Level level) {

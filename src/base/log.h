@@ -35,8 +35,9 @@ void start_writer(int fd = 2);
 void stop_writer(Duration patience);
 // Lines dropped so far.
 std::uint64_t dropped();
-// Closes and opens the log again (SIGUSR1) when it goes to a file.
-void reopen();
+// Whether what goes to a descriptor may be coloured: it is a terminal, and NO_COLOR is not set or
+// empty (https://no-color.org).
+bool wants_color(int descriptor);
 
 bool enabled(std::string_view room, Level level);
 void write(std::string_view room, Level level, std::string_view message, const Pairs& fields = {});

@@ -1,7 +1,7 @@
 #pragma once
 
 // Scripts that complete subcommands and options in a shell, made from the command line's own
-// description: what is offered is what is parsed.
+// description, so what it offers is what is parsed.
 
 #include <CLI/App.hpp>
 #include <string>

@@ -3,9 +3,9 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "base/log.h"
 #include "config/load.h"
 #include "config/reference.h"
 #include "server/check_config.h"
@@ -16,12 +16,6 @@ namespace {
 constexpr int done = 0;
 constexpr int config_failure = 1;
 constexpr int usage = 64;
-
-// https://no-color.org: set and not empty turns colour off.
-bool wants_color(int descriptor) {
-  const char* no_color = std::getenv("NO_COLOR");
-  return isatty(descriptor) == 1 && (no_color == nullptr || *no_color == '\0');
-}
 
 void print(std::FILE* to, const std::string& text) {
   std::fwrite(text.data(), 1, text.size(), to);
@@ -36,7 +30,7 @@ int validate_command(const std::vector<std::string>& files, bool format_json) {
   }
   const config::Environment environment = config::process_environment();
   const WallTime now = std::chrono::floor<microseconds>(std::chrono::system_clock::now());
-  const bool color = wants_color(STDERR_FILENO);
+  const bool color = log::wants_color(STDERR_FILENO);
   std::vector<config::Diagnostic> errors;
   std::vector<config::Diagnostic> warnings;
   for (const std::string& file : files) {

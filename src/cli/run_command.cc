@@ -3,8 +3,8 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <cstdlib>
 
+#include "base/log.h"
 #include "config/diagnostic.h"
 #include "config/environment.h"
 #include "config/load.h"
@@ -15,8 +15,7 @@ namespace outrigger::cli {
 namespace {
 
 void show(const std::vector<config::Diagnostic>& found) {
-  const bool color = isatty(STDERR_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
-  std::fputs(config::render(found, color).c_str(), stderr);
+  std::fputs(config::render(found, log::wants_color(STDERR_FILENO)).c_str(), stderr);
 }
 
 int refuse(const std::vector<config::Diagnostic>& errors) {

@@ -1,6 +1,6 @@
 #pragma once
 
-// One tree from a file and what it includes: lists append, maps merge, and what is given twice is
+// One tree from a file and what it includes: lists are appended, maps merged, and a duplicate is
 // an error. Lives for one load; owns the texts that the tree's places point into.
 
 #include <memory>

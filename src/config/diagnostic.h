@@ -1,7 +1,7 @@
 #pragma once
 
-// What is wrong with a configuration, and where: the text of a file, places in it, and the errors
-// that point there. Plain values; any thread.
+// Errors in a configuration: the text of a file, places in it, and the messages that point there.
+// Plain values; any thread.
 
 #include <cstddef>
 #include <string>

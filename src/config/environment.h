@@ -1,7 +1,7 @@
 #pragma once
 
-// The world a configuration is read in: variables and files. A value of functions, so that tests
-// and the fuzzer bring their own.
+// The environment in which a configuration is read: variables and files. A value that consists of
+// functions, so that tests and the fuzzer can provide their own.
 
 #include <functional>
 #include <optional>

@@ -1,7 +1,7 @@
 #pragma once
 
-// The language told from its tables: the JSON Schema for editors, the reference page, and
-// `outrigger explain`.
+// Descriptions of the language, generated from its tables: the JSON Schema for editors, the
+// reference page and `outrigger explain`.
 
 #include <optional>
 #include <string>

@@ -188,7 +188,8 @@ const Record<Retry>& retry_record() {
         "Response headers that request a retry, with retry_on: retriable_headers."},
        {"per_try", &Retry::per_try, optional(duration()), "The time one attempt may take."},
        {"budget", &Retry::budget, share(),
-        "Concurrent retries as a share of the requests of the last 10 s; 3 are always allowed."},
+        "Retries as a share of the requests of the last 10 s; beyond it, up to 3 at a time are "
+        "still allowed."},
        {"backoff", backoff_range(),
         "The delay before a retry: base and maximum, with full jitter."},
        {"body_max", &Retry::body_max, size(),

@@ -1,6 +1,6 @@
 #pragma once
 
-// The parts of the language that stand in files of their own.
+// The parts of the language that are defined in files of their own.
 
 #include <map>
 #include <string>

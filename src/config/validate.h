@@ -1,6 +1,6 @@
 #pragma once
 
-// What no single field can see: references, addresses taken twice, combinations that make no sense,
+// Checks across fields: references, addresses that are used twice, combinations that make no sense,
 // files that cannot be read.
 
 #include "config/environment.h"

@@ -93,7 +93,7 @@ struct Named {
   Flag flag = Flag::none;
 };
 
-// "'fast' is none of a, b, c", with the nearest one.
+// "'fast' is none of a, b, c", with the closest match.
 std::string not_a_choice(const std::string& given, const std::vector<Choice>& choices);
 
 template <typename E>

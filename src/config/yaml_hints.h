@@ -1,7 +1,7 @@
 #pragma once
 
-// Turns a syntax error into advice: the traps of YAML that people meet when they write addresses,
-// patterns and variables without quotes.
+// Turns a syntax error into advice: the pitfalls of YAML that people meet when they write
+// addresses, patterns and variables without quotes.
 
 #include <string>
 #include <string_view>

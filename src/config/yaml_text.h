@@ -1,7 +1,6 @@
 #pragma once
 
-// What YAML text looks like before and beside the parser: is it text at all, and how far does a
-// scalar reach.
+// Checks of YAML text outside the parser: whether it is valid text, and where a scalar ends.
 
 #include <cstddef>
 #include <string_view>

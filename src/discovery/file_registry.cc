@@ -97,7 +97,7 @@ void FileRegistry::reload() {
 FileRegistry::Reading FileRegistry::read(const std::string& path) {
   auto text = read_file(path);
   if (!text) return {.services = {}, .error = trouble(path, text.error().message)};
-  // A writer truncates first: nothing at all is more likely half a change than a wish.
+  // A writer truncates first: an empty file is more likely half a change than intended.
   const bool blank = text->find_first_not_of(" \t\r\n") == std::string::npos;
   if (blank) {
     return {.services = {}, .error = trouble(path, "is empty; write 'services: {}' for none")};

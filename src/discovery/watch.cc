@@ -50,7 +50,7 @@ Watches::Service& Watches::service(std::string_view name) {
 }
 
 // Names that were asked for and do not exist would pile up otherwise. What is known of a service
-// with endpoints stays, for the next who asks.
+// with endpoints stays, for the next subscriber.
 void Watches::forget_unused() {
   std::erase_if(by_name_,
                 [](auto& s) { return s.second.watches.empty() && s.second.endpoints.empty(); });

@@ -60,7 +60,7 @@ class Watches final : private net::YieldingHook {
   net::Loop& loop_;
   std::map<std::string, Service, std::less<>> by_name_;
   std::size_t forget_at_ = 1024;
-  bool all_known_ = false;  // after tell_all(): who is not there has no endpoints
+  bool all_known_ = false;  // after tell_all(): services that are not listed have no endpoints
   IntrusiveList<Watch, Pending> pending_;
 };
 

@@ -17,7 +17,7 @@ H2Keepalive::H2Keepalive(Towards towards, net::Connection& connection, Codec& co
 
 void H2Keepalive::stream_opened() {
   if (timer_.armed() || times_.after <= Duration::zero()) return;
-  // What was heard before nobody waited for anything is of no interest.
+  // What arrived while no stream was waiting does not matter.
   heard();
   connection_.loop().timers().arm(timer_, times_.after);
 }
@@ -30,7 +30,7 @@ TimePoint H2Keepalive::due() const {
 }
 
 void H2Keepalive::look() {
-  // The next stream begins anew.
+  // The next stream starts over.
   if (!connection_.open() || codec_.open_streams() == 0) return;
   const TimePoint now = connection_.loop().now();
   if (state_ == State::asked) return give_up_or_wait();

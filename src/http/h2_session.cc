@@ -149,8 +149,8 @@ void H2Session::feed_library(std::string_view bytes) {
   if (taken < 0) doom(H2Error::internal_error, StreamEnd::protocol_error);
 }
 
-// What has come of a HEADERS or CONTINUATION frame's payload. A block that is here at once is not
-// copied.
+// What has arrived of a HEADERS or CONTINUATION frame's payload. A block that is here at once is
+// not copied.
 void H2Session::take_block(std::string_view payload) {
   if (scanner_.in_payload()) return block_.append(payload);
   if (!block_.empty()) {

@@ -112,7 +112,7 @@ class H2Session {
   virtual void ending() {}
   // All that was noted has been told; `freed`: streams have gone.
   virtual void settled(bool freed) = 0;
-  // A PING that is none of ping()'s was answered; false: it is nobody's.
+  // A PING that ping() did not send was answered; false: nobody sent it.
   virtual bool ping_answered(std::uint64_t /*opaque*/) { return false; }
   // Why streams end that the connection takes with it.
   virtual StreamEnd end_of_connection() const = 0;

@@ -182,7 +182,7 @@ void H2Session::pause(H2Stream& stream, bool paused) {
   schedule();
 }
 
-// What was delivered to the stream while it waited has moved on, or is of no interest any more.
+// What was delivered to the stream while it waited has been forwarded, or is no longer needed.
 void H2Session::unpark(H2Stream& stream) {
   parked_ -= std::exchange(stream.unconsumed, 0);
   give_back(0);

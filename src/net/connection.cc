@@ -238,7 +238,7 @@ void Connection::look_again() {
 }
 
 // A peer whose window stays shut is slow, one that acknowledges nothing is gone. The kernel's bound
-// ends both, so it is lifted here, and who is gone is looked for instead.
+// ends both, so it is lifted here, and peers that are gone are looked for instead.
 bool Connection::watch_blocked() {
   if (limits_.peer_silence == Duration(0)) return true;
   if (!silence_allowed_) {

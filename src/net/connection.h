@@ -44,7 +44,7 @@ enum class CloseReason : std::uint8_t {
   io_error,       // any other errno
   aborted,        // abort()
   timed_out,      // the peer's host acknowledges nothing any more
-  write_stalled,  // the peer takes nothing of what waits for it
+  write_stalled,  // the peer reads nothing of the pending output
 };
 const char* to_string(CloseReason reason);
 
@@ -100,11 +100,11 @@ struct ConnectionLimits {
   // out to speak clear text (tls::PermissiveTransport) and to have opened its connection early.
   Duration silence{};
   Duration linger = seconds(2);  // finish(): how long to wait for the peer's close
-  // finish(): how long the peer may take nothing of what is left. Before that it is the handler's
+  // finish(): how long the peer may read nothing of what is left. Before that it is the handler's
   // business, which gets on_output_waits(). 0: forever.
   Duration write_stall = seconds(30);
   // How long what was sent may stay unacknowledged, and an idle peer unheard of, before its host is
-  // taken for dead. 0: as long as the kernel likes, a quarter of an hour or for ever.
+  // considered dead. 0: the kernel's defaults, a quarter of an hour or forever.
   Duration peer_silence{};
 };
 

@@ -70,7 +70,7 @@ std::vector<FileWatch::Mark> FileWatch::marks() const {
   return out;
 }
 
-// What the events say is of no interest: any of them, an overflow of the queue included, is a
+// The contents of the events do not matter: any of them, an overflow of the queue included, is a
 // reason to look.
 void FileWatch::on_fd_ready(bool /*readable*/, bool /*writable*/, bool /*closed*/) {
   alignas(inotify_event) std::array<char, 16 * 1024> events;

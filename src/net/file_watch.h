@@ -76,7 +76,7 @@ class FileWatch final : private FdHandler {
   Loop& loop_;
   const std::vector<std::string> paths_;
   FileWatchHandler& handler_;
-  int inotify_;  // -1: none to be had
+  int inotify_;  // -1: not available
   std::unique_ptr<FdWatch> events_;
   std::set<int> directories_;  // inotify's numbers
   bool watching_ = false;

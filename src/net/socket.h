@@ -89,7 +89,7 @@ struct ListenOptions {
 };
 
 // A listening socket, TCP_NODELAY set for what it accepts. A stale Unix socket file is replaced;
-// the error says which address and why, and who is likely to blame.
+// the error names the address, the reason and the likely cause.
 Result<Fd> listen_on(const SocketAddress& address, const ListenOptions& options);
 // For a socket that was bound with `later`.
 Result<void> begin_listening(const Fd& fd);

@@ -1,9 +1,9 @@
 #pragma once
 
-// Whether an attempt that ended badly is followed by another one. A pure function: the caller keeps
-// the counts, asks the budget and runs the timer.
+// Whether a failed attempt is followed by another one. A pure function: the caller keeps the
+// counts, asks the budget and runs the timer.
 //
-// Three kinds of going on, from the surest to the boldest:
+// Three kinds of retry, from the safest to the boldest:
 //
 //   free      The connection could not be opened, or a kept-alive one turned out to be dead: up to
 //             three other tries at once, not counted as retries. The dead one only for idempotent

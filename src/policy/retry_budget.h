@@ -1,8 +1,8 @@
 #pragma once
 
-// How many retries a service can stand: a share of the requests of the last 10 s, so that retries
-// can't multiply an outage, with a floor of a few at a time, so that a quiet service is retried
-// too.
+// How many retries a service can bear: a share of the requests of the last 10 s, so that retries
+// cannot amplify an outage, with a floor of a few at a time, so that requests to a quiet service
+// are retried too.
 //
 // Each worker has a RetryBudget per service and counts its own requests, without atomics: if every
 // worker keeps to the share of its own requests, so do all together. The floor is one for all

@@ -318,14 +318,14 @@ void Exchange::send_request() {
   if (!upstream.above_high()) pause_caller(false);
 }
 
-// From its first byte on a body has to come at a rate, but for streams that live on being slow.
+// From its first byte on, a body must keep a minimum rate, except for streams that may be slow.
 void Exchange::expect_body() {
   if (scope_.body_rate == 0 || grpc_ || asks_for_tunnel(*request_)) return;
   deadlines_.body_began(loop_.now(), scope_.body_rate);
   watch_deadlines();
 }
 
-// A copy that was wanted and outgrew a limit: from here on there is no other try.
+// A copy that was needed has exceeded a limit: from here on the request cannot be retried.
 void Exchange::copy_kept(bool kept) {
   if (!kept) cells_->replay_dropped();
 }

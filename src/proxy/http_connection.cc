@@ -177,7 +177,7 @@ void HttpConnection::on_timer() {
   codec_ ? drain_codec() : wire_.finish();
 }
 
-// The timer comes after `most`, or earlier to look after a client that takes nothing.
+// The timer fires after `most`, or earlier to check on a client that does not read.
 void HttpConnection::wait_for(Duration most) {
   if (waits_since_.set()) {
     const Duration waited = waits_since_.until(scope_.worker.loop.now());

@@ -105,7 +105,7 @@ class HttpConnection final : public net::Retirable,
   PeerBook::Hold peer_;                           // once it is open
   net::Timer timer_;  // idleness, checked lazily; the header deadline; a reader that takes nothing
   Moment since_;      // when it became idle, or when the head that is coming in began
-  // The client has taken nothing of what waits for it since then, and so many bytes before (the
+  // The client has read nothing of the pending output since then, and this many bytes before (the
   // low bits; 16 MiB to the byte between two looks would pass for nothing once).
   Moment waits_since_;
   static constexpr std::uint32_t waits_at_mask = 0xffffff;

@@ -1,8 +1,8 @@
 #pragma once
 
-// What has come of a request's body and is held here: all of it while no stream upstream is there
-// to take it, and a copy of it afterwards while another try may need it. Part of an exchange; the
-// worker's thread.
+// What has arrived of a request's body and is held here: all of it while there is no upstream
+// stream to take it, and a copy of it afterwards while another try may need it. Part of an
+// exchange; the worker's thread.
 //
 //   arrived(bytes)         a piece has come; then one of
 //   hold(piece)            no stream yet; beyond(limit) says when the caller has to wait

@@ -1,7 +1,7 @@
 #pragma once
 
-// The thread for what is long: admin pages and scrapes. It has a loop of its own, so that nothing
-// here ever delays a request.
+// The thread for slow work: admin pages and scrapes. It has a loop of its own, so that nothing here
+// ever delays a request.
 
 #include <functional>
 #include <future>

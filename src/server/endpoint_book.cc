@@ -95,7 +95,7 @@ struct EndpointBook::Source final : EndpointObserver {
 
 struct EndpointBook::Entry {
   std::string service;
-  // By host; they live as long as a list has them.
+  // By host; they live as long as a list contains them.
   std::map<std::string, std::weak_ptr<Name>> names;
   List own;
   std::vector<std::unique_ptr<Source>> sources;

@@ -1,6 +1,6 @@
 #pragma once
 
-// Where the process is in its life; told by the main thread, read by probes and admin pages on
+// The phase of the process's life cycle; set by the main thread, read by probes and admin pages on
 // another.
 
 #include <atomic>

@@ -1,6 +1,6 @@
 #pragma once
 
-// The registries of the configuration, made by type, started together, their troubles logged. Main
+// The registries of the configuration: created by type, started together, their errors logged. Main
 // thread.
 
 #include <functional>

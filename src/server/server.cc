@@ -383,7 +383,6 @@ void Server::on_signal(int signal) {
     case SIGQUIT:
       return loop_.stop();
     case SIGUSR1:
-      log::reopen();
       return access_log_->reopen();
     default:
       log::warn("server", "signal ignored; this version has no use for it",

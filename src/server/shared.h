@@ -1,6 +1,6 @@
 #pragma once
 
-// What all workers share and outlive by. Everything in it may be used from any thread.
+// What all workers share; it outlives them. Everything in it may be used from any thread.
 
 #include <atomic>
 #include <functional>

@@ -228,7 +228,7 @@ void Worker::Door::on_accept(net::Fd fd, const net::SocketAddress& peer) {
   Shared& shared = worker.shared_;
   if (shared.open_connections() >= shared.connections_max) {
     shared.connections_refused.fetch_add(1, std::memory_order_relaxed);
-    return;  // closed: at the limit nobody is served better by waiting
+    return;  // closed: at the limit, waiting would help nobody
   }
   WorkerThread* other = shared.less_loaded_than(worker.index_);
   if (other != nullptr && other->take(index, fd, peer)) return;
@@ -320,7 +320,7 @@ void Worker::on_session_done(tcp::Session& session, const tcp::SessionReport& re
   context_.access_log.write(record);
 }
 
-// The books of a downstream connection, whatever it spoke.
+// The accounting of a downstream connection, whatever its protocol.
 void Worker::gone(proxy::Scope& scope, const net::Connection& connection, net::CloseReason reason) {
   scope.connections->on_closed(reason);
   scope.connections->received_bytes.add(connection.bytes_read());
@@ -386,7 +386,8 @@ void Worker::drain(proxy::HttpConnection& connection) const {
   }
 }
 
-// Takes who has connected already, then refuses: a refused connection is safe to make elsewhere.
+// Accepts those that have connected already, then refuses: a refused connection is safe to retry
+// elsewhere.
 void Worker::stop_listening(bool outbound_too) {
   for (auto& door : doors_) {
     if (!outbound_too && door->scope.direction == Direction::outbound) continue;

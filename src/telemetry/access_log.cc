@@ -59,7 +59,7 @@ bool AccessLogLane::chosen(const AccessRecord& record) {
 AccessLog::AccessLog(config::AccessLog options, int lanes, std::uint64_t seed,
                      std::size_t ring_bytes)
     : options_(std::move(options)), enabled_(options_.path != "none") {
-  // Where there is nothing to write no memory is spent on it.
+  // If there is nothing to write, no memory is allocated for it.
   const std::size_t bytes = enabled_ ? ring_bytes : 1;
   for (int i = 0; i < lanes; ++i) {
     lanes_.push_back(

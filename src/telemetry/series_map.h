@@ -2,7 +2,7 @@
 
 // Series by identity: compiling a configuration looks them up by name and shares them; one
 // that nobody has held for ten minutes is removed, so that services that vanished do not fill the
-// exposition for ever. Not safe by itself: Metrics guards it.
+// exposition forever. Not thread-safe by itself: Metrics guards it.
 
 #include <map>
 #include <memory>

@@ -94,7 +94,7 @@ bool set_identity(SSL_CTX* ctx, const std::vector<X509Ptr>& chain, EVP_PKEY* key
   for (std::size_t i = 1; i < chain.size(); ++i) {
     if (SSL_CTX_add1_chain_cert(ctx, chain[i].get()) != 1) return false;
   }
-  // What is in the file is what is sent; nothing is looked up among the CAs.
+  // Exactly the contents of the file are sent; nothing is looked up among the CAs.
   SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN);
   return true;
 }

@@ -211,7 +211,8 @@ void TlsTransport::finish_handshake() {
   }
   // What only the handshake needed goes. The peer's decoded key has done its work, and OpenSSL
   // would keep it (2 KiB, a tenth of an idle session) as long as the certificate: ours, which is
-  // there anyhow, takes its place. The certificates that came with the leaf have done theirs too.
+  // there anyway, takes its place. The certificates that came with the leaf are no longer needed
+  // either.
   if (peer != nullptr) {
     X509_set_pubkey(peer, X509_get0_pubkey(SSL_get_certificate(ssl_)));
     drop_certificates(SSL_get_peer_cert_chain(ssl_));

@@ -1,7 +1,7 @@
 #pragma once
 
-// The balancers there are, by the name the configuration calls them. main puts the built-in ones in
-// and extensions add theirs; const afterwards, read by every worker.
+// The available balancers, by their name in the configuration. main registers the built-in ones and
+// those of extensions; const afterwards, read by every worker.
 
 #include <map>
 #include <memory>

@@ -47,7 +47,7 @@ class PeakEwmaBalancer final : public LoadBalancer {
   Nanos expected_latency(std::uint32_t index, Nanos now) const override;
 
   static constexpr Nanos decay = std::chrono::seconds(10);
-  // No endpoint's wish keeps it out for longer.
+  // An endpoint's Retry-After cannot exclude it for longer than this.
   static constexpr Nanos retry_after_max = std::chrono::minutes(5);
 
   // Slots in use, for tests: those of the set, and of departed endpoints with unfinished tickets.

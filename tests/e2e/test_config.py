@@ -1,9 +1,12 @@
 """`outrigger validate` and `run` on good and bad files: every mistake located, several at once."""
 import json
+import os
+import pty
 import re
+import subprocess
 import time
 
-from harness import ROOT, SANITIZER, Case, main, run_outrigger
+from harness import BINARY, ROOT, SANITIZER, Case, main, run_outrigger
 
 GOOD = '''version: 1
 node: {service: web}
@@ -51,6 +54,23 @@ class Validate(Case):
                 self.assertEqual(done.returncode, 1, done.stderr)
                 self.assertNotIn('hunter2', done.stdout + done.stderr)
                 self.assertNotIn('\x1b', done.stdout + done.stderr)
+
+    def test_colour_is_for_terminals_and_no_color_turns_it_off(self):
+        path = self.directory / 'web.yaml'
+        path.write_text(GOOD.replace('retry: 2', 'retires: 2'))
+        for command in (['validate', str(path)], ['run', '-c', str(path)]):
+            for no_color, coloured in ((None, True), ('', True), ('1', False)):
+                ours, theirs = pty.openpty()
+                self.addCleanup(os.close, ours)
+                environment = {k: v for k, v in os.environ.items() if k != 'NO_COLOR'}
+                if no_color is not None:
+                    environment['NO_COLOR'] = no_color
+                done = subprocess.run([BINARY, *command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=theirs, env=environment, timeout=60)
+                os.close(theirs)
+                self.assertEqual(done.returncode, 1)
+                said = os.read(ours, 65536)
+                self.assertIn(b'retires', said)
+                self.assertEqual(b'\x1b[' in said, coloured, (command, no_color))
 
     def test_a_table_of_mistakes(self):
         table = [

@@ -99,6 +99,29 @@ services:
         sidecar.send_signal(signal.SIGINT)
         self.assertEqual(sidecar.process.wait(PATIENCE), 2)
 
+    def test_sigquit_does_not_wait_for_requests(self):
+        upstream = self.origin(lambda r: (time.sleep(30), (200, {}, b'late'))[1])
+        sidecar = self.plain([upstream], drain='60s')
+        client = self.client(sidecar.port)
+        client.send(b'GET / HTTP/1.1\r\nhost: orders\r\n\r\n')
+        self.eventually(1, lambda: len(upstream.requests), 'requests at the origin')
+        begun = time.monotonic()
+        sidecar.send_signal(signal.SIGQUIT)
+        self.assertEqual(sidecar.process.wait(PATIENCE), 0)
+        self.assertLess(time.monotonic() - begun, 10 if SANITIZER else 3)
+
+    def test_sigusr1_reopens_the_access_log(self):
+        path, rotated = self.directory / 'access.log', self.directory / 'access.log.1'
+        sidecar = self.plain([self.origin()], log=path)
+        lines = lambda p: len(p.read_text().splitlines()) if p.exists() else 0
+        self.assertEqual(fetch(sidecar.port).status, 200)
+        self.eventually(1, lambda: lines(path), 'the first line')
+        path.rename(rotated)
+        sidecar.send_signal(signal.SIGUSR1)
+        wait_for('the new file', path.exists)
+        self.assertEqual(fetch(sidecar.port).status, 200)
+        self.eventually((1, 1), lambda: (lines(rotated), lines(path)), 'lines in the old and in the new file')
+
     def test_quit_by_the_admin_port(self):
         sidecar = self.plain([self.origin()])
         self.assertEqual(sidecar.post('/quitquitquit')[0], 200)
