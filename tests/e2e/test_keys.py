@@ -59,6 +59,37 @@ class Keys(Case):
             served.send(b'y')
             self.assertEqual(served.read().status, 200)
 
+    def inbound(self, more):
+        port = free_port()
+        self.daemon(f'node: web\ninbound:\n  - {{listen: 127.0.0.1:{port}, app: 127.0.0.1:{self.app.port}, mtls: disabled{more}}}\n')
+        return port
+
+    def test_a_body_larger_than_a_listener_allows_is_a_413(self):
+        port = self.inbound(', limits: {body: 1KiB}')
+        self.assertEqual(fetch(port, method='PUT', body=b'x' * 1024).status, 200)
+        self.assertEqual(fetch(port, method='PUT', body=b'x' * 1025).status, 413)
+        with Client(port) as client:
+            client.send(b'PUT / HTTP/1.1\r\nhost: web\r\ntransfer-encoding: chunked\r\n\r\n401\r\n' + b'x' * 1025 + b'\r\n0\r\n\r\n')
+            self.assertEqual(client.read().status, 413)
+        self.assertEqual([len(r.body) for r in self.app.requests if r.body], [1024])
+
+    def test_forwarding_headers_are_trusted_from_trusted_proxies_alone(self):
+        sent = {'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'gopher', 'x-forwarded-host': 'shop.example.org'}
+        for trusted, expected in (('127.0.0.0/8', ('192.0.2.1, 127.0.0.1', 'gopher', 'shop.example.org')),
+                                  ('10.0.0.0/8', ('127.0.0.1', 'http', 'orders'))):
+            self.assertEqual(fetch(self.inbound(f', trusted_proxies: [{trusted}]'), headers=sent).status, 200)
+            self.assertEqual(tuple(self.app.requests[-1].header(name) for name in sent), expected, trusted)
+
+    def test_an_endpoint_gets_its_weight_in_requests(self):
+        heavy, light, port = self.origin(), self.origin(), free_port()
+        self.daemon(f'node: web\nruntime: {{workers: 1}}\noutbound:\n  - {{listen: 127.0.0.1:{port}, service: orders}}\nservices:\n'
+                    f'  orders: {{mtls: disabled, load_balancer: round_robin, endpoints: [{{address: "127.0.0.1:{heavy.port}", weight: 3}}, '
+                    f'"127.0.0.1:{light.port}"]}}\n')
+        with Client(port) as client:
+            for _ in range(80):
+                self.assertEqual(client.request('GET', '/').status, 200)
+        self.assertEqual((len(heavy.requests), len(light.requests)), (60, 20))
+
     def test_metrics_have_a_listener_and_a_path_of_their_own(self):
         port = free_port()
         self.daemon(f'node: web\ntelemetry: {{prometheus: {{listen: 127.0.0.1:{port}, path: /numbers}}}}\n')
