@@ -63,8 +63,9 @@ const Record<Runtime>& runtime_record() {
         "How long a TCP peer may fail to acknowledge data before it is considered dead; 0s leaves "
         "it to the kernel."},
        {"write_timeout", &Runtime::write_timeout, duration(Millis(0)),
-        "How long an HTTP client may read nothing of a pending response; 0s means no limit. Does "
-        "not apply to tunnels and gRPC over HTTP/1."}});
+        "How long an HTTP client may read nothing of a pending response before its connection is "
+        "reset, or over HTTP/2 the stream whose window it keeps shut; 0s means no limit. Does not "
+        "apply to tunnels, to gRPC over HTTP/1 and to the windows of gRPC streams."}});
   return table;
 }
 

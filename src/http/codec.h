@@ -117,6 +117,7 @@ struct CodecCounters {
   Counter resets_sent;
   Counter goaways_received;
   Counter goaways_sent;
+  Counter stalled;             // streams reset because their windows stayed shut
   Counter keepalive_pings;     // sent because a peer was silent
   Counter keepalive_timeouts;  // connections closed because nothing came of it
 };
@@ -160,6 +161,12 @@ class Codec {
   virtual std::uint64_t message_frames() const { return 0; }
   // What is open is a tunnel or gRPC over HTTP/1, whose reader may take its time.
   virtual bool reader_may_stall() const { return false; }
+  // HTTP/2: resets the streams whose windows have been shut for at least `most_ms`, with output
+  // waiting, since a call found them so. Tunnels and gRPC streams may take their time. `now_ms`:
+  // the clock of feed().
+  virtual void end_stalled(std::uint64_t /*now_ms*/, std::uint64_t /*most_ms*/) {}
+  // Output waits in streams: end_stalled() should be called now and then.
+  virtual bool output_queued() const { return false; }
 };
 
 // A request that never reached a sink: the codec has answered it, or ended its stream.
@@ -177,6 +184,8 @@ class ServerEvents {
   // A request was refused; valid during the call only. What becomes of the connection, the codec
   // does.
   virtual void on_refused(const Refusal&) {}
+  // Output has begun to wait in a stream: Codec::output_queued().
+  virtual void on_output_queued() {}
   // The last open stream is gone.
   virtual void on_idle() = 0;
 

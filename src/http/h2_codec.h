@@ -34,6 +34,8 @@ class H2ServerCodec final : public ServerCodec {
   void drain() override;
   // The second step now, without the answer that shows the round trip.
   void stop_waiting() override;
+  void end_stalled(std::uint64_t now_ms, std::uint64_t most_ms) override;
+  bool output_queued() const override;
   Version version() const override { return Version::http2; }
   std::size_t open_streams() const override;
   bool receiving_head() const override;

@@ -24,6 +24,7 @@ class H2ServerSession final : public H2Session {
   void write_head(H2HeadWriter& writer, const H2Stream& stream, const Head& head) override;
   void peer_retires() override;
   void settled(bool freed) override;
+  void queueing() override { events_.on_output_queued(); }
   bool ping_answered(std::uint64_t opaque) override;
   StreamEnd end_of_connection() const override { return StreamEnd::cancelled; }
   bool may_finish() const override { return drain_ == Drain::final; }
@@ -206,6 +207,12 @@ bool H2ServerCodec::receiving_head() const {
 }
 void H2ServerCodec::stop_waiting() {
   session_->stop_waiting();
+}
+void H2ServerCodec::end_stalled(std::uint64_t now_ms, std::uint64_t most_ms) {
+  session_->end_stalled(now_ms, most_ms);
+}
+bool H2ServerCodec::output_queued() const {
+  return session_->output_queued();
 }
 void H2ServerCodec::ping() {
   session_->ping();

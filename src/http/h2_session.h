@@ -85,6 +85,8 @@ class H2Session {
   void pause(H2Stream& stream, bool paused);
   bool above_high(H2Stream& stream);
   std::size_t piece_max() const;
+  void end_stalled(std::uint64_t now_ms, std::uint64_t most_ms);
+  bool output_queued() const { return queued_ > 0; }
 
   // For nghttp2's callbacks.
   void on_begin_headers(const nghttp2_frame& frame);
@@ -112,6 +114,8 @@ class H2Session {
   virtual void ending() {}
   // All that was noted has been told; `freed`: streams have gone.
   virtual void settled(bool freed) = 0;
+  // The first bytes wait in a stream.
+  virtual void queueing() {}
   // A PING that ping() did not send was answered; false: nobody sent it.
   virtual bool ping_answered(std::uint64_t /*opaque*/) { return false; }
   // Why streams end that the connection takes with it.
@@ -205,6 +209,7 @@ class H2Session {
   bool pump_frame();
   void block_due(const nghttp2_frame& frame);
   void enqueue(H2Stream& stream, std::string_view bytes);
+  bool is_shut(const H2Stream& stream) const;
   void discard_queue(H2Stream& stream);
   void cut_requests();
   void unpark(H2Stream& stream);

@@ -222,8 +222,35 @@ std::size_t H2Session::piece_max() const {
 void H2Session::enqueue(H2Stream& stream, std::string_view bytes) {
   const std::size_t before = stream.queue.capacity();
   stream.queue.append(bytes);
+  if (queued_ == 0) queueing();
   queued_ += stream.queue.capacity() - before;
   above_high(stream);
+}
+
+// Output waits because its reader takes nothing of it, and not for its turn or for the wire.
+bool H2Session::is_shut(const H2Stream& stream) const {
+  if (stream.queue.empty() || !writable(stream)) return false;
+  return nghttp2_session_get_stream_remote_window_size(library(), stream.id) <= 0 ||
+         nghttp2_session_get_remote_window_size(library()) <= 0;
+}
+
+void H2Session::end_stalled(std::uint64_t now_ms, std::uint64_t most_ms) {
+  const auto now = static_cast<std::uint32_t>(now_ms);
+  for (H2Stream& stream : streams_) {
+    const bool slow_by_nature = stream.tunnel || (stream.head != nullptr && stream.head->is_grpc());
+    if (slow_by_nature || !is_shut(stream)) {
+      stream.shut_since = 0;
+    } else if (stream.shut_since == 0) {
+      stream.shut_since = std::max(now, 1U);
+    } else if (now - stream.shut_since >= most_ms) {
+      counters_.stalled.add();
+      rst(stream, H2Error::cancel);
+      StreamSink* sink = stream.sink;
+      user_done(stream);
+      if (sink != nullptr) sink->on_reset(StreamEnd::idle);
+      schedule();
+    }
+  }
 }
 
 void H2Session::discard_queue(H2Stream& stream) {
@@ -360,6 +387,7 @@ void H2Session::on_send_data(H2Stream& stream, const nghttp2_frame& frame,
                              std::string_view header) {
   check(frame.hd.length == stream.frame_bytes, "a DATA frame of another length");
   net::Buffer& out = wire_.output();
+  stream.shut_since = 0;
   out.append(header);
   const std::size_t queued = std::min(stream.frame_bytes, stream.queue.size());
   if (queued > 0) {

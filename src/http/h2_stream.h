@@ -105,6 +105,7 @@ class H2Stream final : public Stream,
   bool upgrade = false;  // extended CONNECT
   bool tunnel = false;   // either, accepted
   std::uint8_t interims = 0;
+  std::uint32_t shut_since = 0;  // when its window was found shut, in ms (low bits); 0: not so
   std::uint32_t close_code = 0;  // when the library is done
   StreamSink* sink;              // null when there are to be no callbacks
   Arena arena;

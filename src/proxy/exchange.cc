@@ -400,7 +400,7 @@ void Exchange::on_reset(http::StreamEnd reason) {
   stream_ = nullptr;
   const bool broken = reason == http::StreamEnd::protocol_error ||
                       reason == http::StreamEnd::too_large || reason == http::StreamEnd::flood;
-  flag_ = broken ? Flag::DPE : Flag::DC;
+  flag_ = broken ? Flag::DPE : reason == http::StreamEnd::idle ? Flag::SI : Flag::DC;
   // HTTP/1's codec has answered a malformed body in our place.
   if (broken && !state_.is(ExchangeState::answering) && request_->version != http::Version::http2)
     status_ = reason == http::StreamEnd::too_large ? 431 : 400;

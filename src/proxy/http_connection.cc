@@ -18,6 +18,8 @@ std::uint64_t milliseconds_of(TimePoint t) {
 // On a connection at rest a request may be on its way, and HTTP/1 cannot take it back: a connection
 // that is to drain gets this long for one more, whose answer says close.
 constexpr Duration last_patience = seconds(1);
+// A stream that nobody reads from is noticed this much of the write timeout too late at the most.
+constexpr int looks_a_stall = 4;
 // What strangers cause is logged this often at most.
 constexpr Duration tell_interval = seconds(10);
 
@@ -162,6 +164,11 @@ void HttpConnection::head_begins() {
 void HttpConnection::on_timer() {
   const TimePoint now = scope_.worker.loop.now();
   if (output_stalled(now)) return connection_->kill(true, net::CloseReason::write_stalled);
+  const Duration stall = connection_->limits().write_stall;
+  if (codec_ && codec_->output_queued() && stall > Duration(0)) {
+    codec_->end_stalled(milliseconds_of(now), static_cast<std::uint64_t>(stall / milliseconds(1)));
+    if (connection_->closed()) return;
+  }
   if (head_begun()) {
     const Duration waited = since_.until(now);
     if (waited < scope_.header_timeout) return wait_for(scope_.header_timeout - waited);
@@ -183,7 +190,19 @@ void HttpConnection::wait_for(Duration most) {
     const Duration waited = waits_since_.until(scope_.worker.loop.now());
     most = std::min(most, connection_->limits().write_stall - waited);
   }
+  const Duration stall = connection_->limits().write_stall;
+  if (codec_ && codec_->output_queued() && stall > Duration(0))
+    most = std::min(most, stall / looks_a_stall);
   scope_.worker.loop.timers().arm(timer_, most);
+}
+
+// Streams that nobody reads from are found by looking at them now and then.
+void HttpConnection::on_output_queued() {
+  const Duration look = connection_->limits().write_stall / looks_a_stall;
+  const TimePoint now = scope_.worker.loop.now();
+  const bool draining = draining_ == Draining::soon || draining_ == Draining::now;
+  if (look > Duration(0) && !draining && (!timer_.armed() || timer_.deadline() > now + look))
+    scope_.worker.loop.timers().arm(timer_, look);
 }
 
 void HttpConnection::on_output_waits() {

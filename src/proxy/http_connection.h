@@ -66,6 +66,7 @@ class HttpConnection final : public net::Retirable,
   void on_closed(net::CloseReason reason) override;
   http::StreamSink& on_stream(http::Stream& stream) override;
   void on_refused(const http::Refusal& refusal) override;
+  void on_output_queued() override;
   void on_idle() override;
 
   bool choose_codec(std::string_view first_bytes);

@@ -156,6 +156,13 @@ constexpr std::array<FamilyInfo, family_count> table = {{
      "HTTP fields dropped because their names differ from a significant one only in having '_' for "
      "'-'.",
      {"side"}},
+    {Family::http_stalled_streams,
+     "outrigger_http_stalled_streams_total",
+     counter,
+     "",
+     "HTTP/2 streams reset because the client accepted nothing of a pending response for "
+     "runtime.write_timeout.",
+     {"side"}},
     {Family::http_glitches,
      "outrigger_http_glitches_total",
      counter,

@@ -409,6 +409,13 @@ class Metrics(Case):
         self.assertTrue(peer.until(lambda: peer.goaway_code() is not None, 20))
         peer.close()
         self.assertIn(fetch(ports['silent']).status, (502, 503, 504))
+        # A stream whose window stays shut.
+        impatient = self.plain([self.origin(lambda request: (200, {}, b'x' * 100))], runtime='write_timeout: 1s')
+        daemons.append(impatient)
+        peer = raw_h2.connect(impatient.port)
+        peer.send(raw_h2.settings((raw_h2.INITIAL_WINDOW_SIZE, 0)) + raw_h2.request(1))
+        self.assertTrue(peer.until(lambda: peer.count(raw_h2.RST_STREAM) == 1, 20))
+        peer.close()
         # A client that takes nothing of a large answer.
         idle = self.client(ports['orders'])
         idle.send(b'GET /large HTTP/1.1\r\nhost: orders\r\n\r\n')

@@ -9,6 +9,7 @@ import threading
 import time
 import unittest
 
+import raw_h2
 from harness import Case, Pki, SANITIZER, Client, main
 
 GET = b'GET / HTTP/1.1\r\nhost: orders\r\n\r\n'
@@ -114,6 +115,18 @@ class Ends(Case):
         began = time.monotonic()
         self.eventually(1, lambda: daemon.metric('outrigger_connections_closed_total', reason='write_stalled'), seconds=20)
         self.assertTrue(1.9 < time.monotonic() - began < (10 if SANITIZER else 5))
+
+    def test_a_stream_whose_window_stays_shut_is_reset(self):
+        app = self.origin(lambda request: (200, {}, b'x' * 1000))
+        daemon = self.plain([app], runtime='write_timeout: 2s')
+        peer = raw_h2.connect(daemon.port)
+        self.addCleanup(peer.close)
+        peer.send(raw_h2.settings((raw_h2.INITIAL_WINDOW_SIZE, 0)) + raw_h2.request(1))
+        began = time.monotonic()
+        self.assertTrue(peer.until(lambda: peer.count(raw_h2.RST_STREAM) == 1, 20))
+        self.assertTrue(1.9 < time.monotonic() - began < (10 if SANITIZER else 5))
+        self.assertEqual(daemon.metric('outrigger_http_stalled_streams_total', side='downstream'), 1)
+        self.assertTrue(peer.alive(5), 'the connection stays')
 
     def test_an_upload_whose_client_resets_frees_its_upstream(self):
         """The app does not read, so that nobody reads the client either."""

@@ -334,6 +334,50 @@ TEST_F(H2Flow, TheQueueOfAConnectionIsBounded) {
   }
 }
 
+TEST_F(H2Flow, WhoKeepsAWindowShutLosesTheStream) {
+  H2ServerSide server(world);
+  server.feeder.feed(std::string(h2::magic) + h2::settings({{h2::initial_window_size, 0}}) +
+                     h2::settings_ack());
+  EXPECT_FALSE(server.codec.output_queued());
+  const h2::FieldList grpc{{"content-type", "application/grpc"}};
+  server.feeder.feed(h2::headers(1, h2::request_block(), h2::whole) +
+                     h2::headers(3, h2::request_block(), h2::whole) +
+                     h2::headers(5, h2::request_block("POST", grpc), h2::whole) +
+                     h2::headers(7, h2::request_block(), h2::whole));
+  for (const auto& sink : server.events.sinks) head(*sink->stream);
+  for (const std::size_t waiting : {0, 1, 2}) {
+    server.events.sinks[waiting]->stream->send_data("some", waiting == 0);
+  }
+  server.feeder.settle();
+  EXPECT_TRUE(server.codec.output_queued());
+  const auto resets = [&] {
+    std::map<std::uint32_t, std::uint32_t> found;
+    std::string sent = server.wire.take();
+    for (const h2::Frame& frame : h2::take_frames(sent)) {
+      if (frame.type == 3) found[frame.stream] = frame.number();
+    }
+    return found;
+  };
+  const auto look = [&](std::uint64_t now_ms) {
+    server.codec.end_stalled(now_ms, 30'000);
+    server.feeder.settle();
+    return resets();
+  };
+  EXPECT_TRUE(look(1'000).empty());
+  EXPECT_TRUE(look(30'999).empty());
+  // A byte is progress.
+  server.feeder.feed(h2::window_update(3, 1));
+  EXPECT_EQ(look(31'000), (std::map<std::uint32_t, std::uint32_t>{{1, 8}})) << "CANCEL";
+  EXPECT_FALSE(server.events.sinks[1]->was_reset);
+  EXPECT_TRUE(look(60'999).empty());
+  EXPECT_EQ(look(61'000), (std::map<std::uint32_t, std::uint32_t>{{3, 8}}));
+  EXPECT_EQ(server.events.sinks[1]->reset, StreamEnd::idle);
+  // Streams of gRPC live on being slow, and who has nothing to send waits for nobody.
+  EXPECT_TRUE(look(1'000'000).empty());
+  EXPECT_EQ(server.codec.open_streams(), 2U);
+  EXPECT_EQ(world.counters.stalled.value(), 2U);
+}
+
 // A read a stream is too much when there are many: in a crowd, pieces are small.
 TEST_F(H2Flow, InACrowdOnlySmallPiecesAreWelcome) {
   H2ServerSide server(world);

@@ -641,6 +641,28 @@ TEST_F(SlowReaderTest, who_takes_nothing_of_its_answer_is_closed) {
   EXPECT_EQ(world.metric(Family::connections_closed, {"write_stalled"}), 1);
 }
 
+TEST_F(SlowReaderTest, an_http2_stream_whose_window_stays_shut_is_reset) {
+  namespace h2 = http::h2;
+  Peer& client = world.connect({.pipe = {.capacity = 1'000'000}});
+  client.send(std::string(h2::magic) + h2::settings({{h2::initial_window_size, 10}}) +
+              h2::settings_ack() + h2::headers(1, h2::request_block(), h2::whole));
+  const auto has_reset = [&client] {
+    std::string sent = client.received;
+    for (const h2::Frame& frame : h2::take_frames(sent)) {
+      if (frame.type == 3 && frame.stream == 1) return true;
+    }
+    return false;
+  };
+  world.advance(seconds(29));
+  EXPECT_EQ(world.metric(Family::requests_active), 1);
+  EXPECT_FALSE(has_reset());
+  world.advance(seconds(10));
+  EXPECT_TRUE(has_reset());
+  EXPECT_EQ(world.metric(Family::requests_active), 0);
+  EXPECT_EQ(world.http_connections(), 1U) << "its other streams go on";
+  EXPECT_EQ(world.metric(Family::http_stalled_streams), 1);
+}
+
 TEST_F(SlowReaderTest, nor_does_it_help_to_send_more) {
   Peer& client = reader();
   client.stall(true);
