@@ -1,9 +1,8 @@
 #pragma once
 
 // A codec: one connection's protocol without I/O and without clocks. Bytes are fed in and come out
-// as calls of StreamSinks; what is sent goes through the Wire. Owned by whoever owns the
-// connection, same thread. A codec may be destroyed from the outside only, never from inside one of
-// its callbacks: use Loop::retire().
+// as calls of StreamSinks; output goes through the Wire. Owned by the connection's owner, same
+// thread. A codec must not be destroyed from inside one of its callbacks: use Loop::retire().
 
 #include <cstddef>
 #include <cstdint>
@@ -16,18 +15,18 @@
 
 namespace outrigger::http {
 
-// What a codec may ask of its connection.
+// What a codec needs from its connection.
 class Wire {
  public:
   virtual net::Buffer& output() = 0;
-  // Sends output() now, or at the end of the turn together with the rest of it.
+  // Sends output() now, or at the end of the turn with everything else.
   virtual void flush() = 0;
   virtual void flush_soon() = 0;
-  // Codec::produce() at the end of this turn, then flush. Asked for again before that: still once.
+  // Requests Codec::produce() and a flush at the end of this turn, once however often it is called.
   virtual void want_write() = 0;
   // Sends output() and then `bytes` without copying what leaves at once.
   virtual void write_through(std::string_view bytes) = 0;
-  // How often output() has been written so far: what was appended since the last time has not left.
+  // How often output() has been written so far: what was appended since then has not been sent.
   virtual std::uint32_t writes() const = 0;
   // Bytes not yet taken by the kernel; and whether they are above the connection's high watermark.
   virtual std::size_t unsent() const = 0;
@@ -35,15 +34,15 @@ class Wire {
   virtual void pause_reading(bool paused) = 0;
   // feed() again with the bytes it did not consume, at the end of this turn.
   virtual void redeliver() = 0;
-  // The protocol is over: send what is left, then FIN, then linger. No feed() follows.
+  // The protocol is over: sends what is left, then FIN, then lingers. No feed() follows.
   virtual void finish() = 0;
   // The same without lingering: the peer has said that it sends nothing more, and it has not.
   virtual void finish_at_once() = 0;
   // FIN after what is left; input goes on (tunnels).
   virtual void end_output() = 0;
-  // For the codec's own answers: Loop::http_date(). Empty where nobody knows the time.
+  // For the codec's own answers: Loop::http_date(). Empty if the time is not known.
   virtual std::string_view date() { return {}; }
-  // Close at once; with RST where the peer must not take what it got for complete. Nothing follows.
+  // Closes at once, with RST if the peer must not consider what it got complete. Nothing follows.
   virtual void abort(bool reset) = 0;
 
  protected:
@@ -80,8 +79,8 @@ struct CodecLimits {
   std::size_t ping_burst = 200, ping_rate = 100;    // a second; SETTINGS count here too
   std::size_t reset_burst = 1000, reset_rate = 33;  // RST_STREAM received
   std::size_t own_reset_burst = 200,
-              own_reset_rate = 20;                      // RST_STREAM we sent for the peer's faults
-  std::size_t glitch_burst = 10000, glitch_rate = 330;  // anything odd but tolerated
+              own_reset_rate = 20;                      // RST_STREAM sent for the peer's errors
+  std::size_t glitch_burst = 10000, glitch_rate = 330;  // irregularities that are tolerated
   std::size_t settings_per_frame = 32;
   std::size_t continuations = 8;
   std::size_t empty_frames = 1;
@@ -90,8 +89,8 @@ struct CodecLimits {
   // held beyond which new streams are refused.
   std::size_t connection_queue = 512 * 1024;
   std::size_t connection_heads = 1024 * 1024;
-  // Bytes delivered to streams that wait, for which the connection's window is opened again
-  // nonetheless. What is more comes off the window: no client parks more than both together.
+  // Bytes delivered to waiting streams for which the connection's window is opened again all the
+  // same. Beyond that, they count against the window: no client can hold more than both together.
   std::size_t parked = 0;
   // Of a client connection: the last stream id it may use before it retires.
   std::uint32_t stream_id_max = 0x7fffffff;
@@ -111,15 +110,15 @@ struct CodecCounters {
   Counter malformed;  // messages refused as malformed
   Counter too_large;  // heads, fields and trailers beyond the limits
   Counter floods;     // connections closed for abuse
-  Counter twins;      // fields dropped for a name that could be taken for another's: is_twin()
-  Counter glitches;   // anything odd a peer did that was tolerated
+  Counter twins;      // fields dropped because their name could be mistaken for another: is_twin()
+  Counter glitches;   // irregularities of peers that were tolerated
   Counter resets_received;
   Counter resets_sent;
   Counter goaways_received;
   Counter goaways_sent;
   Counter stalled;             // streams reset because their windows stayed shut
   Counter keepalive_pings;     // sent because a peer was silent
-  Counter keepalive_timeouts;  // connections closed because nothing came of it
+  Counter keepalive_timeouts;  // connections closed because nothing arrived after it
 };
 
 class Codec {
@@ -140,19 +139,19 @@ class Codec {
   virtual void connection_lost(bool reset) = 0;
   // Wire::unsent() has fallen below the low watermark.
   virtual void output_drained() = 0;
-  // The turn ends: appends to Wire::output() what Wire::want_write() was asked for. A codec that
-  // writes at once never asks. May call back into sinks and the Wire, as feed() may.
+  // End of the turn: appends the output for which Wire::want_write() was called. A codec that
+  // writes at once never calls it. May call back into sinks and the Wire, as feed() may.
   virtual void produce() {}
-  // Nothing has moved for a moment and perhaps nothing will for an hour: gives back what can be.
+  // Nothing has moved for a moment, and nothing may move for an hour: releases what it can.
   virtual void rest() {}
-  // No new streams: GOAWAY, or Connection: close on the next answer. Open ones go on. When none is
-  // open the codec calls Wire::finish().
+  // No new streams: GOAWAY, or Connection: close on the next answer. Open ones continue. When none
+  // is left, the codec calls Wire::finish().
   virtual void drain() = 0;
-  // The drain has waited long enough for a word of the peer's.
+  // The drain has waited long enough for the peer.
   virtual void stop_waiting() {}
   virtual Version version() const = 0;
   virtual std::size_t open_streams() const = 0;
-  // A request's head has begun to arrive and is not whole yet: the header deadline runs.
+  // A request's head has begun to arrive and is not complete yet: the header deadline runs.
   virtual bool receiving_head() const = 0;
   // HTTP/2, for liveness: a PING; how many were answered; and how many HEADERS and DATA frames have
   // come. Nothing in HTTP/1.
@@ -181,8 +180,7 @@ class ServerEvents {
  public:
   // A request begins; on_head() of the returned sink follows at once. Never null.
   virtual StreamSink& on_stream(Stream& stream) = 0;
-  // A request was refused; valid during the call only. What becomes of the connection, the codec
-  // does.
+  // A request was refused; valid during the call only. The codec takes care of the connection.
   virtual void on_refused(const Refusal&) {}
   // Output has begun to wait in a stream: Codec::output_queued().
   virtual void on_output_queued() {}
@@ -193,7 +191,7 @@ class ServerEvents {
   ~ServerEvents() = default;
 };
 
-// A server codec answers malformed requests itself (400, 431, 417, 505, GOAWAY), tells of it by
+// A server codec answers malformed requests itself (400, 431, 417, 505, GOAWAY), reports them by
 // on_refused(), and finishes the wire.
 class ServerCodec : public Codec {
  public:
@@ -206,8 +204,8 @@ class ClientEvents {
  public:
   // A stream has closed or the peer's limits have changed: room for more, or idle.
   virtual void on_capacity() = 0;
-  // No stream can be opened on this connection ever again (GOAWAY, Connection: close, an error).
-  // Open ones may go on. Once.
+  // No stream can ever be opened on this connection again (GOAWAY, Connection: close, an error).
+  // Open ones may continue. Called once.
   virtual void on_retiring() = 0;
 
  protected:
@@ -220,8 +218,7 @@ class ClientCodec : public Codec {
   virtual Stream& open(StreamSink& sink) = 0;
   // How many streams could be opened now: 0 or 1 in HTTP/1.
   virtual std::size_t capacity() const = 0;
-  // How many bytes should be read at once, by the will of who takes them. 0: they have just paused
-  // the stream.
+  // How many bytes the sink wants at once. 0: it has just paused the stream.
   virtual std::size_t piece_max() { return any_piece; }
   // HTTP/1: the peer's first bytes were HTTP/2's.
   virtual bool met_http2() const { return false; }

@@ -1,7 +1,7 @@
 #pragma once
 
 // One exchange's end at a codec, the same for HTTP/1 and HTTP/2, client and server. A codec turns
-// bytes into calls of a StreamSink and calls of a Stream into bytes; whoever proxies holds a server
+// bytes into calls of a StreamSink and calls of a Stream into bytes; the proxy holds a server
 // Stream and a client Stream and is the sink of both. One thread.
 //
 // Server side, in order:  on_head  on_data*  [on_trailers]      (the request; `end` marks its end)
@@ -33,9 +33,9 @@ enum class StreamEnd : std::uint8_t {
   cancelled,   // the peer gave up: RST_STREAM CANCEL, or a downstream connection that went away
   peer_reset,  // RST_STREAM with any other code
   connection_lost,  // the connection ended in the middle of the answer, or before it on a fresh one
-  wrong_version,    // it speaks HTTP/2, as its first bytes say: it has read nothing of the request
+  wrong_version,    // it speaks HTTP/2, as its first bytes show, and has processed nothing
   stale,            // a reused HTTP/1 connection ended before the first byte of the answer
-  protocol_error,   // the peer broke the protocol
+  protocol_error,   // the peer violated the protocol
   too_large,        // head or field beyond the limits
   flood,            // the connection was closed for abuse
   idle,             // nothing moved for too long
@@ -77,21 +77,21 @@ class Stream {
   // Writes the head; reads it during the call only. Without content_length and without `end` the
   // body is chunked (HTTP/1.1) or ends with the connection (1.0).
   virtual void send_head(const Head& head, bool end) = 0;
-  // Takes all bytes, whatever the watermarks; copies what cannot leave at once. Stop when
+  // Accepts all bytes, whatever the watermarks; copies what cannot be sent at once. Stop when
   // above_high().
   virtual void send_data(std::string_view bytes, bool end) = 0;
   virtual void send_trailers(const Fields& trailers) = 0;
   // Ends the stream early: RST_STREAM with the code that fits `reason`, or, in HTTP/1, the end of
-  // the connection (a message cut short must look cut short).
+  // the connection (a truncated message must look truncated).
   virtual void reset(StreamEnd reason) = 0;
 
-  // Stops and resumes what comes in. What was on its way may still arrive after pausing: at most
-  // one read (HTTP/1) or one flow-control window (HTTP/2).
+  // Pauses and resumes input. Data already on its way may still arrive after pausing: at most one
+  // read (HTTP/1) or one flow-control window (HTTP/2).
   virtual void pause(bool paused) = 0;
-  // More is queued than the high watermark allows; on_drained() will tell.
+  // More is queued than the high watermark allows; on_drained() follows.
   virtual bool above_high() const = 0;
-  // How many bytes send_data() should be given at once. Little, when this stream's connection holds
-  // a lot for its other streams already: a hundred pieces add up. 0 is like above_high().
+  // How many bytes send_data() should be given at once. Few, if this stream's connection already
+  // holds a lot for its other streams, since a hundred pieces add up. 0 is like above_high().
   virtual std::size_t piece_max() const { return any_piece; }
 
  protected:

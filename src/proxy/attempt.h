@@ -1,7 +1,7 @@
 #pragma once
 
-// One try of an exchange at one endpoint: the pick, the pool's ticket, the stream. Embedded in its
-// exchange and used again for the next try; the worker's thread.
+// One attempt of an exchange at one endpoint: the pick, the pool's ticket, the stream. Embedded in
+// its exchange and reused for the next attempt; the worker's thread.
 //
 //   start() -> on_attempt_stream()                       a stream is there: head, body, trailers
 //           -> on_attempt_head() …data… / trailers       the answer; ends with `end` or trailers
@@ -23,7 +23,7 @@ enum class AttemptFailure : std::uint8_t {
   connect_refused,
   connect_timeout,
   handshake,
-  timeout,  // the time for one try is over
+  timeout,  // the time for one attempt is over
   stream,   // see the StreamEnd
 };
 
@@ -34,7 +34,7 @@ class AttemptOwner {
   virtual void on_attempt_interim(http::Head& head) = 0;
   virtual void on_attempt_data(std::string_view bytes, bool end) = 0;
   virtual void on_attempt_trailers(http::Fields& trailers) = 0;
-  // The attempt is over; `detail` is for people.
+  // The attempt is over; `detail` is for humans.
   virtual void on_attempt_failed(AttemptFailure failure, http::StreamEnd end,
                                  const std::string& detail) = 0;
   virtual void on_attempt_drained() = 0;
@@ -53,15 +53,15 @@ class Attempt final : private http::StreamSink, private upstream::PoolTicket {
   Attempt& operator=(const Attempt&) = delete;
   ~Attempt() { cancel(http::StreamEnd::local); }
 
-  // Picks, asks the pool. The callbacks come later, except that a stream that is there at once is
-  // reported by the return value: `streaming`. Failures are returned too, not called back.
+  // Picks an endpoint and asks the pool. Callbacks come later, but a stream that is available at
+  // once is reported by the return value: `streaming`. Failures are returned too, not called back.
   enum class Started : std::uint8_t { streaming, waiting, no_endpoint, overflow };
   Started start(upstream::Cluster& cluster, upstream::Offer offer,
                 std::optional<std::uint64_t> hash, TimePoint now);
 
   bool streaming() const { return stream_ != nullptr; }
   bool waiting() const { return PoolTicket::waiting(); }
-  // An endpoint has been chosen and not yet been reported on.
+  // An endpoint has been chosen, and its outcome has not been reported yet.
   bool engaged() const { return static_cast<bool>(chosen_); }
   bool active() const { return streaming() || waiting(); }
   // The stream, until both ends have passed.
@@ -69,16 +69,17 @@ class Attempt final : private http::StreamSink, private upstream::PoolTicket {
   // The request's end has been sent.
   void request_sent();
 
-  // Ends it: gives the ticket or the stream up.
+  // Ends it: gives up the ticket or the stream.
   void cancel(http::StreamEnd reason);
-  // Tells the balancer how it went; once per started attempt, before cancel() or the next start().
+  // Reports the outcome to the balancer; once per started attempt, before cancel() or the next
+  // start().
   void report(const Outcome& outcome);
 
   // The name of the endpoint of the newest attempt; empty before the first.
   std::string_view endpoint() const {
     return endpoint_ != nullptr ? std::string_view(*endpoint_) : std::string_view();
   }
-  // It has had a stream: the endpoint may have read something.
+  // It has had a stream, so the endpoint may have read something.
   bool sent() const { return sent_; }
   bool on_reused_connection() const { return reused_; }
   bool upstream_http2() const { return http2_; }

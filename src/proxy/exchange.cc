@@ -14,8 +14,8 @@ namespace {
 using policy::AttemptEnd;
 
 constexpr int grpc_unavailable = 14;
-// How much earlier than ours an endpoint's clock of the same deadline may run out: the time that is
-// passed on is rounded down, and our clock stands still during a turn.
+// How much earlier than here a deadline may expire at the endpoint: the time that is passed on is
+// rounded down, and the loop's clock does not advance during a turn.
 constexpr Duration deadline_slack = milliseconds(10);
 
 Flag flag_of(AttemptFailure failure, http::StreamEnd end) {
@@ -55,7 +55,7 @@ bool asks_for_tunnel(const http::Head& request) {
   return request.method == http::Method::connect || !request.protocol.empty();
 }
 
-// What an attempt that brought no answer says about its endpoint.
+// What an attempt without an answer says about its endpoint.
 Outcome::Kind outcome_of(AttemptFailure failure, http::StreamEnd end) {
   switch (failure) {
     case AttemptFailure::no_endpoint:
@@ -124,7 +124,7 @@ Exchange::Exchange(Scope& scope, const Peer& peer, http::Stream& stream, HeldBod
       timer_(net::Timer::to<&Exchange::on_timer>(*this)),
       started_at_(scope.worker.loop.now()) {}
 
-// The door in.
+// The entry.
 void Exchange::on_head(http::Head& head, bool end) {
   request_ = &head;
   grpc_ = head.is_grpc();
@@ -142,7 +142,7 @@ void Exchange::on_head(http::Head& head, bool end) {
   if (end) {
     request_complete();
   } else if (asks_for_tunnel(head)) {
-    // Its answer is due although the request has no end.
+    // Its answer is due although the request has not ended.
     deadlines_.answer_expected(started_at_, allowed_.answer);
   }
   start_attempt();
@@ -171,7 +171,7 @@ bool Exchange::find_destination() {
     return false;
   }
   if (routes != nullptr) route_ = routes->match(*request_);
-  // HTTP/1.0 may have none; the next hop must get one.
+  // An HTTP/1.0 request may have none; the next hop must get one.
   if (request_->authority.empty()) {
     const std::string& name = destination_->service;
     request_->authority = name.empty() ? std::string_view("localhost") : std::string_view(name);
@@ -186,8 +186,8 @@ bool Exchange::needs_http1() const {
   return !request_->protocol.empty() && !http::has_extended_connect(*request_);
 }
 
-// An upgrade to what the listener does not allow is no upgrade in HTTP/1; in HTTP/2 it has no other
-// meaning that it could have, and CONNECT never has.
+// In HTTP/1, an upgrade to a protocol that the listener does not allow is an ordinary request; in
+// HTTP/2, and for CONNECT, there is no such alternative.
 bool Exchange::admit_tunnel() {
   const http::Upgrades& allowed = *scope_.limits.upgrades;
   if (!request_->protocol.empty()) {
@@ -249,7 +249,7 @@ void Exchange::request_complete() {
   // The route's timeout runs from here: a slow upload is not the upstream's fault.
   deadlines_.request_ended();
   deadlines_.answer_expected(loop_.now(), allowed_.answer);
-  if (!state_.is(ExchangeState::begun)) watch_deadlines();  // else the first try does
+  if (!state_.is(ExchangeState::begun)) watch_deadlines();  // otherwise the first attempt does
 }
 
 const config::Retry& Exchange::retry() const {
@@ -257,7 +257,7 @@ const config::Retry& Exchange::retry() const {
 }
 
 upstream::Offer Exchange::offer() const {
-  // On a connection of its own: no upgrade's connection is used again.
+  // On a connection of its own: an upgraded connection is never reused.
   return needs_http1() ? upstream::Offer::http1 : plain_offer();
 }
 
@@ -271,8 +271,8 @@ upstream::Offer Exchange::plain_offer() const {
       break;
   }
   if (destination_->cluster->secure()) return upstream::Offer::http;
-  // In clear text nobody negotiates: gRPC is HTTP/2 by definition, all else speaks HTTP/1.1 unless
-  // the app has shown otherwise.
+  // In clear text nothing is negotiated: gRPC is HTTP/2 by definition, everything else is HTTP/1.1
+  // unless the app has shown otherwise.
   const bool http2 = service().protocol == config::Protocol::grpc || grpc_ ||
                      destination_->cluster->speaks_http2();
   return http2 ? upstream::Offer::http2 : upstream::Offer::http1;
@@ -353,7 +353,7 @@ void Exchange::on_data(std::string_view bytes, bool end) {
   if (end) request_complete();
   http::Stream* upstream = attempt_.stream();
   if (upstream == nullptr) {
-    // What is more than could be sent again stays with the caller until there is a connection.
+    // More than could be sent again is not read from the caller until there is a connection.
     body_.hold(bytes);
     if (body_.beyond(retry().body_max)) pause_caller(true);
     return;
@@ -395,13 +395,13 @@ void Exchange::on_drained() {
   if (http::Stream* upstream = attempt_.stream()) upstream->pause(false);
 }
 
-// The downstream is gone, by its own will or because it broke the protocol.
+// The downstream stream is gone: it was cancelled or violated the protocol.
 void Exchange::on_reset(http::StreamEnd reason) {
   stream_ = nullptr;
   const bool broken = reason == http::StreamEnd::protocol_error ||
                       reason == http::StreamEnd::too_large || reason == http::StreamEnd::flood;
   flag_ = broken ? Flag::DPE : reason == http::StreamEnd::idle ? Flag::SI : Flag::DC;
-  // HTTP/1's codec has answered a malformed body in our place.
+  // The HTTP/1 codec has already answered a malformed body.
   if (broken && !state_.is(ExchangeState::answering) && request_->version != http::Version::http2)
     status_ = reason == http::StreamEnd::too_large ? 431 : 400;
   report_attempt(Outcome::Kind::cancelled);
@@ -417,10 +417,10 @@ void Exchange::on_attempt_head(http::Head& head, bool end) {
   answered_at_ = now;
   status_ = head.status;
   if (grpc_) grpc_status_ = grpc_status_of(head.fields);
-  // The mark is between sidecars: believed from a callee that proved who it is, and passed on to
-  // nobody. An app that writes it itself is not heard.
+  // The mark is private to sidecars: it is trusted from an authenticated callee and never passed
+  // on. It is ignored if an app sets it.
   const bool marked = head.fields.remove(not_processed_name) > 0;
-  // A header, or a status that is listed, may ask for a retry of what is no error in itself.
+  // A header or a listed status may request a retry of a response that is not an error in itself.
   const bool listed = !retry().headers.empty() || !retry().statuses.empty();
   if (head.status >= 400 || grpc_status_ > 0 || listed) {
     AttemptEnd result = policy::read_answer(retry(), head, loop_.wall_now());
@@ -471,8 +471,8 @@ http::Stream& Exchange::complete() {
 
 void Exchange::on_attempt_failed(AttemptFailure failure, http::StreamEnd end,
                                  const std::string& detail) {
-  // A gRPC server keeps the caller's deadline as well, and where both pass it, it may be the first
-  // to say so: by RST_STREAM(CANCEL), since nobody waits for an answer any more.
+  // A gRPC server enforces the caller's deadline as well, and may be the first to do so: with
+  // RST_STREAM(CANCEL), since nobody waits for an answer any more.
   const bool late = loop_.now() + deadline_slack >= deadlines_[Deadline::whole];
   if (grpc_ && end == http::StreamEnd::cancelled && late) return out_of_time();
   attempt_failed(failure, end, detail);
@@ -504,7 +504,7 @@ policy::RetryState Exchange::spent() const {
   return state;
 }
 
-// Starts another attempt if policy, budget and time allow; else what has happened stands.
+// Starts another attempt if policy, budget and time allow; otherwise the result stands.
 bool Exchange::try_again(const AttemptEnd& end) {
   const TimePoint now = loop_.now();
   policy::RetryState state = spent();
@@ -570,7 +570,7 @@ void Exchange::local_reply(int status, Flag flag, std::string_view detail) {
       http::make_local_reply(*request_->arena, status, flag, detail, grpc_);
   http::Fields extra(*request_->arena);
   http::add_reply_fields(extra, made, flag);
-  // The callee's sidecar attests that its app saw nothing of the request: it may go elsewhere.
+  // The callee's sidecar attests that its app has seen nothing of the request: it may go elsewhere.
   if (status == 503 && tries_.unseen() && scope_.direction == telemetry::Direction::inbound &&
       peer_.secure)
     extra.add(not_processed_name, "1");
@@ -601,7 +601,7 @@ void Exchange::reply(int status, std::string_view content_type, std::string_view
   if (!bare) stream.send_data(body, true);
 }
 
-// The answer has begun and cannot be completed: it must look cut short.
+// The answer has begun and cannot be completed: it must look truncated.
 void Exchange::fail_answer(Flag flag, http::StreamEnd reason) {
   flag_ = flag;
   http::Stream* stream = std::exchange(stream_, nullptr);
@@ -609,7 +609,8 @@ void Exchange::fail_answer(Flag flag, http::StreamEnd reason) {
   if (stream != nullptr) stream->reset(reason);
 }
 
-// The timer is moved forward only: a deadline that has moved away is found out when it fires.
+// The timer is only moved to earlier times: a deadline that has moved later is noticed when it
+// fires.
 void Exchange::watch_deadlines() {
   const TimePoint at = deadlines_.soonest();
   if (at == Deadlines::never || (timer_.armed() && timer_.deadline() <= at)) return;
@@ -660,14 +661,14 @@ void Exchange::end_grpc(int status, Flag flag, std::string_view detail) {
 
 void Exchange::fell_idle() {
   const bool answering = state_.is(ExchangeState::answering);
-  // A body that was not let in is not what did not come.
+  // A body that was not read does not count as missing.
   if (!answering && (downstream_paused_ || asks_for_tunnel(*request_))) return out_of_time();
   report_attempt(Outcome::Kind::cancelled);
   if (answering) return fail_answer(Flag::SI, http::StreamEnd::idle);
   local_reply(408, Flag::SI, "the request body stopped arriving");
 }
 
-// The only door out.
+// The only exit.
 void Exchange::finish() {
   state_.on(ExchangeEvent::end);
   timer_.cancel();

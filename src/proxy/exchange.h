@@ -3,7 +3,7 @@
 // One request and its answer, from the head that came in to the last byte that went out: the sink
 // of the downstream stream and the owner of the attempts upstream. Made by its HttpConnection on
 // the worker's thread; storage is recycled. It is in one state of `exchange_table`; on_head() is
-// the door in, finish() the only door out, after which it belongs to Loop::retire().
+// the entry, finish() the only exit, after which it belongs to Loop::retire().
 //
 //   on_head → find_destination → prepare_head → start_attempt → [wait for a connection]
 //           → send_request → on_attempt_head → (another attempt | answer)
@@ -33,7 +33,7 @@ enum class ExchangeState : std::uint8_t {
   begun,        // nothing decided
   attempting,   // an attempt is waiting for a connection or for its answer
   backing_off,  // between two attempts
-  answering,    // the answer's head has gone down
+  answering,    // the answer's head has been sent downstream
   done,
 };
 enum class ExchangeEvent : std::uint8_t { attempt, back_off, answer, end };
@@ -57,7 +57,7 @@ class Exchange final : public net::Retirable,
                        public http::StreamSink,
                        private AttemptOwner {
  public:
-  // `bodies`: what its connection's requests hold together; outlives it.
+  // `bodies`: what all requests of its connection hold; outlives it.
   Exchange(Scope& scope, const Peer& peer, http::Stream& stream, HeldBodies& bodies);
 
   // http::StreamSink: the downstream side.
@@ -98,7 +98,7 @@ class Exchange final : public net::Retirable,
   const config::Service& service() const { return destination_->cluster->service(); }
   const config::Retry& retry() const;
 
-  // The attempt's end, if it was none of the answers that go down.
+  // The end of an attempt whose answer is not passed downstream.
   void attempt_failed(AttemptFailure failure, http::StreamEnd end, const std::string& detail);
   bool try_again(const policy::AttemptEnd& end);
   void report_attempt(Outcome::Kind kind);
@@ -137,8 +137,8 @@ class Exchange final : public net::Retirable,
   Deadlines deadlines_;
   net::Timer timer_;  // the next deadline, or earlier: looked at again when it fires
   const TimePoint started_at_;
-  TimePoint answered_at_{};  // the newest try's head came; else the beginning of time
-  Duration pause_asked_{};   // by the newest try's answer
+  TimePoint answered_at_{};  // when the newest attempt's head arrived; otherwise the epoch
+  Duration pause_asked_{};   // requested by the newest attempt's answer
   policy::TimeAllowed allowed_;
   std::uint64_t bytes_out_ = 0;
   std::string_view endpoint_;  // of the newest attempt, in the request's arena
@@ -149,7 +149,7 @@ class Exchange final : public net::Retirable,
   Machine<exchange_table> state_{ExchangeState::begun};
   // Facts about the request, not a state.
   bool grpc_ = false;
-  bool request_ended_ = false;  // all of it is here
+  bool request_ended_ = false;  // it has arrived completely
   bool downstream_paused_ = false;
 };
 

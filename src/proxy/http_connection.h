@@ -23,7 +23,7 @@ class HttpConnection;
 
 class HttpConnectionOwner {
  public:
-  // Gone; it retires itself after this call.
+  // It is gone; it retires itself after this call.
   virtual void on_http_connection_done(HttpConnection& connection, net::CloseReason reason) = 0;
 
  protected:
@@ -41,10 +41,11 @@ class HttpConnection final : public net::Retirable,
 
   // Starts the connection, or takes it over when detection has opened it already.
   void start();
-  // Closes when the open requests are done. HTTP/1 at rest waits a moment for one that is on its
-  // way.
+  // Closes when the open requests are done. An idle HTTP/1 connection waits a moment for a request
+  // that may be on its way.
   void drain();
-  // HTTP/1: the next answer says that it is the last; at rest it stays. HTTP/2: nothing yet.
+  // HTTP/1: the next answer announces the close; an idle connection stays open. HTTP/2: nothing
+  // yet.
   void drain_after_next();
   // Closes at once (the drain's end, memory pressure).
   void close() { connection_->kill(false); }
@@ -82,7 +83,9 @@ class HttpConnection final : public net::Retirable,
   void drain_codec();
   bool head_begun() const { return waits_for_ == WaitsFor::rest_of_head; }
 
-  // A moment, or none, in four bytes: thousands of connections are idle. Good for 49 days.
+  // A point in time, or none, in four bytes, since thousands of connections are idle. Wraps after
+  // 49
+  // days.
   class Moment {
    public:
     bool set() const { return ms_ != 0; }
@@ -107,7 +110,7 @@ class HttpConnection final : public net::Retirable,
   net::Timer timer_;  // idleness, checked lazily; the header deadline; a reader that takes nothing
   Moment since_;      // when it became idle, or when the head that is coming in began
   // The client has read nothing of the pending output since then, and this many bytes before (the
-  // low bits; 16 MiB to the byte between two looks would pass for nothing once).
+  // low bits; exactly 16 MiB between two checks would once count as nothing).
   Moment waits_since_;
   static constexpr std::uint32_t waits_at_mask = 0xffffff;
   std::uint32_t waits_at_ : 24 = 0;

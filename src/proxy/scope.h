@@ -1,7 +1,7 @@
 #pragma once
 
-// What exchanges need of their surroundings. All of it is per worker, owned by the worker, outlives
-// every connection, and belongs to the worker's thread.
+// The environment of exchanges. All of it is per worker, owned by the worker, outlives every
+// connection, and is used only on the worker's thread.
 
 #include <array>
 #include <cstdint>
@@ -37,14 +37,15 @@ struct Routing {
       target_names;  // by the routes' target numbers: "orders" or "orders/canary"
 };
 
-// A service (or a subset of one, or the app behind a listener) as requests reach it on this worker.
+// A service (or a subset, or the app behind a listener) as a destination of requests on this
+// worker.
 struct Destination {
   std::string service;
   std::unique_ptr<upstream::Cluster> cluster;
   telemetry::Direction direction = telemetry::Direction::outbound;
   std::shared_ptr<telemetry::ConnectionSeries> connections;  // upstream
-  // Series by the number of the route plus one; 0 is without a route. Resolved at first use, again
-  // when the routes have changed.
+  // Series by route number plus one; 0 is for requests without a route. Resolved at first use, and
+  // again when the routes have changed.
   struct Series {
     std::shared_ptr<telemetry::RequestSeries> series;
     telemetry::RequestCells* cells = nullptr;
@@ -60,13 +61,13 @@ struct WorkerContext {
   telemetry::Metrics& metrics;
   telemetry::AccessLogLane& access_log;
   int worker = 0;
-  Pin<Routing> routing;  // the newest; an exchange pins what it began with
+  Pin<Routing> routing;  // the current one; an exchange pins the one it started with
 
   virtual ~WorkerContext() = default;
   // By the name of a service, or "service/subset"; null when there is none.
   virtual Destination* find(std::string_view name) = 0;
   telemetry::RequestCells& cells(Destination& destination, const Route* route);
-  // For requests that name no service we know.
+  // For requests that name no known service.
   telemetry::RequestCells& unrouted(telemetry::Direction direction);
 
  protected:
@@ -98,9 +99,9 @@ struct Scope {
   net::ConnectionLimits connection;
   std::vector<Cidr> trusted_proxies;
   std::optional<std::uint64_t> body_max;
-  // The slowest body, in bytes a second; 0 is any.
+  // The minimum rate of a body, in bytes a second; 0: none.
   std::uint64_t body_rate = 0;
-  // Of one connection: copies of requests' bodies that are kept for another try.
+  // For one connection: copies of request bodies that are kept for retries.
   std::size_t copies_max = HeldBodies::copies_max;
   Duration header_timeout = seconds(10);
   Duration idle_timeout = hours(1);  // of a connection without streams
@@ -108,7 +109,7 @@ struct Scope {
   ConnectionCells* connections = nullptr;
   TlsCells* tls = nullptr;
   PeerBook peers;                // of its connections, which end before it
-  TimePoint tell_not_http_at{};  // when a refusal may be logged again
+  TimePoint tell_not_http_at{};  // when the next refusal may be logged
 };
 
 }  // namespace outrigger::proxy

@@ -49,7 +49,7 @@ class Cluster final : private net::TurnHook {
   bool secure() const { return connector_.secure(); }
   const Connector& connector() const { return connector_; }
   const PoolCounters& counters() const { return counters_; }
-  // The version of HTTP that is spoken, where that is found out from answers (spoken.h).
+  // The version of HTTP that is spoken, if it is detected from answers (spoken.h).
   bool finds_out() const { return finds_out_; }
   bool finding_out() const {
     return finds_out_ && (spoken_.is(Spoken::unknown) || spoken_.is(Spoken::perhaps_http2));
@@ -61,8 +61,8 @@ class Cluster final : private net::TurnHook {
     if (!finds_out_ || spoken_.is(http2 ? Spoken::http2 : Spoken::http1)) return;
     spoken_.on(http2 ? SpokenEvent::http2_answer : SpokenEvent::http1_answer);
   }
-  // What the end of an attempt tells, if it came before an answer; returns the end as it is to be
-  // understood.
+  // Learns from the end of an attempt that had no answer; returns how that end is to be
+  // interpreted.
   http::StreamEnd attempt_ended(http::StreamEnd end, bool http2, bool reused);
   policy::Breaker& breaker() { return breaker_; }
   policy::RetryBudget& retry_budget() { return retry_budget_; }
@@ -113,7 +113,7 @@ class Cluster final : private net::TurnHook {
   std::unordered_map<std::uint64_t, std::unique_ptr<Host>> by_identity_;
   std::vector<Host*> hosts_;  // by index in the set
   Eligibility eligible_;
-  std::vector<std::unique_ptr<Host>> departed_;  // withdrawn, streams still open
+  std::vector<std::unique_ptr<Host>> departed_;  // withdrawn, with streams still open
 };
 
 }  // namespace outrigger::upstream

@@ -86,8 +86,8 @@ Pool::Grant Pool::acquire(PoolTicket& ticket) {
   waiting_.push_back(ticket);
   ++waiting_count_;
   open_for_waiting();
-  // A request for which a connection is on its way is bounded by the connections; what waits beyond
-  // those is pending.
+  // Requests for which a connection is being opened are bounded by the number of connections; those
+  // beyond that are pending.
   if (waiting_count_ > connecting_count_ && connect_error_ == 0) {
     ticket.permit_ = breaker_.pending.try_take();
     if (!ticket.permit_ || connection_count_ == 0) {
@@ -136,7 +136,8 @@ void Pool::put_to_rest(ClientConnection& connection) {
 bool Pool::may_open() const {
   if (draining_ && connection_count_ > 0) return false;
   if (speaks_ == Speaks::http1) return true;
-  // What is spoken shows at the first connection; then HTTP/2 connections are opened one by one.
+  // The first connection shows which version is spoken; then HTTP/2 connections are opened one by
+  // one.
   if (connecting_count_ > 0) return false;
   return speaks_ == Speaks::unknown || sharing_count_ < http2_connections_max;
 }
@@ -172,7 +173,7 @@ void Pool::open_connection() {
   started.start(connector_);
 }
 
-// For people, and not for every connection of an outage.
+// For humans, and not for every connection of an outage.
 void Pool::tell_failure(const ClientConnection& connection) {
   const TimePoint now = context_.loop.now();
   if (now < tell_again_at_) return;
@@ -201,7 +202,7 @@ void Pool::connection_ready(ClientConnection& connection) {
   }
   put_to_rest(connection);
   if (draining_ && waiting_.empty()) connection.drain();
-  // More may be needed now that it shows what is spoken.
+  // More may be needed now that the version is known.
   context_.loop.at_turn_end(*this);
 }
 
@@ -252,7 +253,7 @@ void Pool::connection_closed(ClientConnection& connection, ClientConnection::Sta
   if (was_connecting) {
     const ConnectFailure failure = failure_of(connection.close_reason());
     tell_failure(connection);
-    // With others established the endpoint lives: only one waiter pays for this failure.
+    // If others are established, the endpoint is alive: only one waiter pays for this failure.
     const bool alive = connection_count_ > connecting_count_;
     fail_waiting(alive ? 1 : waiting_count_, failure,
                  describe(connection.connection(), connection.close_reason()));

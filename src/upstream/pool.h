@@ -5,9 +5,9 @@
 // enough to be closed). HTTP/2 connections are few: another one is opened when all carry `crowded`
 // streams.
 //
-// The breaker's limit on connections is one on connections at work: one at rest gives its permit
-// back and asks for another with its next request. A pool may always have one at work, whatever the
-// breaker says, so that no endpoint is out of reach because others are busy.
+// The breaker limits the connections in use: an idle one returns its permit and asks for another
+// with its next request. A pool may always have one in use, whatever the breaker says, so that no
+// endpoint is unreachable because others are busy.
 //
 //   Pool::Grant grant = pool.acquire(ticket);
 //   grant.connection   -> open a stream on it now
@@ -76,7 +76,7 @@ class Pool final : private net::TurnHook {
   // Closes idle connections and lets busy ones finish; queued tickets still get served.
   void drain();
   std::size_t connections() const { return connection_count_; }
-  // No connections and nobody waiting: may be destroyed.
+  // No connections and no waiting requests: may be destroyed.
   bool idle() const { return connection_count_ == 0 && waiting_.empty(); }
 
  private:
@@ -126,7 +126,7 @@ class Pool final : private net::TurnHook {
   std::size_t working_count_ = 0;  // connecting, or with a request
   std::size_t sharing_count_ = 0;
   bool draining_ = false;
-  int connect_error_ = 0;  // of a connect that failed at once; told at the turn's end
+  int connect_error_ = 0;  // of a connect that failed at once; reported at the end of the turn
   net::Timer sweep_timer_;
   TimePoint tell_again_at_{};
 };

@@ -128,6 +128,23 @@ class Ends(Case):
         self.assertEqual(daemon.metric('outrigger_http_stalled_streams_total', side='downstream'), 1)
         self.assertTrue(peer.alive(5), 'the connection stays')
 
+    def test_a_reader_that_is_slow_is_not_taken_for_dead(self):
+        """Its window is shut for longer than the kernel's bound, and its kernel acknowledges all the while."""
+        app = self.origin(lambda request: (200, {}, b'x' * 20_000_000))
+        daemon = self.plain([app], runtime='write_timeout: 0s, tcp_user_timeout: 2s')
+        s = connect(daemon.port, 4096)
+        self.addCleanup(s.close)
+        s.sendall(GET)
+        self.assertIn(b' 200 ', s.recv(1000))
+        time.sleep(8)  # how long nothing is read is what is tested
+        left = 0
+        while data := s.recv(1 << 20):
+            left += len(data)
+            if left >= 19_999_000:
+                break
+        self.assertGreaterEqual(left, 19_999_000)
+        self.assertEqual(daemon.metric('outrigger_connections_closed_total', reason='timed_out'), 0)
+
     def test_an_upload_whose_client_resets_frees_its_upstream(self):
         """The app does not read, so that nobody reads the client either."""
         held, stop = [], threading.Event()
@@ -171,12 +188,16 @@ class BlackHole(Case):
         self.addCleanup(s.close)
         s.sendall(b'hello')
         self.eventually(1, lambda: len(hold))
+        resting = self.plain([self.origin()], runtime='tcp_user_timeout: 3s')
+        self.assertEqual(self.client(resting.port).request('GET', '/').status, 200)
         subprocess.run(['ip', 'link', 'set', 'lo', 'down'], check=True)
         self.addCleanup(subprocess.run, ['ip', 'link', 'set', 'lo', 'up'])
         time.sleep(8)  # nothing can be asked while the link is down
         subprocess.run(['ip', 'link', 'set', 'lo', 'up'], check=True)
         self.eventually(0, lambda: daemon.metric('outrigger_connections_active', service='orders'), seconds=10)
-        self.assertGreater(daemon.metric('outrigger_connections_closed_total', reason='timed_out'), 0)
+        self.assertEqual(daemon.metric('outrigger_connections_closed_total', reason='timed_out', service='orders'), 1)
+        # A client that rests beside it is found out by itself.
+        self.eventually(1, lambda: resting.metric('outrigger_connections_closed_total', reason='timed_out', service=''), 'clients', 10)
 
 
 if __name__ == '__main__':

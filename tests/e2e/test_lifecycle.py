@@ -66,6 +66,34 @@ services:
         self.assertEqual(sidecar.process.wait(PATIENCE), 0)
         self.assertLess(time.monotonic() - begun, 20)
 
+    def test_a_drain_closes_inbound_ports_at_half_time_and_the_apps_connections_at_nine_tenths(self):
+        upstream = self.origin()
+        inbound, outbound, admin = free_port(), free_port(), free_port()
+        sidecar = self.start('web', f'''version: 1
+node: web
+admin: 127.0.0.1:{admin}
+runtime: {{drain: 10s, drain_min: 0s}}
+telemetry: {{access_log: none}}
+inbound:
+  - {{listen: 127.0.0.1:{inbound}, app: 127.0.0.1:{upstream.port}, mtls: disabled}}
+outbound:
+  - {{listen: 127.0.0.1:{outbound}, service: orders}}
+services:
+  orders: {{endpoints: ["127.0.0.1:{upstream.port}"], mtls: disabled}}
+''', admin)
+        app = self.client(outbound)
+        self.assertEqual(app.request('GET', '/').status, 200)
+        begun = time.monotonic()
+        sidecar.send_signal(signal.SIGTERM)
+        self.eventually(503, lambda: sidecar.get('/ready')[0], '/ready while draining')
+        self.eventually(False, lambda: listening(inbound), 'the inbound port')
+        self.assertTrue(4.5 < time.monotonic() - begun < 7)
+        self.assertEqual(fetch(outbound).status, 200)
+        self.assertFalse(app.stream.more(), 'the idle connection that showed that the app is there is closed')
+        self.assertTrue(8.5 < time.monotonic() - begun < 10)
+        self.assertEqual(sidecar.process.wait(PATIENCE), 0)
+        self.assertLess(time.monotonic() - begun, 13)
+
     def test_readiness_goes_off_first(self):
         upstream = self.origin(lambda r: (time.sleep(1.5), (200, {}, b'done'))[1])
         sidecar = self.plain([upstream], drain='20s')
