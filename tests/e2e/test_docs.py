@@ -409,6 +409,11 @@ class Metrics(Case):
         self.assertTrue(peer.until(lambda: peer.goaway_code() is not None, 20))
         peer.close()
         self.assertIn(fetch(ports['silent']).status, (502, 503, 504))
+        # A stream whose client opens no window for longer than write_timeout.
+        stalled = raw_h2.connect(ports['orders'])
+        stalled.send(raw_h2.settings((raw_h2.INITIAL_WINDOW_SIZE, 0)) + raw_h2.request(1, raw_h2.request_block(path=b'/large')))
+        self.assertTrue(stalled.until(lambda: stalled.count(raw_h2.RST_STREAM) == 1, 20))
+        stalled.close()
         # A stream whose window stays shut.
         impatient = self.plain([self.origin(lambda request: (200, {}, b'x' * 100))], runtime='write_timeout: 1s')
         daemons.append(impatient)
@@ -460,7 +465,7 @@ class Metrics(Case):
         self.caller_ = self.start('web', f'''version: 1
 node: web
 admin: 127.0.0.1:{admin}
-runtime: {{workers: 1, drain: 1s, drain_min: 0s}}
+runtime: {{workers: 1, drain: 1s, drain_min: 0s, write_timeout: 2s}}
 {pki.identity('web')}telemetry: {{prometheus: {{per_endpoint: true}}, access_log: {{path: /dev/full}}}}
 outbound:
 {outbound}services:
