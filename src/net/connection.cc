@@ -25,6 +25,13 @@ CloseReason reason_of(int error) {
   return error == ECONNRESET || error == EPIPE ? CloseReason::peer_reset : CloseReason::io_error;
 }
 
+// No such call here: an old kernel, a sandbox, a socket of another kind. All other errors are the
+// socket's own, and a read that follows would not find them again.
+bool is_refusal(int error) {
+  return error == ENOSYS || error == EPERM || error == EACCES || error == EINVAL ||
+         error == EOPNOTSUPP;
+}
+
 }  // namespace
 
 const char* to_string(CloseReason reason) {
@@ -371,9 +378,7 @@ bool Connection::splice_from(Channel& from, IoResult& result) {
     return true;
   }
   loop_.pipes().give(std::move(pipe_));
-  if (result.kind != IoResult::Kind::failed || reason_of(result.error) == CloseReason::peer_reset)
-    return true;
-  // No such call here (ENOSYS, EPERM of a sandbox, EINVAL of a socket of another kind).
+  if (result.kind != IoResult::Kind::failed || !is_refusal(result.error)) return true;
   loop_.pipes().refuse();
   return false;
 }

@@ -258,9 +258,10 @@ IoResult SocketChannel::write(std::span<const iovec> from, bool fin_follows) {
   }
 }
 
+// POLLHUP says less: both sides have sent FIN, and what came before it waits to be read.
 bool SocketChannel::was_reset() const {
   pollfd state{fd_.get(), 0, 0};
-  return ::poll(&state, 1, 0) == 1 && (state.revents & (POLLERR | POLLHUP)) != 0;
+  return ::poll(&state, 1, 0) == 1 && (state.revents & POLLERR) != 0;
 }
 
 std::size_t SocketChannel::unread() const {

@@ -4,6 +4,15 @@
 #include <utility>
 
 namespace outrigger::tcp {
+namespace {
+
+// Everything was said. After any other end (a reset, a broken record, a host that is gone) bytes
+// may be missing.
+bool is_whole(net::CloseReason reason) {
+  return reason == net::CloseReason::finished || reason == net::CloseReason::peer_closed;
+}
+
+}  // namespace
 
 Session::Session(net::Loop& loop, upstream::Cluster& cluster,
                  std::unique_ptr<net::Connection> downstream, Duration idle_timeout,
@@ -122,25 +131,22 @@ void Session::input_ended(Side& side) {
 
 void Session::closed(Side& side, net::CloseReason reason) {
   const bool was_open = std::exchange(side.is_open, false);
+  const bool cut = !is_whole(reason);
+  const bool lost = cut && was_open && reason != net::CloseReason::aborted;
   if (&side == &up_) {
     left_endpoint(reason);
     if (!was_open) return upstream_failed(reason);
-    const bool lost =
-        reason == net::CloseReason::peer_reset || reason == net::CloseReason::timed_out;
     report_endpoint(lost ? Outcome::Kind::failed : Outcome::Kind::answered);
     if (lost && report_.flag == Flag::none) report_.flag = Flag::UC;
   } else {
     report_.downstream_closed = reason;
-    const bool lost =
-        reason == net::CloseReason::peer_reset || reason == net::CloseReason::timed_out;
     if (lost && report_.flag == Flag::none) report_.flag = Flag::DC;
   }
   Side& rest = other(side);
   if (!rest.connection || (!rest.is_open && (&rest == &down_ || !rest.connection->connecting())))
     return done();
-  // A reset is passed on as a reset: what was cut short must look cut short.
-  if (!rest.is_open || reason == net::CloseReason::peer_reset ||
-      reason == net::CloseReason::timed_out || reason == net::CloseReason::aborted) {
+  // What was cut short must look cut short.
+  if (!rest.is_open || cut) {
     rest.connection->kill(true);
   } else {
     rest.connection->finish();
@@ -154,7 +160,9 @@ void Session::left_endpoint(net::CloseReason reason) {
 }
 
 void Session::upstream_failed(net::CloseReason reason) {
-  report_endpoint(Outcome::Kind::failed);
+  // That the client left meanwhile says nothing about the endpoint.
+  report_endpoint(reason == net::CloseReason::aborted ? Outcome::Kind::cancelled
+                                                      : Outcome::Kind::failed);
   if (!down_.is_open) return done();
   report_.flag = reason == net::CloseReason::connect_timeout ? Flag::UT : Flag::UF;
   if (tried_.size() >= connect_tries) return down_.connection->kill(true);

@@ -1,8 +1,13 @@
 #include "net/connection.h"
 
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
 
+#include <array>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -303,6 +308,50 @@ TEST(SocketAddressTest, a_copy_names_the_same_address) {
   EXPECT_EQ(SocketAddress::ip("0.0.0.0", 80).host(), "0.0.0.0");
   EXPECT_EQ(SocketAddress::ip("255.255.255.255", 80).host(), "255.255.255.255");
   EXPECT_EQ(SocketAddress::ip("fd00::7", 80).host(), "fd00::7");
+}
+
+SocketAddress address_of(const Fd& listener) {
+  sockaddr_in name{};
+  socklen_t length = sizeof name;
+  EXPECT_EQ(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&name), &length), 0);
+  return SocketAddress::ip("127.0.0.1", ntohs(name.sin_port));
+}
+
+// A poller says "hang-up" of both: only one of them has lost bytes.
+TEST(SocketChannelTest, the_end_of_both_sides_is_not_a_reset) {
+  ManualLoop loop;
+  const auto pair = [&loop](int family) {
+    std::array<int, 2> ends{-1, -1};
+    if (family == AF_UNIX) {
+      EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+    } else {
+      const auto listener = listen_on(SocketAddress::ip("127.0.0.1", 0), {});
+      EXPECT_TRUE(listener);
+      int error = 0;
+      Fd one = connect_to(address_of(*listener), error);
+      pollfd ready{listener->get(), POLLIN, 0};
+      EXPECT_EQ(::poll(&ready, 1, 5000), 1);
+      ends = {one.release(), ::accept(listener->get(), nullptr, nullptr)};
+    }
+    return std::pair(Fd(ends[0]),
+                     std::make_unique<SocketChannel>(loop, Fd(ends[1]), SocketAddress()));
+  };
+  for (const int family : {AF_INET, AF_UNIX}) {
+    auto [theirs, ours] = pair(family);
+    ASSERT_EQ(::send(theirs.get(), "unread", 6, MSG_NOSIGNAL), 6);
+    ours->shutdown_write();
+    EXPECT_FALSE(ours->was_reset());
+    theirs.reset();  // FIN
+    EXPECT_FALSE(ours->was_reset()) << family;
+    EXPECT_EQ(ours->unread(), 6U);
+  }
+  for (const int family : {AF_INET, AF_UNIX}) {
+    auto [theirs, ours] = pair(family);
+    std::array<iovec, 1> parts{iovec{const_cast<char*>("unread"), 6}};
+    ASSERT_EQ(ours->write(parts, false).bytes, 6U);
+    theirs.reset();  // a close over unread bytes
+    EXPECT_TRUE(ours->was_reset()) << family;
+  }
 }
 
 TEST(ConnectionConnect, a_refused_connect_is_told) {

@@ -3,10 +3,12 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -269,6 +271,30 @@ TEST_F(SpliceTest, a_pipe_that_still_holds_bytes_serves_nobody_else) {
   std::array<char, 16> got{};
   ASSERT_EQ(::recv(to.get(), got.data(), got.size(), 0), 5);
   EXPECT_STREQ(got.data(), "fresh");
+}
+
+// Otherwise a read after it would find nothing but the end, and what was cut short would look whole.
+TEST_F(SpliceTest, an_error_of_the_socket_is_not_taken_for_a_kernel_that_cannot_splice) {
+  int error = 0;
+  Fd refused;
+  {
+    const auto listener = listen_on(SocketAddress::ip("127.0.0.1", 0), {.later = true});
+    ASSERT_TRUE(listener);
+    sockaddr_in name{};
+    socklen_t length = sizeof name;
+    ::getsockname(listener->get(), reinterpret_cast<sockaddr*>(&name), &length);
+    refused = connect_to(SocketAddress::ip("127.0.0.1", ntohs(name.sin_port)), error);
+  }
+  ASSERT_TRUE(refused.valid());
+  SocketChannel dead(loop, std::move(refused), SocketAddress());
+  IoResult result;
+  EXPECT_TRUE(sink->splice_from(dead, result));
+  EXPECT_EQ(result.kind, IoResult::Kind::failed);
+  EXPECT_EQ(result.error, ECONNREFUSED);
+  const auto pipe = loop.pipes().take();
+  EXPECT_TRUE(pipe) << "others may still splice";
+  source->abort();
+  sink->abort();
 }
 
 TEST(PipePool, has_a_bound_and_keeps_a_few) {

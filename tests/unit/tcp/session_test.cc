@@ -3,7 +3,9 @@
 #include "tcp/session.h"
 
 #include <gtest/gtest.h>
+#include <sys/uio.h>
 
+#include <span>
 #include <string>
 
 #include "support/proxy_world.h"
@@ -286,6 +288,24 @@ TEST_F(SessionTest, a_client_that_goes_while_the_endpoint_is_dialled_leaves_noth
   client.reset();
   world.settle();
   EXPECT_EQ(world.sessions(), 0U);
+  EXPECT_EQ(report().flag, Flag::DC);
+  EXPECT_EQ(world.cluster().host_at(0)->failures.value(), 0U) << "not the endpoint's fault";
+}
+
+TEST_F(SessionTest, a_broken_record_does_not_pass_for_the_end) {
+  start();
+  Peer& client = world.connect(
+      {.tls = net::HandshakeInfo{}, .as = ProxyWorld::Access::As::tcp, .sealed = true});
+  client.send("half");
+  world.settle();
+  EXPECT_EQ(endpoint().take(), "half");
+  // Anybody on the path can do that.
+  std::string forged("\x7f\0\x01?", 4);
+  const iovec part{forged.data(), forged.size()};
+  client.connection().channel().write(std::span(&part, 1), false);
+  world.settle();
+  EXPECT_FALSE(endpoint().input_ended);
+  EXPECT_EQ(endpoint().closed, net::CloseReason::peer_reset);
   EXPECT_EQ(report().flag, Flag::DC);
 }
 
