@@ -63,7 +63,6 @@ class Writer {
     changed_.notify_all();
     constexpr Duration grace = milliseconds(500);
     changed_.wait_for(lock, patience + grace, [this] { return phase_ == Phase::direct; });
-    fd_ = STDERR_FILENO;
   }
 
   std::uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
@@ -87,6 +86,8 @@ class Writer {
         warn("base", "lines of this log were dropped", {{"lines", std::to_string(lost)}});
       lock.lock();
     }
+    // Here and not in stop(), which does not wait for a thread that is stuck in a write.
+    fd_ = STDERR_FILENO;
     phase_ = Phase::direct;
     changed_.notify_all();
   }
