@@ -10,14 +10,14 @@
 namespace outrigger::net {
 namespace {
 
-// A connection with a lot to read lets others have their turn after this many reads.
+// A connection with a lot to read yields to others after this many reads.
 constexpr int reads_a_turn = 4;
 constexpr Duration look_again_after = milliseconds(200);
 // A transport holds no more plain text than this: two records.
 constexpr std::size_t transport_holds = std::size_t{32} * 1024;
 // Fewer bytes at a time are cheaper to copy than to move.
 constexpr std::size_t bulk_from = std::size_t{16} * 1024;
-// How often a connection that takes nothing is asked whether its peer is still there.
+// How often a blocked connection checks whether its peer is still there.
 constexpr Duration blocked_look = seconds(5);
 
 CloseReason reason_of(int error) {
@@ -130,7 +130,7 @@ void Connection::opened() {
   handler_->on_open();
 }
 
-// What the transport left to send (an alert that says why) goes out before the close.
+// What the transport still has to send (an alert with the reason) is sent before the close.
 void Connection::transport_failed() {
   if (!cipher_->out.empty()) send(cipher_->out, {});
   close_with(phase_.is(Phase::handshaking) ? CloseReason::handshake_failed
@@ -223,10 +223,10 @@ void Connection::read_on() {
   }
 }
 
-// A reset that came in the same wake-up as the last bytes is not told apart by the poller and gives
-// no other edge. Reading to the end each time would cost a call a request; looking again a little
-// later costs nothing. A connection on which nothing has moved since the last look is at rest,
-// perhaps for an hour: buffers, tens of KiB with TLS, are given back.
+// The poller does not distinguish a reset that arrived in the same wake-up as the last bytes, and
+// there is no further edge. Reading to the end each time would cost a call per request; checking
+// again a little later costs nothing. A connection on which nothing has moved since the last check
+// is idle, perhaps for an hour: its buffers, tens of KiB with TLS, are released.
 void Connection::look_again() {
   readable_ = true;
   read_on();
@@ -321,7 +321,7 @@ void Connection::end_of_input(bool clean) {
   if (phase_.is(Phase::handshaking)) return close_with(CloseReason::handshake_failed);
   if (input_ended_) return;
   input_ended_ = true;
-  // TLS that ends without close_notify may have been cut by anybody.
+  // TLS that ends without close_notify may have been truncated by anybody.
   if (!clean) return close_with(CloseReason::peer_reset);
   if (fin_sent_) {
     handler_->on_end_of_input();
@@ -466,7 +466,7 @@ void Connection::on_turn_end() {
   if (discards()) read_on();
 }
 
-// What was put off so that others had their turn.
+// Work that was postponed so that others had their turn.
 void Connection::on_next_turn() {
   if (phase_.is(Phase::open) && redeliver_) {
     redeliver_ = false;
@@ -483,8 +483,8 @@ void Connection::on_next_turn() {
   if (readable_ && phase_.is(Phase::open)) hear_of_end();
 }
 
-// The peer is gone, but its last words may be here: an answer, or a GOAWAY that tells which streams
-// it never began. They are read before the end is reported.
+// The peer is gone, but its last bytes may have arrived: an answer, or a GOAWAY that says which
+// streams it never began. They are read before the end is reported.
 void Connection::write_failed() {
   if (phase_.is(Phase::open) && !paused_) {
     if (redeliver_) return;  // the next turn comes here again
@@ -557,7 +557,7 @@ void Connection::on_timer() {
     case Phase::connecting:
       return close_with(CloseReason::connect_timeout, ETIMEDOUT);
     case Phase::handshaking:
-      // Who has said nothing, and need not have, has not failed at anything.
+      // A peer that has sent nothing, and need not have, has not failed.
       return close_with(bytes_read_ == 0 && limits_.silence > Duration(0)
                             ? CloseReason::finished
                             : CloseReason::handshake_timeout);

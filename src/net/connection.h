@@ -11,8 +11,8 @@
 //   output() << …, flush()      -> on_drained() when the output falls from above high to below low
 //   finish(), kill(), peer gone -> on_closed(reason), exactly once and last
 //
-// Its life is one machine, `connection_life`. Every way out passes end_life(), which closes the
-// channel; what a handler still asks of a connection that has ended does nothing.
+// Its life is one state machine, `connection_life`. Every end goes through end_life(), which closes
+// the channel; calls to a connection that has ended do nothing.
 //
 // A connection on which nothing moves for a moment holds no buffer, neither here nor in the
 // transport. abort() ends it without a callback. No callback comes from inside a method called by
@@ -52,43 +52,43 @@ class ConnectionHandler {
  public:
   // The transport's handshake is done. Once, before anything else.
   virtual void on_open() = 0;
-  // Plain bytes, beginning with what was not consumed the last time. Returns how many were
-  // consumed; the rest is kept and comes again with more bytes, or on redeliver(). Kept bytes
-  // beyond the input limit stop the reading. The view dies with the call.
+  // Plain bytes, starting with those not consumed last time. Returns how many were consumed; the
+  // rest is kept and delivered again with more bytes, or on redeliver(). Kept bytes beyond the
+  // input limit stop the reading. The view is valid during the call only.
   virtual std::size_t on_bytes(std::string_view bytes) = 0;
   // The peer has finished sending (FIN or close_notify); writing still works.
   virtual void on_end_of_input() = 0;
   // The output has fallen below the low watermark after it was above the high one.
   virtual void on_drained() = 0;
-  // Nothing has moved for a moment: what is held for speed only may be given back. Again after each
-  // such moment; traffic may go on at any time.
+  // Nothing has moved for a moment: what is held only for speed may be released. Called again after
+  // each such moment; traffic may resume at any time.
   virtual void on_rest() {}
-  // More is here than one read takes. A handler that only passes bytes on may have them moved
-  // unseen, by splice_from() of the connection they go to; `result` is of the read. False: they are
-  // read as always.
+  // More has arrived than one read takes. A handler that only passes bytes on may have them moved
+  // unread, by splice_from() of the receiving connection; `result` is that of the read. False: they
+  // are read as usual.
   virtual bool on_bulk(Channel& /*from*/, IoResult& /*result*/) { return false; }
-  // How many bytes the next read may take; what is more stays with the kernel, and so with the
-  // peer. 0 when reading has just been paused in here.
+  // How many bytes the next read may take; the rest stays in the kernel, and so with the peer. 0 if
+  // this call has paused reading.
   virtual std::size_t read_max() { return Loop::scratch_size; }
-  // Whether a reset ends the connection also while it is not read. Otherwise it is heard of when
-  // reading goes on, after what had come before it.
+  // Whether a reset ends the connection even while reading is paused. Otherwise it is reported when
+  // reading resumes, after what had arrived before it.
   virtual bool ends_on_unread_reset() const { return false; }
-  // The peer has finished sending, while reading is paused: on_end_of_input() will come after at
-  // most so many bytes. Again with each change.
+  // The peer has finished sending, while reading is paused: on_end_of_input() follows after at most
+  // this many bytes. Called again with each change.
   virtual void on_end_ahead(std::size_t /*most*/) {}
-  // The channel takes no more of what waits to be sent. Again after a while, as long as that is so
-  // and bytes_written() grows.
+  // The channel accepts no more of the pending output. Called again after a while, as long as that
+  // is so and bytes_written() grows.
   virtual void on_output_waits() {}
-  // Dead, for this reason. The last call.
+  // The connection has ended, for this reason. The last call.
   virtual void on_closed(CloseReason reason) = 0;
 
  protected:
   ~ConnectionHandler() = default;
 };
 
-// What finish() does when everything is sent. `yes`: FIN, and the peer's close is waited for, so
-// that bytes which are still on their way do not turn into a reset that destroys our last ones.
-// `no`: it is closed at once; for a peer that has said it sends nothing more.
+// What finish() does when everything is sent. `yes`: FIN, then wait for the peer's close, so that
+// bytes that are still on their way do not cause a reset that destroys the last bytes sent.
+// `no`: close at once; for a peer that has said it sends nothing more.
 enum class Linger : std::uint8_t { yes, no };
 
 struct ConnectionLimits {
@@ -96,14 +96,14 @@ struct ConnectionLimits {
   std::size_t output_low = 256 * 1024;
   std::size_t input_max = 64 * 1024;  // unconsumed bytes kept before reading stops
   Duration handshake = seconds(5);
-  // How long the peer may say nothing before its handshake begins, where that is more: it may turn
-  // out to speak clear text (tls::PermissiveTransport) and to have opened its connection early.
+  // How long the peer may be silent before its handshake begins, if that is longer: it may turn out
+  // to speak clear text (tls::PermissiveTransport) and to have opened its connection early.
   Duration silence{};
   Duration linger = seconds(2);  // finish(): how long to wait for the peer's close
   // finish(): how long the peer may read nothing of what is left. Before that it is the handler's
   // business, which gets on_output_waits(). 0: forever.
   Duration write_stall = seconds(30);
-  // How long what was sent may stay unacknowledged, and an idle peer unheard of, before its host is
+  // How long data may stay unacknowledged, and an idle peer unresponsive, before its host is
   // considered dead. 0: the kernel's defaults, a quarter of an hour or forever.
   Duration peer_silence{};
 };
@@ -154,21 +154,22 @@ class Connection final : public Retirable, private ChannelHandler, private Yield
              ConnectionLimits&&) = delete;
   ~Connection() override;
 
-  // Begins; once. With `connecting`, waits for the connect to finish first, `connect_timeout` at
-  // most.
+  // Starts; once. With `connecting`, first waits for the connect to finish, at most
+  // `connect_timeout`.
   void start(ConnectionHandler& handler, bool connecting = false, Duration connect_timeout = {});
   // Another handler takes over (protocol detection has chosen). In the next turn it gets the kept
-  // input, and on_end_of_input() if the input has ended: the former one heard of that.
+  // input, and on_end_of_input() if the input has ended, which was reported to the former handler.
   void set_handler(ConnectionHandler& handler);
 
   // Bytes to be sent. Append, then flush() or flush_soon().
   Buffer& output() { return output_; }
-  // Sends output() followed by `bytes`, now; only what the channel does not take is copied. For
-  // bodies that are too large to copy for nothing.
+  // Sends output() followed by `bytes`, now; only what the channel does not accept is copied. For
+  // bodies that are too large to be copied needlessly.
   void write_through(std::string_view bytes);
-  // Moves what the other channel has received to this one without reading it. Whatever is not taken
-  // stays in a pipe: above_high() until all of it has left, then on_drained(). False, and nothing
-  // moved, where it has to be copied: TLS on this side, bytes that wait already, no descriptors.
+  // Moves what the other channel has received to this one without reading it. What is not accepted
+  // stays in a pipe: above_high() until all of it has been sent, then on_drained(). False, with
+  // nothing moved, if it has to be copied: TLS on this side, output already pending, no
+  // descriptors.
   bool splice_from(Channel& from, IoResult& result);
   // Sends now.
   void flush();
@@ -179,29 +180,29 @@ class Connection final : public Retirable, private ChannelHandler, private Yield
   // Bytes not yet taken by the channel.
   std::size_t unsent() const { return buffered() + (pipe_ ? pipe_->held() : 0); }
   bool above_high() const { return buffered() > limits_.output_high || pipe_; }
-  // The channel took less than it was given, and has not asked for more since.
+  // The channel accepted less than it was given, and has not become writable since.
   bool output_waits() const { return write_blocked_; }
   const ConnectionLimits& limits() const { return limits_; }
 
-  // While paused nothing is read (the kernel's window closes); resuming goes on in the next turn.
+  // While paused, nothing is read (the kernel's window closes); reading resumes in the next turn.
   void pause_reading(bool paused);
   bool reading_paused() const { return paused_; }
-  // Delivers kept input again, in the next turn; nothing is read before. So whoever has a lot to
-  // say does not keep the loop to itself.
+  // Delivers kept input again, in the next turn; nothing is read before that. So a peer that sends
+  // a lot cannot monopolise the loop.
   void redeliver();
   // Kept, unconsumed input.
   std::string_view kept_input() const { return input_.view(); }
 
   // Sends what is left, then FIN; ignores further input until the peer closes or `linger` has
-  // passed; then on_closed(finished). No other callback comes any more. Input that is here already
-  // makes it linger in any case.
+  // passed; then on_closed(finished). No other callbacks follow. If input has already arrived, it
+  // lingers in any case.
   void finish(Linger linger = Linger::yes);
   // FIN after what is left, input goes on (half-close).
   void end_output();
-  // Closes at once, with RST when `reset`. No callback comes any more.
+  // Closes at once, with RST if `reset`. No callbacks follow.
   void abort(bool reset = false);
-  // The same for whoever is not the owner (a codec): on_closed(aborted) follows at the turn's end,
-  // unless the owner calls abort() before.
+  // The same for callers other than the owner (a codec): on_closed(aborted) follows at the end of
+  // the turn, unless the owner calls abort() before.
   void kill(bool reset, CloseReason reason = CloseReason::aborted);
 
   bool open() const { return phase_.is(Phase::open); }
@@ -271,9 +272,9 @@ class Connection final : public Retirable, private ChannelHandler, private Yield
   // Nothing moves and the channel takes no more. False when that was the end.
   bool watch_blocked();
   void bound_silence(bool bounded);
-  // Whether what comes in is not for anybody any more, but read until the peer's end.
+  // Whether input is only read and discarded until the peer's end.
   bool discards() const { return phase_.is(Phase::finishing) || phase_.is(Phase::lingering); }
-  // The one way to an end; `event`: end, or kill when the handler does not know yet.
+  // The only way to end; `event`: end, or kill if the handler has not been told yet.
   void end_life(Event event, bool reset);
   bool reads_wanted() const;
   Transport& tls() { return *cipher_->transport; }
@@ -295,7 +296,7 @@ class Connection final : public Retirable, private ChannelHandler, private Yield
   std::int16_t write_error_ = 0;  // told to the handler at the turn's end, not inside its own call
   Machine<connection_life> phase_{Phase::idle};
   CloseReason killed_for_ = CloseReason::aborted;
-  // Independent facts, not a state: what the channel told and what the handler asked for.
+  // Independent facts, not a state: what the channel reported and what the handler requested.
   bool was_open_ : 1 = false;
   bool paused_ : 1 = false;
   bool readable_ : 1 = false;     // the channel may hold unread bytes

@@ -25,7 +25,7 @@ namespace outrigger::net {
 
 class PipePool;
 
-// Base of what a callback can reach: it dies through Loop::retire(), after the current turn.
+// Base of what a callback can reach: destroyed through Loop::retire(), after the current turn.
 class Retirable {
  public:
   virtual ~Retirable() = default;
@@ -35,8 +35,8 @@ class Retirable {
   Retirable* next_retired_ = nullptr;
 };
 
-// Destroys in the order of retirement, between callbacks; what a destructor retires goes the same
-// way.
+// Destroys in the order of retirement, between callbacks; what a destructor retires is handled the
+// same way.
 class RetireList {
  public:
   ~RetireList() { run(); }
@@ -59,8 +59,8 @@ class TurnHook : public ListLink<TurnHook> {
   ~TurnHook() = default;
 };
 
-// The same, and work that is put off to the next turn so that others have theirs first. The two are
-// asked for and kept apart: a hook may wait for both.
+// The same, plus work that is postponed to the next turn so that others go first. The two are
+// requested and kept separately: a hook may wait for both.
 class YieldingHook : public TurnHook, public ListLink<YieldingHook> {
  public:
   void on_turn_end() override {}
@@ -111,7 +111,7 @@ class Loop {
 
   // The time this turn began.
   TimePoint now() const { return now_; }
-  // Wall time, read anew; for logs and certificates, not for deadlines.
+  // Wall time, read on each call; for logs and certificates, not for deadlines.
   virtual WallTime wall_now() const = 0;
   // The wall time as an HTTP date ("Sun, 06 Nov 1994 08:49:37 GMT"), written anew once a second;
   // good until it is asked for again.
@@ -120,18 +120,19 @@ class Loop {
   BufferPool& buffers() { return buffers_; }
   BlockPool& blocks() { return blocks_; }
   PipePool& pipes() { return *pipes_; }
-  // Gives the pools' free blocks back to the heap; the next requests fetch theirs anew.
+  // Returns the pools' free blocks to the heap; the next requests allocate again.
   void trim_pools() {
     buffers_.trim();
     blocks_.trim();
   }
-  // A connection has come to rest and given back what it held; how many have, since the last call.
+  // A connection has become idle and released what it held; the number of those since the last
+  // call.
   void note_rested() { ++rested_; }
   std::size_t take_rested() { return std::exchange(rested_, 0); }
   Random& random() { return random_; }
 
-  // Where socket reads land when nothing is held back from earlier ones. Good until the next read
-  // on any connection of this loop.
+  // The buffer for socket reads when nothing is left over from earlier ones. Valid until the next
+  // read on any connection of this loop.
   std::span<char> scratch() { return {scratch_.get(), scratch_size}; }
   // A second one, for the plain text of what scratch() holds encrypted.
   std::span<char> plain_scratch() { return {plain_scratch_.get(), scratch_size}; }
@@ -142,8 +143,8 @@ class Loop {
   void at_turn_end(TurnHook& hook) {
     if (!hook.linked()) turn_end_.push_back(hook);
   }
-  // Runs the hook after what has become ready has been served, in this turn or, when that is past, in
-  // the next, which does not wait: for work cut into pieces.
+  // Runs the hook after ready events have been served, in this turn or, if that is past, in the
+  // next, which does not wait: for work that is done in pieces.
   void in_next_turn(YieldingHook& hook) {
     if (!static_cast<ListLink<YieldingHook>&>(hook).linked()) next_turn_.push_back(hook);
   }

@@ -25,10 +25,10 @@ constexpr Duration second = seconds(1);
 constexpr Duration drain_step = milliseconds(50);
 // An app that opens a connection for each call has none between two calls.
 constexpr Duration between_calls = seconds(1);
-// A name or registry that has neither answered nor failed by then is not waited for.
+// Names and registries that have neither answered nor failed by then are not waited for any longer.
 constexpr Duration first_lists_wait = seconds(15);
 
-// The cgroup's CPU quota rounded up, or the CPUs we may run on; between 1 and 4.
+// The cgroup's CPU quota rounded up, or the CPUs this process may use; between 1 and 4.
 int auto_workers() {
   int cpus = static_cast<int>(std::thread::hardware_concurrency());
   std::ifstream quota("/sys/fs/cgroup/cpu.max");
@@ -225,7 +225,7 @@ int Server::run() {
   signals_ = std::make_unique<Signals>(loop_, handler);
   shared_ = std::make_unique<Shared>(balancers_, metrics_, *access_log_, identity_.get(), workers_,
                                      connections_allowed(config_->runtime));
-  // At most one of these waits for this thread.
+  // At most one of these is queued for this thread.
   shared_->release_heap = [this] {
     if (release_wanted_.exchange(true)) return;
     loop_.post([this] {
@@ -233,7 +233,7 @@ int Server::run() {
       release_free_heap();
     });
   };
-  // All handles first: workers and admin pages look at them.
+  // All handles first: workers and admin pages use them.
   for (int i = 0; i < workers_; ++i)
     shared_->threads.push_back(std::make_unique<WorkerThread>(i, *shared_));
   open_admin();
@@ -314,7 +314,7 @@ void Server::fill_book() {
   for (std::size_t i = 0; i < snapshot_->apps.size(); ++i)
     book_->add(app_key(i), snapshot_->apps[i].service->endpoints, {}, {});
   registries_->start();
-  // What needs no look-up holds already; names were left out of the first snapshot.
+  // What needs no look-up is there already; names were left out of the first snapshot.
   for (const auto& [key, endpoints] : book_->lists()) endpoints_changed(key, endpoints);
 }
 
@@ -390,7 +390,7 @@ void Server::on_signal(int signal) {
   }
 }
 
-// docs/configuration.md says what happens when.
+// docs/configuration.md has the timeline.
 void Server::drain() {
   const Phase before = life_.phase.exchange(Phase::draining);
   const TimePoint now = loop_.now();
@@ -426,8 +426,8 @@ void Server::next_stage() {
   loop_.timers().arm(drain_timer_, drain_step);
 }
 
-// Nothing is open, and has not been for a moment. Quiet alone does not say so: the app may be at
-// work and call out at its end.
+// Nothing is open, and has not been for a moment. Silence alone does not prove that the app is
+// gone: it may be working and make a call when it is done.
 bool Server::app_is_gone(TimePoint now) {
   if (shared_->open_connections() > 0) {
     ending_.quiet_since = now;
@@ -439,7 +439,7 @@ bool Server::app_is_gone(TimePoint now) {
   return now >= ending_.not_before && now - ending_.quiet_since >= pause;
 }
 
-// In the order of who uses whom.
+// Users before what they use.
 void Server::stop() {
   back_.reset();
   collection_ = {};

@@ -13,8 +13,8 @@ namespace {
 using telemetry::Direction;
 
 constexpr Duration untrusted_idle = seconds(60);
-// What may wait for the socket of somebody who does not read. The kernel holds megabytes besides,
-// so that nobody who does read is slowed; with a frame more it fits into a block of 128 KiB.
+// The output that may be queued for a client that does not read. The kernel holds megabytes on top,
+// so clients that do read are not slowed; with one more frame it fits into a block of 128 KiB.
 constexpr std::size_t untrusted_output = std::size_t{96} * 1024;
 constexpr Duration lag_interval = seconds(1);
 constexpr Duration tell_interval = seconds(10);
@@ -70,10 +70,9 @@ Worker::Worker(int index, Shared& shared)
 }
 
 Worker::~Worker() {
-  // The doors themselves stay: what they know is asked for until the last of their connections is
-  // gone.
+  // The doors themselves stay: they are used until the last of their connections is gone.
   stop_listening(true);
-  // What is still open ends now; its objects retire themselves while the loop is still there.
+  // What is still open ends now; its objects retire themselves while the loop still exists.
   for (auto& incoming : incoming_) incoming.close();
   for (auto& connection : http_) connection.close();
   while (!sessions_.empty()) {
@@ -339,7 +338,7 @@ void Worker::gone(proxy::Scope& scope, const net::Connection& connection, net::C
   }
 }
 
-// For people, and not for every handshake of somebody who goes on trying; the counters have all.
+// For humans, and not for every handshake of a peer that keeps trying; the counters have all.
 void Worker::tell_handshake_failure(const proxy::Scope& scope, const net::Connection& connection) {
   const bool now = loop_.now() >= tell_handshake_at_;
   const auto level = now ? log::Level::warn : log::Level::debug;
@@ -375,8 +374,8 @@ bool Worker::ending(const proxy::Scope& scope) const {
 }
 
 // Callers of the app go elsewhere once they are asked to. The app has nowhere else to go: its
-// connections end one by one as it makes new ones, and those at rest stay, for they tell that it is
-// still there.
+// connections end one by one as it opens new ones, and idle ones stay open, since they show that it
+// is still there.
 void Worker::drain(proxy::HttpConnection& connection) const {
   if (stage_ == Stage::serving) return;
   if (ending(connection.scope())) {
@@ -409,7 +408,7 @@ void Worker::release_memory() {
   h2_memory_.trim();
   proxy::Exchange::trim();
   release_top_of_heap();
-  // The rest not by this thread: it has requests to serve.
+  // The rest is not done by this thread, which has requests to serve.
   shared_.release_heap();
 }
 

@@ -33,11 +33,11 @@ struct HostStats {
 // By the service's name, or an app's key.
 using ClusterStats = std::map<std::string, std::vector<HostStats>>;
 
-// How far the process is on its way to the end; it never goes back.
+// The stages of shutdown; it never goes back.
 enum class Stage : std::uint8_t {
   serving,
   draining,        // callers of the app are asked to go elsewhere; all ports are open, since others
-                   // may not know yet; the app itself is served as ever
+                   // may not know yet; the app itself is served as before
   inbound_closed,  // the ports to the app too
   last_calls,      // and the app's connections are asked to close
   closed,          // all ports
@@ -59,7 +59,7 @@ class Worker final : private proxy::HttpConnectionOwner,
   void advance(Stage stage);
   // Accepted here or by another worker, and counted as this worker's already.
   void take(std::size_t door, net::Fd fd, const net::SocketAddress& peer);
-  // Never inlined: the guard (tests/bench/callgrind.py) knows a question to this worker by it.
+  // Never inlined: the guard (tests/bench/callgrind.py) recognises a question to this worker by it.
   [[gnu::noinline]] ClusterStats cluster_stats() const;
 
  private:
@@ -68,7 +68,7 @@ class Worker final : private proxy::HttpConnectionOwner,
     proxy::Destination* find(std::string_view name) override;
     Worker& worker_;
   };
-  // One listener on this worker: its socket and what its connections need to know.
+  // One listener on this worker: its socket and what its connections need.
   struct Door final : net::ListenerHandler {
     Door(Worker& w, std::size_t i) : worker(w), index(i), scope(w.context_) {}
     void on_accept(net::Fd fd, const net::SocketAddress& peer) override;

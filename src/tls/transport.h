@@ -1,6 +1,6 @@
 #pragma once
 
-// TLS without I/O: OpenSSL between the bytes of a connection. A BIO of our own hands OpenSSL the
+// TLS without I/O: OpenSSL between the bytes of a connection. A custom BIO hands OpenSSL the
 // caller's view to read from and the caller's buffer to write to; nothing is queued in between, and
 // OpenSSL itself holds no more than the one record it is working on. Owned by its connection; one
 // thread. Created by TlsContext, whose generation it keeps alive.
@@ -11,8 +11,8 @@
 // Ends with state() ended or failed; then it may be destroyed at any time.
 //
 // After the handshake a peer may send handshake messages (TLS 1.3 key updates, TLS 1.2 attempts to
-// renegotiate) that cost us more than it. Each takes one of a hundred credits; a KiB of
-// application data gives one back. Out of credits is a flood, and the session fails.
+// renegotiate) that cost this side more than the peer. Each takes one of a hundred credits; a KiB
+// of application data returns one. Running out of credits is a flood, and the session fails.
 
 #include <cstdint>
 #include <memory>
