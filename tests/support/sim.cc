@@ -334,6 +334,7 @@ class App::H1 final : private H1Reader::Listener, private Job::Out {
     Job::Out& out = *this;
     jobs_.push_back(std::make_unique<Job>(sim, out, see(sim, app_, call, false), call));
     job_ = jobs_.back().get();
+    job_->seen.troubled = !peer_.open();  // read before it was closed, answered into nothing
     key_ = field_of(fields, "sec-websocket-key");
     const bool asks = call.method == "CONNECT" || has_field(fields, "upgrade");
     if (call.tunnel() && !asks) job_->seen.tunnel = false;  // the upgrade was left out on the way
@@ -476,6 +477,7 @@ class App::H2 final : private Job::Out {
       sim.violation(id, "the endpoint got another method: " + std::string(head.method_text));
     Job::Out& out = *this;
     job_ = std::make_unique<Job>(sim, out, see(sim, app_, call, true), call);
+    job_->seen.troubled = !peer_.open();
     job_->begin();
     if (job_->seen.tunnel) job_->on_tunnel();
     if (end) job_->on_last();
@@ -551,6 +553,7 @@ class App::H2 final : private Job::Out {
       case Plan::Fault::stall:
         return;
       case Plan::Fault::reset_connection:
+        app_.trouble(peer_);  // its other streams go with it
         return peer_.kill();
       case Plan::Fault::refuse:
         stream_over_ = true;
@@ -827,12 +830,21 @@ class H1Caller final : public Caller, private H1Reader::Listener {
     Call& call = *asked_.front();
     asked_.pop_front();
     call.last_fields = trailers;
+    // Of a chunked upload that is answered before its end so much is dropped, and no more: what was
+    // sent behind it may be lost, without a word beforehand.
+    if (call.size > 0 && !call.has_length && !call.tunnel() && !was_read(call)) closing_ = true;
     note_end(call, true, "its end");
+  }
+  // To its end, by the endpoint whose answer came.
+  bool was_read(const Call& call) const {
+    const std::string answer = field_of(call.fields, "x-answer");
+    return !answer.empty() && sim_.sightings[std::stoul(answer)].request_whole;
   }
   void cut(const char* how) {
     if (stalled_at_ != TimePoint::max() && sim_.now() - stalled_at_ > milliseconds(1500))
       trouble("did not read for long");
-    if (!asked_.empty() && asked_.front()->status != 0) closing_ = true;
+    if (!asked_.empty() && (asked_.front()->status != 0 || asked_.front()->http10))
+      closing_ = true;
     while (!asked_.empty()) {
       Call& call = *asked_.front();
       asked_.pop_front();

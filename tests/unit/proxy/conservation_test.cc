@@ -5,6 +5,7 @@
 //   OUTRIGGER_SEED=N     that seed alone
 //   OUTRIGGER_SEEDS=N    so many of them
 //   OUTRIGGER_SURVEY=1   goes on after a failure, with one line for each
+//   OUTRIGGER_TRACE=1    what happened to all requests, not only to the one that a rule is about
 //
 // A failure names its seed, the rule that was broken and what happened to the request.
 
@@ -97,7 +98,7 @@ class Chaos {
  public:
   explicit Chaos(std::uint64_t seed);
   void run();
-  std::string trace(int call) { return sim_.trace(call, 40); }
+  std::string trace(int call) { return sim_.trace(call, call < 0 ? 400 : 40); }
 
   struct Finding {
     std::string rule;
@@ -120,6 +121,7 @@ class Chaos {
   Duration some_delay();
 
   void configure();
+  void describe();
   config::Service& add_app(const std::string& name);
   Plan plan(Call& call, bool http2);
   void add_fault(Plan& plan, bool http2);
@@ -135,6 +137,8 @@ class Chaos {
   void judge();
   void judge(const Call& call);
   void judge_own_answer(const Call& call);
+  void judge_delivery(const Call& call, const Sighting& seen);
+  void judge_loss(const Call& call);
   void judge_answer(const Call& call, const Sighting& seen);
   void judge_attestation(const Call& call);
   void judge_sightings(const Call& call);
@@ -255,6 +259,7 @@ void Chaos::configure() {
     breaker.requests = one_of<std::uint32_t>({5, 4096});
     breaker.retries = one_of<std::uint32_t>({1, 64});
   }
+  describe();
   world_.start(place_ == Place::callee ? "app1" : "orders");
   if (chance(20)) world_.scope->body_max = 50'000;
   if (chance(40)) {
@@ -281,6 +286,30 @@ void Chaos::configure() {
   door_ = &world_.add_inbound("app1");
   door_->body_max = world_.scope->body_max;
   door_->connection = world_.scope->connection;
+}
+
+// For whoever reads a trace.
+void Chaos::describe() {
+  const config::Retry& retry = service_->retry;
+  const char* where = place_ == Place::caller   ? "a caller's sidecar"
+                      : place_ == Place::callee ? "a callee's sidecar"
+                                                : "two sidecars in a row";
+  std::string text = std::string(where) + ", " + std::to_string(endpoints_) + " endpoints, " +
+                     std::to_string(retry.max) + " retries within " +
+                     std::to_string(retry.budget) + " and " + std::to_string(retry.body_max) + " B";
+  if (retry.per_try) text += ", " + std::to_string(retry.per_try->count()) + " ms each";
+  for (const auto& [on, name] : {std::pair(fine_, "cut fine"), {faults_, "faults"},
+                                 {rough_, "rough endpoints"}, {rude_, "rude callers"},
+                                 {drains_, "drains"}, {bold_, "bold retries"}}) {
+    if (on) text += std::string(", ") + name;
+  }
+  if (limited_) {
+    const config::Breaker& breaker = service_->breaker;
+    text += ", breaker " + std::to_string(breaker.connections) + "/" +
+            std::to_string(breaker.pending) + "/" + std::to_string(breaker.requests) + "/" +
+            std::to_string(breaker.retries);
+  }
+  sim_.tell(-1, text);
 }
 
 // --- Endpoints -----------------------------------------------------------------------------------
@@ -519,11 +548,11 @@ void Chaos::step() {
     world_.loop.turn();
   } else if (chance(70)) {
     world_.settle();
+    watch();
   }
-  watch();
 }
 
-// What has to be true at any time.
+// What has to be true whenever nothing is on its way.
 void Chaos::watch() {
   std::size_t waiting = 0;
   for (const Call& call : sim_.calls) waiting += call.begun && !call.over() && call.status == 0;
@@ -608,7 +637,11 @@ void Chaos::judge_own_answer(const Call& call) {
   if (flag == "UO") {
     why(limited_, "no limit is that low");
   } else if (flag == "UF") {
-    why(broken, "every endpoint took connections");
+    // As many others are tried as are free, or all that there are.
+    const std::size_t tries = std::min<std::size_t>(1 + policy::free_tries_max, endpoints_);
+    // A callee's sidecar has one, and its caller's not always another try.
+    why(place_ == Place::caller ? unsteady_.size() >= tries : broken,
+        "an endpoint took connections");
   } else if (flag == "UC") {
     why(bad || broken || faults_, "no endpoint broke off");
   } else if (flag == "URX") {
@@ -703,8 +736,32 @@ void Chaos::judge(const Call& call) {
   if (!answer.empty()) {
     const auto id = static_cast<std::size_t>(std::stoi(answer));
     judge_answer(call, sim_.sightings[id]);
+    judge_delivery(call, sim_.sightings[id]);
   } else if (call.status != 0 && call.trouble.empty()) {
     judge_own_answer(call);
+  }
+  if (answer.empty()) judge_loss(call);
+}
+
+// An answer that nothing stands in the way of arrives to its end.
+void Chaos::judge_delivery(const Call& call, const Sighting& seen) {
+  if (call.cut && seen.answered && is_sound(call, seen) && !may_be_late(call))
+    find("an answer is not cut short for nothing", call.id,
+         std::to_string(call.received) + " of " + std::to_string(seen.plan.size) + " B");
+}
+
+// Without an endpoint's answer: there was none, or something stood in its way.
+void Chaos::judge_loss(const Call& call) {
+  // The connection of an HTTP/1.0 caller ends with its answer: by a reset when that was cut, or when
+  // the caller sends more.
+  if (call.status == 0 && call.trouble.empty() && !call.http10)
+    find("a request is answered", call.id, "its connection ended without a word");
+  if (!call.trouble.empty() || call.status == 0 || may_be_late(call)) return;
+  for (const Sighting* s : sightings_of(call)) {
+    if (s->answered && is_sound(call, *s))
+      find("an endpoint's answer reaches its caller", call.id,
+           "answer " + std::to_string(s->id) + " became " + std::to_string(call.status) + " " +
+               field_of(call.fields, "x-outrigger-flag"));
   }
 }
 
@@ -815,7 +872,7 @@ TEST(Conservation, each_request_has_one_acceptable_end_and_nothing_is_left) {
       }
       ADD_FAILURE() << "OUTRIGGER_SEED=" << seed << ": " << found.rule << "\ncall " << found.call
                     << ": " << found.text << "\n"
-                    << chaos.trace(found.call);
+                    << chaos.trace(std::getenv("OUTRIGGER_TRACE") != nullptr ? -1 : found.call);
       break;
     }
     if (!survey && testing::Test::HasFailure()) break;
