@@ -843,8 +843,7 @@ class H1Caller final : public Caller, private H1Reader::Listener {
   void cut(const char* how) {
     if (stalled_at_ != TimePoint::max() && sim_.now() - stalled_at_ > milliseconds(1500))
       trouble("did not read for long");
-    if (!asked_.empty() && (asked_.front()->status != 0 || asked_.front()->http10))
-      closing_ = true;
+    if (!asked_.empty() && (asked_.front()->status != 0 || asked_.front()->http10)) closing_ = true;
     while (!asked_.empty()) {
       Call& call = *asked_.front();
       asked_.pop_front();

@@ -295,12 +295,15 @@ void Chaos::describe() {
                       : place_ == Place::callee ? "a callee's sidecar"
                                                 : "two sidecars in a row";
   std::string text = std::string(where) + ", " + std::to_string(endpoints_) + " endpoints, " +
-                     std::to_string(retry.max) + " retries within " +
-                     std::to_string(retry.budget) + " and " + std::to_string(retry.body_max) + " B";
+                     std::to_string(retry.max) + " retries within " + std::to_string(retry.budget) +
+                     " and " + std::to_string(retry.body_max) + " B";
   if (retry.per_try) text += ", " + std::to_string(retry.per_try->count()) + " ms each";
-  for (const auto& [on, name] : {std::pair(fine_, "cut fine"), {faults_, "faults"},
-                                 {rough_, "rough endpoints"}, {rude_, "rude callers"},
-                                 {drains_, "drains"}, {bold_, "bold retries"}}) {
+  for (const auto& [on, name] : {std::pair(fine_, "cut fine"),
+                                 {faults_, "faults"},
+                                 {rough_, "rough endpoints"},
+                                 {rude_, "rude callers"},
+                                 {drains_, "drains"},
+                                 {bold_, "bold retries"}}) {
     if (on) text += std::string(", ") + name;
   }
   if (limited_) {
@@ -603,7 +606,8 @@ bool Chaos::may_be_late(const Call& call) const {
   if (!call.sent_all && end - call.last_sent > seconds(8)) return true;
   const TimePoint head = call.status != 0 ? call.head_at : end;
   if (service_->retry.per_try && head - call.at >= *service_->retry.per_try) return true;
-  return head - (call.sent_all ? call.sent_at : call.at) >= timeout - seconds(1);
+  // The whole of a gRPC call has its time, and else the time from the request's end on.
+  return head - (call.sent_all && !call.grpc ? call.sent_at : call.at) >= timeout - seconds(1);
 }
 
 // An answer that nothing stands in the way of.
@@ -640,7 +644,7 @@ void Chaos::judge_own_answer(const Call& call) {
     // As many others are tried as are free, or all that there are.
     const std::size_t tries = std::min<std::size_t>(1 + policy::free_tries_max, endpoints_);
     // A callee's sidecar has one, and its caller's not always another try.
-    why(place_ == Place::caller ? unsteady_.size() >= tries : broken,
+    why(place_ == Place::caller ? bad || unsteady_.size() >= tries : broken,
         "an endpoint took connections");
   } else if (flag == "UC") {
     why(bad || broken || faults_, "no endpoint broke off");
@@ -753,11 +757,15 @@ void Chaos::judge_delivery(const Call& call, const Sighting& seen) {
 // Without an endpoint's answer: there was none, or something stood in its way.
 void Chaos::judge_loss(const Call& call) {
   // The connection of an HTTP/1.0 caller ends with its answer: by a reset when that was cut, or when
-  // the caller sends more.
-  if (call.status == 0 && call.trouble.empty() && !call.http10)
+  // the caller sends more. A tunnel that is cut is reset as well, answer and all.
+  const auto seen = sightings_of(call);
+  const bool cut_tunnel = call.tunnel() && std::any_of(seen.begin(), seen.end(), [](auto* s) {
+                            return s->head_sent && s->troubled;
+                          });
+  if (call.status == 0 && call.trouble.empty() && !call.http10 && !cut_tunnel)
     find("a request is answered", call.id, "its connection ended without a word");
   if (!call.trouble.empty() || call.status == 0 || may_be_late(call)) return;
-  for (const Sighting* s : sightings_of(call)) {
+  for (const Sighting* s : seen) {
     if (s->answered && is_sound(call, *s))
       find("an endpoint's answer reaches its caller", call.id,
            "answer " + std::to_string(s->id) + " became " + std::to_string(call.status) + " " +
