@@ -163,8 +163,9 @@ void H2ClientSession::settings_received() {
   if (!retiring_) events_.on_capacity();
 }
 
-// Its head has not left nghttp2, which drops it; the user sees a refused stream.
+// Its head has not left nghttp2, which drops it.
 void H2ClientSession::refuse_upgrade(H2Stream& stream) {
+  stream.no_tunnel = true;
   nghttp2_submit_rst_stream(library(), NGHTTP2_FLAG_NONE, stream.id, NGHTTP2_REFUSED_STREAM);
 }
 

@@ -495,7 +495,8 @@ void H2Session::tell_closed(H2Stream& stream) {
   user_done(stream);
   ListLink<H2ClosedTag>& link = stream;
   link.unlink();
-  if (sink != nullptr) sink->on_reset(reason_of(stream.close_code));
+  if (sink == nullptr) return;
+  sink->on_reset(stream.no_tunnel ? StreamEnd::no_tunnel : reason_of(stream.close_code));
 }
 
 void H2Session::tell_drained() {

@@ -34,6 +34,7 @@ H2Error code_of(StreamEnd reason) {
     case StreamEnd::peer_reset:
     case StreamEnd::connection_lost:
     case StreamEnd::wrong_version:
+    case StreamEnd::no_tunnel:
     case StreamEnd::stale:
       break;
   }

@@ -101,9 +101,10 @@ class H2Stream final : public Stream,
       0;  // Wire::writes() when its head was framed: the peer may have it after the next
   bool no_body = false;  // the answer to HEAD, 204, 304
   bool head_request = false;
-  bool connect = false;  // plain CONNECT
-  bool upgrade = false;  // extended CONNECT
-  bool tunnel = false;   // either, accepted
+  bool connect = false;    // plain CONNECT
+  bool upgrade = false;    // extended CONNECT
+  bool no_tunnel = false;  // which the server does not know
+  bool tunnel = false;     // either, accepted
   std::uint8_t interims = 0;
   std::uint32_t shut_since = 0;  // when its window was found shut, in ms (low bits); 0: not so
   std::uint32_t close_code = 0;  // when the library is done

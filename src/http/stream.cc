@@ -16,6 +16,8 @@ const char* to_string(StreamEnd end) {
       return "connection_lost";
     case StreamEnd::wrong_version:
       return "wrong_version";
+    case StreamEnd::no_tunnel:
+      return "no_tunnel";
     case StreamEnd::stale:
       return "stale";
     case StreamEnd::protocol_error:

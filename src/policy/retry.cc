@@ -69,6 +69,8 @@ Wish wish_after_reset(const config::Retry& config, StreamEnd end) {
         return {RetryCause::refused_stream, true};
       }
       return {};
+    case StreamEnd::no_tunnel:
+      return {RetryCause::refused_stream, true, true};
     case StreamEnd::wrong_version:
       // As if the connection could not be opened.
       return {RetryCause::connect_failure, true, true};

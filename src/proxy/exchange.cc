@@ -64,8 +64,10 @@ Outcome::Kind outcome_of(AttemptFailure failure, http::StreamEnd end) {
     case AttemptFailure::timeout:
       return Outcome::Kind::timed_out;
     case AttemptFailure::stream:
-      // A request that could not be written is its caller's fault.
-      return end == http::StreamEnd::local ? Outcome::Kind::cancelled : Outcome::Kind::failed;
+      // A request that could not be written is its caller's fault, and HTTP/2 without tunnels nobody's.
+      return end == http::StreamEnd::local || end == http::StreamEnd::no_tunnel
+                 ? Outcome::Kind::cancelled
+                 : Outcome::Kind::failed;
     default:
       return Outcome::Kind::failed;
   }
@@ -258,7 +260,7 @@ const config::Retry& Exchange::retry() const {
 
 upstream::Offer Exchange::offer() const {
   // On a connection of its own: an upgraded connection is never reused.
-  return needs_http1() ? upstream::Offer::http1 : plain_offer();
+  return needs_http1() || http1_tunnel_ ? upstream::Offer::http1 : plain_offer();
 }
 
 upstream::Offer Exchange::plain_offer() const {
@@ -485,6 +487,14 @@ void Exchange::attempt_failed(AttemptFailure failure, http::StreamEnd end,
   const Flag flag = flag_of(failure, end);
   if (state_.is(ExchangeState::answering))
     return fail_answer(flag, http::StreamEnd::connection_lost);
+  if (end == http::StreamEnd::no_tunnel) {
+    // Where HTTP/2 was negotiated, HTTP/1 may do.
+    http1_tunnel_ = plain_offer() == upstream::Offer::http;
+    if (!http1_tunnel_) {
+      attempt_.cancel(http::StreamEnd::local);
+      return local_reply(501, Flag::none, "the endpoint's HTTP/2 does not support this upgrade");
+    }
+  }
   if (failure != AttemptFailure::no_endpoint && failure != AttemptFailure::overflow) {
     AttemptEnd result;
     result.kind = kind_of(failure);

@@ -151,6 +151,7 @@ class Exchange final : public net::Retirable,
   bool grpc_ = false;
   bool request_ended_ = false;  // it has arrived completely
   bool downstream_paused_ = false;
+  bool http1_tunnel_ = false;  // the upgrade met an HTTP/2 that cannot carry it
 };
 
 }  // namespace outrigger::proxy

@@ -51,7 +51,7 @@ class Tries {
         seen_ = seen_ || sent;
         return;
       case AttemptFailure::stream:
-        seen_ = seen_ || end != http::StreamEnd::refused;
+        seen_ = seen_ || (end != http::StreamEnd::refused && end != http::StreamEnd::no_tunnel);
     }
   }
   void answered() { seen_ = true; }

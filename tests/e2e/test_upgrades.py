@@ -3,7 +3,7 @@ ignored, and that nothing else about a request or its answer changes, through on
 import socket
 
 import raw_h2
-from harness import PATIENCE, Case, Client, Stream, fetch, main, parse_head
+from harness import PATIENCE, Case, Client, Pki, Stream, fetch, main, parse_head
 from test_websocket import accept_key
 
 KEY = 'dGhlIHNhbXBsZSBub25jZQ=='
@@ -113,6 +113,41 @@ class Upgrades(Case):
                     self.converse(client)
             # The pools go on as before.
             self.assertEqual(fetch(port).body, b'plain')
+
+    def test_an_http2_endpoint_without_extended_connect_gets_the_upgrade_over_http1(self):
+        """As grpc-go, Go's net/http and nginx are: HTTP/2 by ALPN, and no SETTINGS_ENABLE_CONNECT_PROTOCOL."""
+        pki, spoken = Pki(self.directory / 'pki'), []
+        context = raw_h2.server_context(pki, 'orders')
+        context.set_alpn_protocols(['h2', 'http/1.1'])
+
+        def serve(connection):
+            connection = context.wrap_socket(connection, server_side=True)
+            spoken.append(connection.selected_alpn_protocol())
+            if spoken[-1] == 'http/1.1':
+                self.app.serve(connection)
+                return connection.unwrap()  # without it the end would look cut
+            peer = raw_h2.Peer(connection)
+            peer.send(raw_h2.settings() + raw_h2.settings_ack())
+            peer.finished(PATIENCE)
+        endpoint = self.endpoint(serve)
+        caller = self.caller(f'  orders: {{endpoints: ["127.0.0.1:{endpoint.port}"]}}\n', identity=pki.identity('web'))
+        more = f'sec-websocket-key: {KEY}\r\nsec-websocket-version: 13\r\n'
+        with Client(caller.port) as client:
+            client.send(offer('websocket', more=more))
+            answer = client.read()
+            self.assertEqual((answer.status, answer.header('sec-websocket-accept')), (101, accept_key(KEY)))
+            self.converse(client)
+        self.assertEqual(spoken, ['h2', 'http/1.1'])
+
+    def test_a_clear_http2_endpoint_without_extended_connect_is_said_to_be_one(self):
+        def serve(connection):
+            peer = raw_h2.Peer(connection)
+            peer.send(raw_h2.settings() + raw_h2.settings_ack())
+            peer.finished(PATIENCE)
+        sidecar = self.plain([self.endpoint(serve)], 'wire: http2')
+        with Client(sidecar.port) as client:
+            client.send(offer('websocket', more=f'sec-websocket-key: {KEY}\r\nsec-websocket-version: 13\r\n'))
+            self.assertEqual(client.read().status, 501)
 
     def test_docker_exec_has_a_body_before_the_tunnel(self):
         body = b'{"Detach":false,"Tty":false}'

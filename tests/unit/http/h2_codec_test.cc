@@ -230,7 +230,7 @@ TEST_F(H2Codec, ExtendedConnectWaitsForTheSettings) {
     EXPECT_EQ(frames.size(), known ? 2U : 1U);  // the acknowledgement, and the head
     EXPECT_EQ(sink.was_reset, !known);
     if (!known) {
-      EXPECT_EQ(sink.reset, StreamEnd::refused);
+      EXPECT_EQ(sink.reset, StreamEnd::no_tunnel);
       EXPECT_EQ(client.codec.open_streams(), 0U);
     }
   }
