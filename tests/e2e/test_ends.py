@@ -93,6 +93,17 @@ class Ends(Case):
             self.assertIn(b' 408 ', answer)
             self.assertTrue(9.5 < time.monotonic() - began < 13)
 
+    def test_a_connection_of_a_client_that_has_proved_nothing_may_rest_for_a_minute(self):
+        daemon = self.callee(self.origin().port, Pki(self.directory / 'pki'), options='mtls: disabled')
+        s = connect(daemon.port)
+        s.settimeout(90)
+        self.addCleanup(s.close)
+        s.sendall(GET)
+        self.assertIn(b'200', s.recv(10_000))
+        began = time.monotonic()
+        self.assertEqual(s.recv(10_000), b'')
+        self.assertTrue(59 < time.monotonic() - began < 75)
+
     def test_clear_text_on_a_permissive_port_ends_in_peace(self):
         app = self.origin(lambda request: (200, {}, b'x'))
         daemon = self.callee(app.port, Pki(self.directory / 'pki'), options='mtls: permissive')
@@ -127,6 +138,28 @@ class Ends(Case):
         self.assertTrue(1.9 < time.monotonic() - began < (10 if SANITIZER else 5))
         self.assertEqual(daemon.metric('outrigger_http_stalled_streams_total', side='downstream'), 1)
         self.assertTrue(peer.alive(5), 'the connection stays')
+
+    def test_less_waits_for_a_client_that_has_proved_nothing_than_for_one_with_a_certificate(self):
+        app = self.origin(lambda request: (200, {}, b'x' * 20_000_000))
+        pki = Pki(self.directory / 'pki')
+
+        def held(mtls):
+            daemon = self.callee(app.port, pki, options=f'mtls: {mtls}', workers=1)
+            s = connect(daemon.port, 4096)
+            if mtls == 'strict':
+                context = raw_h2.client_context(pki, 'web')
+                context.set_alpn_protocols(['http/1.1'])
+                s = context.wrap_socket(s)
+            self.addCleanup(s.close)
+            s.sendall(GET)
+            self.eventually(True, lambda: daemon.metric('outrigger_buffer_bytes') > 64 * 1024, 'bytes wait')
+            last = -1
+            while (now := daemon.metric('outrigger_buffer_bytes')) != last:  # until no more comes
+                last = now
+                time.sleep(0.3)
+            return now
+        self.assertLess(held('disabled'), 400 * 1024)
+        self.assertGreater(held('strict'), 900 * 1024)
 
     def test_a_reader_that_is_slow_is_not_taken_for_dead(self):
         """Its window is shut for longer than the kernel's bound, and its kernel acknowledges all the while."""
