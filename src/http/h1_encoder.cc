@@ -34,6 +34,13 @@ char* put(char* to, std::string_view text) {
     std::memcpy(&last, from + size - 8, 8);
     std::memcpy(to, &first, 8);
     std::memcpy(to + size - 8, &last, 8);
+  } else if (size >= 4) {
+    std::uint32_t first;
+    std::uint32_t last;
+    std::memcpy(&first, from, 4);
+    std::memcpy(&last, from + size - 4, 4);
+    std::memcpy(to, &first, 4);
+    std::memcpy(to + size - 4, &last, 4);
   } else {
     for (std::size_t i = 0; i < size; ++i) to[i] = from[i];
   }

@@ -284,8 +284,10 @@ std::string_view Fields::value(std::string_view name) const {
 }
 
 std::size_t Fields::remove(Known known) {
+  // Up to the first that goes, nothing moves: most often there is none.
   std::uint32_t kept = 0;
-  for (std::uint32_t i = 0; i < size_; ++i) {
+  while (kept < size_ && data_[kept].known != known) ++kept;
+  for (std::uint32_t i = kept; i < size_; ++i) {
     if (data_[i].known != known) data_[kept++] = data_[i];
   }
   const std::uint32_t removed = size_ - kept;
@@ -296,10 +298,14 @@ std::size_t Fields::remove(Known known) {
 std::size_t Fields::remove(std::string_view name) {
   const Known known = recognise(name);
   if (known != Known::other) return remove(known);
+  const auto same = [name](const Field& field) {
+    return field.known == Known::other && field.name.size() == name.size() &&
+           equal_ignoring_case(field.name, name);
+  };
   std::uint32_t kept = 0;
-  for (std::uint32_t i = 0; i < size_; ++i) {
-    const bool same = data_[i].known == Known::other && equal_ignoring_case(data_[i].name, name);
-    if (!same) data_[kept++] = data_[i];
+  while (kept < size_ && !same(data_[kept])) ++kept;
+  for (std::uint32_t i = kept; i < size_; ++i) {
+    if (!same(data_[i])) data_[kept++] = data_[i];
   }
   const std::uint32_t removed = size_ - kept;
   size_ = kept;

@@ -60,6 +60,7 @@ int escaped(std::string_view text, std::size_t at) {
 
 bool is_registered_name(std::string_view host) {
   if (host.empty()) return false;
+  if (bytes::all<host_class>(host.data(), host.size())) return true;
   for (std::size_t i = 0; i < host.size(); ++i) {
     if (bytes::has(host_class, host[i])) continue;
     if (host[i] != '%' || escaped(host, i) <= ' ') return false;

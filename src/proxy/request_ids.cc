@@ -6,6 +6,10 @@
 #include <cstring>
 #include <utility>
 
+#if defined(__SSSE3__)
+#include <tmmintrin.h>
+#endif
+
 namespace outrigger::proxy {
 namespace {
 
@@ -17,6 +21,28 @@ constexpr std::size_t parent_at = 36;
 constexpr std::size_t parent_size = 16;
 constexpr std::string_view untraced_suffix = "-00";
 constexpr std::string_view hex_digits = "0123456789abcdef";
+
+#if defined(__SSSE3__)
+
+// Sixteen digits, all at once.
+char* put_hex(char* to, std::uint64_t value) {
+  alignas(16) static constexpr std::array<char, 16> digits = [] {
+    std::array<char, 16> each{};
+    for (std::size_t i = 0; i < each.size(); ++i) each[i] = hex_digits[i];
+    return each;
+  }();
+  const std::uint64_t first_first = __builtin_bswap64(value);
+  const __m128i low = _mm_cvtsi64_si128(static_cast<long long>(first_first));
+  const __m128i high = _mm_srli_epi64(low, 4);
+  const __m128i nibbles =
+      _mm_and_si128(_mm_unpacklo_epi8(high, low), _mm_set1_epi8(15));  // of a byte, the high first
+  _mm_storeu_si128(
+      reinterpret_cast<__m128i*>(to),
+      _mm_shuffle_epi8(_mm_load_si128(reinterpret_cast<const __m128i*>(digits.data())), nibbles));
+  return to + 16;
+}
+
+#else
 
 // Both digits of each byte.
 constexpr auto hex_pairs = [] {
@@ -31,6 +57,8 @@ char* put_hex(char* to, std::uint64_t value) {
     std::memcpy(to, hex_pairs[(value >> shift) & 0xff].data(), 2);
   return to;
 }
+
+#endif
 
 bool is_hex(char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
@@ -94,7 +122,8 @@ void ensure_traceparent(http::Head& head, Random& random) {
   char* text = static_cast<char*>(head.arena->allocate(traceparent_size, 1));
   text[0] = text[1] = '0';
   text[2] = '-';
-  char* to = put_hex(put_hex(text + trace_at, nonzero(random)), random.next());
+  char* to = put_hex(text + trace_at, nonzero(random));
+  to = put_hex(to, random.next());
   *to++ = '-';
   to = put_hex(to, nonzero(random));
   untraced_suffix.copy(to, untraced_suffix.size());

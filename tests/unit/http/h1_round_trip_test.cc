@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/random.h"
+#include "http/h1_encoder.h"
 #include "support/h1_harness.h"
 
 namespace outrigger::http {
@@ -255,6 +256,30 @@ TEST(H1RoundTripTest, OneInOneOut) {
     passed += complete;
   }
   EXPECT_GT(passed, 500U);
+}
+
+// Short and long texts are copied in different ways: none may lose or repeat a byte.
+TEST(H1Encoder, TextsOfEveryLengthAreWrittenWhole) {
+  net::BufferPool buffers;
+  BlockPool blocks;
+  std::string alphabet;
+  for (char c = '0'; c <= 'z'; ++c) alphabet += c;
+  for (std::size_t size = 1; size <= alphabet.size(); ++size) {
+    const std::string text = alphabet.substr(0, size);
+    const std::string name(size, 'n');
+    Arena arena(blocks);
+    Head head(arena);
+    head.method = Method::get;
+    head.method_text = "GET";
+    head.authority = "a.test";
+    head.path = "/";
+    head.fields.add(name, text);
+    head.fields.add("after", "it");
+    net::Buffer out(buffers);
+    ASSERT_TRUE(write_request_head(out, head, {}));
+    EXPECT_EQ(out.view(),
+              "GET / HTTP/1.1\r\nhost: a.test\r\n" + name + ": " + text + "\r\nafter: it\r\n\r\n");
+  }
 }
 
 }  // namespace

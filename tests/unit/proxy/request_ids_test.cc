@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <cinttypes>
+#include <cstdint>
+#include <cstdio>
 #include <set>
 #include <string>
 #include <string_view>
@@ -57,6 +61,22 @@ TEST_F(RequestIdsTest, without_one_a_trace_begins_unsampled) {
   EXPECT_TRUE(is_traceparent(value)) << value;
   EXPECT_TRUE(value.starts_with("00-") && value.ends_with("-00")) << value;
   EXPECT_FALSE(head.fields.has(Known::tracestate));
+}
+
+// A digit in another's place would go unseen: each id would still be well-formed.
+TEST_F(RequestIdsTest, the_digits_are_those_of_the_numbers_drawn) {
+  Random same{7};
+  for (int i = 0; i < 100; ++i) {
+    head.fields.clear();
+    ensure_traceparent(head, random);
+    const std::uint64_t first = same.next();
+    const std::uint64_t second = same.next();
+    const std::uint64_t parent = same.next();
+    std::array<char, 64> expected;
+    std::snprintf(expected.data(), expected.size(),
+                  "00-%016" PRIx64 "%016" PRIx64 "-%016" PRIx64 "-00", first, second, parent);
+    EXPECT_EQ(head.fields.value(Known::traceparent), expected.data());
+  }
 }
 
 TEST_F(RequestIdsTest, a_malformed_trace_begins_anew_without_its_state) {
