@@ -1,13 +1,18 @@
 """Start, drain, signals, and the reasons not to start at all."""
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
+import unittest
 
 from harness import BINARY, PATIENCE, SANITIZER, Case, Client, Outrigger, Pki, Threads, fetch, free_port, head, listening, main, run_outrigger, wait_for
+
+INSIDE = 'OUTRIGGER_TEST_RESOLVERS'  # set inside the namespaces that the last test makes
 
 
 class Drain(Case):
@@ -424,6 +429,43 @@ services:
         each = [int(v) for n, _, v in sidecar.series() if n == 'outrigger_worker_connections']
         self.assertEqual((len(each), sum(each)), (4, 64))
         self.assertLessEqual(max(each) - min(each), 1, each)
+
+
+class SilentResolvers(Case):
+    """In a network and with a resolv.conf of its own, whose name servers never answer."""
+
+    @unittest.skipUnless(os.geteuid() == 0 and shutil.which('unshare') and shutil.which('ip'), 'needs root, unshare and ip')
+    @unittest.skipIf(os.environ.get(INSIDE), 'is inside')
+    def test_names_are_waited_for_15_seconds(self):
+        run = subprocess.run(['unshare', '-n', '-m', sys.executable, __file__, 'SilentResolvers.inside'],
+                             env=dict(os.environ, **{INSIDE: '1'}), capture_output=True, text=True, timeout=120)
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+
+    def inside(self):
+        subprocess.run(['ip', 'link', 'set', 'lo', 'up'], check=True)
+        servers = [f'127.0.0.{n}' for n in (1, 2, 3)]
+        resolv = self.directory / 'resolv.conf'
+        resolv.write_text(''.join(f'nameserver {server}\n' for server in servers))
+        subprocess.run(['mount', '--bind', resolv, os.path.realpath('/etc/resolv.conf')], check=True)
+        for server in servers:
+            silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self.addCleanup(silent.close)
+            silent.bind((server, 53))
+        port, admin = free_port(), free_port()
+        begun = time.monotonic()
+        sidecar = self.start('web', head('web', admin) + f'''outbound:
+  - {{listen: "127.0.0.1:{port}", service: orders}}
+services:
+  orders: {{endpoints: ["orders.example.org:80"], mtls: disabled}}
+''', admin, ready=False)
+        wait_for('the admin port', lambda: listening(admin))
+        self.assertEqual(sidecar.get('/ready')[0], 503)
+        self.assertFalse(listening(port))
+        wait_for('the port', lambda: listening(port), 40)
+        self.assertTrue(14 < time.monotonic() - begun < 20)
+        self.eventually(200, lambda: sidecar.get('/ready')[0])
+        self.assertEqual(fetch(port).status, 503)
+        self.assertIn('names or registries have not answered', sidecar.log)
 
 
 if __name__ == '__main__':
