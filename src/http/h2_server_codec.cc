@@ -135,6 +135,8 @@ void H2ServerSession::drain() {
   phase_.on(H2PhaseEvent::drain);
   drain_ = Drain::announced;
   nghttp2_submit_shutdown_notice(library());
+  // The answer to the PING has to mean that GOAWAY was read, and nghttp2 sends PING first.
+  pump();
   submit_ping(drain_ping);
 }
 
