@@ -56,6 +56,13 @@ services:
         self.assertEqual(sidecar.process.wait(PATIENCE), 0)
         self.assertTrue(3 <= time.monotonic() - begun < 8)
 
+    def test_drain_min_is_half_of_drain_at_most(self):
+        sidecar = self.end_beside_its_app('8s', '60s')
+        begun = time.monotonic()
+        sidecar.send_signal(signal.SIGTERM)
+        self.assertEqual(sidecar.process.wait(PATIENCE), 0)
+        self.assertTrue(3.9 < time.monotonic() - begun < 7)
+
     def test_an_app_that_holds_a_connection_is_served_until_it_lets_go(self):
         sidecar = self.end_beside_its_app('40s', '1s')
         client = self.client(sidecar.port)
