@@ -59,7 +59,7 @@ std::optional<Response> Gate::refuse(const Request& request) const {
   if (!site.empty() && site != "none" && site != "same-origin") {
     return Response{.status = 403, .body = "forbidden: cross-site request\n"};
   }
-  if (!access_.token.empty() && !token_matches(request.authorization)) {
+  if (access_.token && !token_matches(request.authorization)) {
     return Response{.status = 401,
                     .body = "unauthorized: send the admin token as a bearer token\n",
                     .headers = {{"www-authenticate", "Bearer"}}};
@@ -80,7 +80,8 @@ bool Gate::host_allowed(const std::string& host) const {
 bool Gate::token_matches(const std::string& authorization) const {
   constexpr std::size_t scheme_size = 7;
   if (lower(std::string_view(authorization).substr(0, scheme_size)) != "bearer ") return false;
-  return equal_in_constant_time(access_.token, std::string_view(authorization).substr(scheme_size));
+  return equal_in_constant_time(access_.token->get(),
+                                std::string_view(authorization).substr(scheme_size));
 }
 
 }  // namespace outrigger::admin

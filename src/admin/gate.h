@@ -5,11 +5,13 @@
 // resolve to this address (DNS rebinding). So the Host must name this process, and what a browser
 // says about where a request comes from must be this very page.
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "admin/page_handler.h"
+#include "admin/token.h"
 
 namespace outrigger::admin {
 
@@ -17,8 +19,8 @@ struct Access {
   // Hosts, without ports, beside localhost and the loopback addresses: the address listened on. A
   // wildcard address ("0.0.0.0", "::") stands for any address literal; names are never implied.
   std::vector<std::string> hosts;
-  // Asked for as a bearer token when not empty.
-  std::string token;
+  // What a client has to send as a bearer token; null: nothing.
+  std::shared_ptr<const Token> token;
 };
 
 class Gate {

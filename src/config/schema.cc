@@ -41,7 +41,7 @@ const Record<Admin>& admin_record() {
        {"socket_mode", &Admin::socket_mode, file_mode(),
         "The mode of the Unix socket's file, in octal."},
        {"token_file", &Admin::token_file, file_path(),
-        "A file with the bearer token that clients must send; read at startup."}});
+        "A file with the bearer token that clients must send; read again when it changes."}});
   return table;
 }
 

@@ -147,11 +147,9 @@ Result<void> Server::load_identity() {
 Result<void> Server::read_token() {
   const config::Admin& admin = config_->admin;
   if (admin.token_file.empty()) return {};
-  std::ifstream file(admin.token_file);
-  if (!(file >> admin_token_)) {
-    return Error{where(admin.at) + "error: admin.token_file: " + admin.token_file +
-                 " cannot be read or contains no token"};
-  }
+  auto file = TokenFile::open(loop_, admin.token_file);
+  if (!file) return Error{where(admin.at) + "error: admin.token_file: " + file.error().message};
+  admin_token_ = std::move(*file);
   return {};
 }
 
@@ -261,7 +259,7 @@ void Server::open_admin() {
   std::vector<BackThread::Page> pages;
   admin::Access access;
   access.hosts.push_back(config_->admin.listen.host);
-  access.token = admin_token_;
+  if (admin_token_) access.token = admin_token_->token();
   pages.push_back(
       {std::move(admin_socket_), std::make_unique<admin::AdminHandler>(*facts_, metrics_, access)});
   if (probes_socket_.valid())

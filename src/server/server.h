@@ -22,6 +22,7 @@
 #include "server/shared.h"
 #include "server/signals.h"
 #include "server/snapshot_keeper.h"
+#include "server/token_file.h"
 #include "server/worker_thread.h"
 #include "tls/expiry.h"
 
@@ -75,7 +76,7 @@ class Server final : private SignalHandler {
   net::Fd admin_socket_;
   net::Fd metrics_socket_;
   net::Fd probes_socket_;
-  std::string admin_token_;
+  std::unique_ptr<TokenFile> admin_token_;  // null: none is asked for
   std::unique_ptr<AdminFacts> facts_;
   std::unique_ptr<Signals> signals_;
   std::unique_ptr<Registries> registries_;

@@ -201,6 +201,23 @@ services:
                 self.assertEqual(client.request('GET', path, host='x').status, 200, path)
             self.assertEqual(client.request('GET', '/stats', host='x').status, 404)
 
+    def test_a_rotated_token_is_asked_for_and_a_broken_file_changes_nothing(self):
+        token, admin, probes = self.directory / 'token', free_port(), free_port()
+        token.write_text('first')
+        daemon = self.world(f'{{listen: "127.0.0.1:{admin}", probes: "127.0.0.1:{probes}", token_file: {token}}}')
+
+        def status(text):
+            with Client(admin) as client:
+                return client.request('GET', '/stats', {'authorization': f'Bearer {text}'}, host='localhost').status
+        self.assertEqual((status('first'), status('second')), (200, 401))
+        fresh = self.directory / 'fresh'
+        fresh.write_text('second\n')
+        fresh.rename(token)
+        self.eventually((401, 200), lambda: (status('first'), status('second')))
+        token.write_text('')
+        self.eventually(True, lambda: 'the admin token stays as it was' in daemon.log)
+        self.assertEqual(status('second'), 200)
+
 
 class AccessLog(Case):
     def world(self, telemetry):

@@ -95,7 +95,7 @@ TEST(Gate, fetch_metadata) {
 }
 
 TEST(Gate, token) {
-  const Gate gate({.hosts = {}, .token = "s3cret"});
+  const Gate gate({.hosts = {}, .token = std::make_shared<Token>("s3cret")});
   for (const auto& [authorization, expected] :
        std::initializer_list<std::pair<const char*, int>>{{"Bearer s3cret", 200},
                                                           {"bearer s3cret", 200},

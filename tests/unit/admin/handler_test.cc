@@ -143,7 +143,7 @@ TEST_F(AdminHandlerTest, foreign_requests_change_nothing) {
 }
 
 TEST_F(AdminHandlerTest, with_a_token_everything_asks_for_it) {
-  AdminHandler guarded(backend, metrics, {.hosts = {}, .token = "s3cret"});
+  AdminHandler guarded(backend, metrics, {.hosts = {}, .token = std::make_shared<Token>("s3cret")});
   for (const char* target : get_pages) {
     EXPECT_EQ(guarded.handle(request("GET", target)).status, 401) << target;
   }

@@ -1,0 +1,39 @@
+#include "server/token_file.h"
+
+#include <fstream>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+
+namespace outrigger::server {
+
+Result<std::unique_ptr<TokenFile>> TokenFile::open(net::Loop& loop, const std::string& path) {
+  std::unique_ptr<TokenFile> file(new TokenFile(path));
+  file->watch_ = std::make_unique<net::FileWatch>(loop, std::vector<std::string>{path},
+                                                  static_cast<net::FileWatchHandler&>(*file));
+  auto text = file->read();
+  if (!text) return text.error();
+  file->token_ = std::make_shared<admin::Token>(std::move(*text));
+  return file;
+}
+
+Result<std::string> TokenFile::read() const {
+  std::ifstream in(path_);
+  std::string text;
+  if (!(in >> text)) return Error{path_ + " cannot be read or contains no token"};
+  return text;
+}
+
+void TokenFile::on_files_changed() {
+  auto text = read();
+  if (!text) {
+    log::warn("server", "the admin token stays as it was", {{"why", text.error().message}});
+    return;
+  }
+  if (*text == token_->get()) return;
+  token_->set(std::move(*text));
+  log::info("server", "the admin token has changed", {{"file", path_}});
+}
+
+}  // namespace outrigger::server
