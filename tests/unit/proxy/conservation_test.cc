@@ -8,6 +8,22 @@
 //   OUTRIGGER_TRACE=1    what happened to all requests, not only to the one that a rule is about
 //
 // A failure names its seed, the rule that was broken and what happened to the request.
+//
+// What the oracle checks, and in which function:
+//
+//   judge(Call)         every request that has begun ends; the caller's reader finds no fault
+//   judge_answer        status, length, body and trailers are its endpoint's; what is cut looks cut
+//   judge_delivery      an answer is cut only by its endpoint, a deadline, a limit or its caller
+//   judge_loss          a request is answered, or its connection had a reason to end before; an
+//                       endpoint's sound answer is not replaced by a sidecar's own
+//   judge_own_answer    a sidecar's own answer has a status and a flag with a reason: UF only where
+//                       nothing that steadily took connections could have been tried
+//   judge_attestation   "not processed" is said where it is true, only there, only to sidecars
+//   judge_sightings     retries keep to limits and methods; a cut request looks cut
+//   judge_outcomes      a balancer hears of each attempt once, and nothing bad of a healthy endpoint
+//   judge_metrics       requests, attempts and retries add up
+//   watch               retry permits go back when the answer has begun
+//   expect_quiet        no connection, permit, byte, block or timer is left
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -40,6 +56,7 @@ using namespace test::sim;
 
 constexpr std::uint64_t seeds_by_default = 300;
 constexpr std::size_t callers_max = 6;
+constexpr std::uint32_t endpoints_max = 4;
 constexpr Duration timeout = seconds(10);
 constexpr Duration idle = seconds(20);
 // An answer that begins this soon has every right to arrive.
@@ -145,7 +162,9 @@ class Chaos {
   void judge_outcomes();
   void judge_metrics();
   bool is_sound(const Call& call, const Sighting& seen) const;
+  bool hurt(const Sighting& seen) const;
   bool may_be_late(const Call& call) const;
+  bool may_be_unconnected(const Call& call) const;
   std::vector<const Sighting*> sightings_of(const Call& call) const;
   void find(const char* rule, int call, std::string text) {
     findings.push_back({rule, call, std::move(text)});
@@ -214,7 +233,7 @@ void Chaos::configure() {
   limited_ = chance(30);
   place_ = one_of({Place::caller, Place::caller, Place::callee, Place::both, Place::both});
   known_ = place_ == Place::callee && chance(70);
-  endpoints_ = place_ == Place::callee ? 1 : 1 + sim_.random.below(4);
+  endpoints_ = place_ == Place::callee ? 1 : 1 + sim_.random.below(endpoints_max);
   world_.wrap_balancer = [this](const std::string&, std::unique_ptr<LoadBalancer> inner) {
     return std::make_unique<Witness>(std::move(inner), reported_, world_);
   };
@@ -610,11 +629,28 @@ bool Chaos::may_be_late(const Call& call) const {
   return head - (call.sent_all && !call.grpc ? call.sent_at : call.at) >= timeout - seconds(1);
 }
 
+// Its endpoint, or the connection to it, may have broken off.
+bool Chaos::hurt(const Sighting& seen) const {
+  return seen.troubled || seen.plan.fault != Plan::Fault::none || broken_.count(seen.endpoint) > 0;
+}
+
+// Connecting elsewhere costs no retry, and there are never more endpoints than such tries. But a
+// callee's sidecar has only its own app to connect to: what it attests takes a retry of the
+// caller's sidecar, which may have none to spend, or has spent them on other failures.
+bool Chaos::may_be_unconnected(const Call& call) const {
+  static_assert(endpoints_max <= 1 + policy::free_tries_max);
+  if (unsteady_.size() == endpoints_) return true;
+  if (place_ != Place::both || unsteady_.empty()) return false;
+  const config::Retry& retry = service_->retry;
+  const std::size_t spent = unsteady_.size() + sightings_of(call).size();
+  return static_cast<std::size_t>(retry.max) < spent || retry.budget < 1 || limited_ ||
+         call.size > retry.body_max;
+}
+
 // An answer that nothing stands in the way of.
 bool Chaos::is_sound(const Call& call, const Sighting& seen) const {
   const Plan& plan = seen.plan;
-  if (!call.trouble.empty() || seen.troubled || plan.fault != Plan::Fault::none) return false;
-  if (broken_.count(seen.endpoint) > 0) return false;
+  if (!call.trouble.empty() || hurt(seen)) return false;
   if (!seen.head_sent || seen.head_at - seen.at > prompt) return false;
   if (plan.status == 409 || plan.status == 429 || plan.status >= 500 || plan.grpc_status > 0)
     return false;
@@ -625,9 +661,8 @@ bool Chaos::is_sound(const Call& call, const Sighting& seen) const {
 void Chaos::judge_own_answer(const Call& call) {
   const std::string flag = field_of(call.fields, "x-outrigger-flag");
   const auto seen = sightings_of(call);
-  const bool bad = std::any_of(seen.begin(), seen.end(), [this](const Sighting* s) {
-    return s->troubled || s->plan.fault != Plan::Fault::none || broken_.count(s->endpoint) > 0;
-  });
+  const bool bad =
+      std::any_of(seen.begin(), seen.end(), [this](const Sighting* s) { return hurt(*s); });
   const std::string what = std::to_string(call.status) + " " + flag;
   static const std::set<int> statuses{408, 413, 502, 503, 504};
   if (call.tunnel() && call.status == 501) return;  // not among the listener's upgrades
@@ -641,11 +676,7 @@ void Chaos::judge_own_answer(const Call& call) {
   if (flag == "UO") {
     why(limited_, "no limit is that low");
   } else if (flag == "UF") {
-    // As many others are tried as are free, or all that there are.
-    const std::size_t tries = std::min<std::size_t>(1 + policy::free_tries_max, endpoints_);
-    // A callee's sidecar has one, and its caller's not always another try.
-    why(place_ == Place::caller ? bad || unsteady_.size() >= tries : broken,
-        "an endpoint took connections");
+    why(may_be_unconnected(call), "an endpoint always took connections");
   } else if (flag == "UC") {
     why(bad || broken || faults_, "no endpoint broke off");
   } else if (flag == "URX") {
@@ -747,9 +778,10 @@ void Chaos::judge(const Call& call) {
   if (answer.empty()) judge_loss(call);
 }
 
-// An answer that nothing stands in the way of arrives to its end.
+// Whatever its status, whether its endpoint has got to its end or not.
 void Chaos::judge_delivery(const Call& call, const Sighting& seen) {
-  if (call.cut && seen.answered && is_sound(call, seen) && !may_be_late(call))
+  const bool large = door_->body_max && call.size > *door_->body_max;
+  if (call.cut && call.trouble.empty() && !hurt(seen) && !large && !may_be_late(call))
     find("an answer is not cut short for nothing", call.id,
          std::to_string(call.received) + " of " + std::to_string(seen.plan.size) + " B");
 }
