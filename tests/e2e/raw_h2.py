@@ -205,6 +205,11 @@ class Peer:
         self.socket.close()
 
 
+def connection_window(peer):
+    """How many bytes of DATA the other side has allowed, over all streams."""
+    return 65_535 + sum(number(f.payload) for f in peer.frames if f.type == WINDOW_UPDATE and f.stream == 0)
+
+
 def connect(port, context=None, preface=True):
     """A client's end; with a TLS context it must get h2 by ALPN."""
     connection = socket.create_connection(('127.0.0.1', port), 20)

@@ -6,6 +6,7 @@ The drills come on a port in clear text, whose peers have proved nothing; tests/
 knows the exact limits.
 """
 import contextlib
+import socket
 import time
 
 import raw_h2
@@ -245,6 +246,52 @@ class Abuse(Case):
         # A few answers are whole, in the kernel's buffers; the others wait.
         self.assertGreater(self.sidecar.metric('outrigger_requests_active'), 80)
         self.expect_given_up(peer)
+
+
+class Parked(Case):
+    """A hundred uploads of 64 KB each, of a client that has proved nothing, and nobody to take them: 6.4 MB that may not
+    be held. A megabyte is kept for another try, and a megabyte waits in the streams."""
+
+    def upload(self, app, most):
+        """`most`: KiB of memory, buffers and the requests themselves."""
+        admin, port = free_port(), free_port()
+        daemon = self.start('orders', head('orders', admin) + (
+            f'inbound:\n  - {{listen: "127.0.0.1:{port}", app: "127.0.0.1:{app}", mtls: disabled}}\n'), admin)
+        before = daemon.rss()
+        peer = raw_h2.connect(port)
+        self.addCleanup(peer.close)
+        for i in range(100):
+            peer.send(raw_h2.request(1 + 2 * i, raw_h2.request_block(b'POST'), raw_h2.END_HEADERS))
+        sent = 0
+        for i in range(400):
+            # What the connection's window does not allow would end it.
+            if not peer.until(lambda: raw_h2.connection_window(peer) - sent >= 16_000, 0.2):
+                break
+            peer.send(raw_h2.frame(raw_h2.DATA, 0, 1 + 2 * (i % 100), b'x' * 16_000))
+            sent += 16_000
+        self.assertGreater(sent, 1_000_000)
+        self.assertTrue(peer.alive(PATIENCE))
+        self.assertEqual(daemon.metric('outrigger_requests_active'), 100, 'all of them wait')
+        if not SANITIZER:
+            self.assertLess(daemon.rss() - before, most)
+
+    def listen(self, backlog):
+        listener = socket.create_server(('127.0.0.1', 0), backlog=backlog)
+        self.addCleanup(listener.close)
+        return listener.getsockname()[1]
+
+    def test_an_app_that_accepts_no_connection(self):
+        port = self.listen(0)
+        for _ in range(4):  # its queue is full
+            one = socket.socket()
+            self.addCleanup(one.close)
+            one.setblocking(False)
+            one.connect_ex(('127.0.0.1', port))
+        self.upload(port, 3 * 1024)
+
+    def test_an_app_that_reads_nothing(self):
+        # Its kernel takes them all, over a hundred connections.
+        self.upload(self.listen(1024), 5 * 1024)
 
 
 class HostileServer(Case):
