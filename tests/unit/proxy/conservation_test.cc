@@ -20,9 +20,11 @@
 //                       nothing that steadily took connections could have been tried
 //   judge_attestation   "not processed" is said where it is true, only there, only to sidecars
 //   judge_sightings     retries keep to limits and methods; a cut request looks cut
-//   judge_outcomes      a balancer hears of each attempt once, and nothing bad of a healthy endpoint
+//   judge_outcomes      a balancer hears of each attempt once, and nothing bad of a healthy endpoint;
+//                       a latency ends with an answer's head
 //   judge_metrics       requests, attempts and retries add up
-//   watch               retry permits go back when the answer has begun
+//   watch               retry permits go back when the answer has begun; what is held for a client
+//                       that does not read stays near the high watermark
 //   expect_quiet        no connection, permit, byte, block or timer is left
 
 #include <gtest/gtest.h>
@@ -576,6 +578,18 @@ void Chaos::step() {
 
 // What has to be true whenever nothing is on its way.
 void Chaos::watch() {
+  // A client that does not read stops what is produced for it at the high watermark. On top comes
+  // what is under way by then: from each stream's endpoint a window of HTTP/2, or one read.
+  http::CodecLimits upstream;
+  upstream.raise_for_trusted();
+  world_.for_each_http([&](HttpConnection& c) {
+    const std::size_t streams = std::max<std::size_t>(c.open_streams(), 1);
+    const std::size_t most = c.connection().limits().output_high + upstream.stream_window * streams;
+    if (c.connection().unsent() > most)
+      find("what a client does not read is bounded", -1,
+           std::to_string(c.connection().unsent()) + " B held, " + std::to_string(most) +
+               " allowed");
+  });
   std::size_t waiting = 0;
   for (const Call& call : sim_.calls) waiting += call.begun && !call.over() && call.status == 0;
   if (place_ != Place::callee) {
@@ -815,8 +829,20 @@ void Chaos::judge_outcomes() {
            r.host + " is said to have failed, and has not");
     if (r.outcome.latency < Duration(0) || r.outcome.latency > r.at - r.started)
       find("a latency is one", -1, std::to_string(r.outcome.latency / milliseconds(1)) + " ms");
-    if (r.outcome.kind == Outcome::Kind::answered && r.outcome.status == 0)
-      find("an answer that is reported has a status", -1, r.host);
+    if (r.outcome.kind != Outcome::Kind::answered) continue;
+    if (r.outcome.status == 0) find("an answer that is reported has a status", -1, r.host);
+    if (place_ == Place::both || rough_ || rude_) continue;
+    // Its latency ends with its head, however long its body takes.
+    const TimePoint head_at = r.started + r.outcome.latency;
+    const bool known =
+        std::any_of(sim_.sightings.begin(), sim_.sightings.end(), [&](const Sighting& s) {
+          return s.head_sent && s.plan.status == r.outcome.status && s.at >= r.started &&
+                 head_at >= s.head_at && head_at - s.head_at <= milliseconds(5);
+        });
+    if (!known)
+      find("a latency ends with the answer's head", -1,
+           r.host + ": " + std::to_string(r.outcome.latency / milliseconds(1)) + " ms to a " +
+               std::to_string(r.outcome.status));
   }
 }
 
