@@ -254,6 +254,11 @@ class Validator {
             "limits.body cannot be enforced if protocol includes tcp: what does not look like HTTP "
             "would bypass it");
     }
+    if (inbound.limits.body_rate) {
+      error(at["limits"]["body_rate"],
+            "limits.body_rate cannot be enforced if protocol includes tcp: what does not look like "
+            "HTTP would bypass it");
+    }
     std::string who = "any caller";
     if (inbound.mtls == Mtls::strict) who = "any caller with a certificate";
     if (inbound.mtls == Mtls::permissive) who = "any caller (with or without a certificate)";

@@ -571,6 +571,8 @@ TEST(Load, TcpIsTakenBesideHttpOnlyWhereItIsListed) {
   bad(inbound("protocol:"), 2, "a value is missing");
   // Opaque bytes would pass it unread.
   bad(inbound("protocol: [http, tcp], limits: {body: 1MiB}"), 2, "limits.body cannot be enforced");
+  bad(inbound("protocol: [http, tcp], limits: {body_rate: 1KiB}"), 2,
+      "limits.body_rate cannot be enforced");
   bad(inbound("protocol: tcp, limits: {body_rate: 500B}"), 2, "limits.body_rate has no effect");
   bad(inbound("protocol: http, limits: {body_rate: fast}"), 2, "size");
 }
