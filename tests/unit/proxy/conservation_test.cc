@@ -13,7 +13,8 @@
 //
 //   judge(Call)         every request that has begun ends; the caller's reader finds no fault
 //   judge_answer        status, length, body and trailers are its endpoint's; what is cut looks cut
-//   judge_delivery      an answer is cut only by its endpoint, a deadline, a limit or its caller
+//   judge_delivery      an answer is cut only by its endpoint, a deadline, a limit or its caller; a
+//                       caller of HTTP/1 gets all that came before its endpoint's FIN
 //   judge_loss          a request is answered, or its connection had a reason to end before; an
 //                       endpoint's sound answer is not replaced by a sidecar's own
 //   judge_own_answer    a sidecar's own answer has a status and a flag with a reason: UF only where
@@ -798,6 +799,14 @@ void Chaos::judge_delivery(const Call& call, const Sighting& seen) {
   if (call.cut && call.trouble.empty() && !hurt(seen) && !large && !may_be_late(call))
     find("an answer is not cut short for nothing", call.id,
          std::to_string(call.received) + " of " + std::to_string(seen.plan.size) + " B");
+  // What an endpoint sent before its FIN arrives before its caller hears of the cut. Not so in
+  // HTTP/2, between sidecars neither, where RST_STREAM drops what waits for a window.
+  const bool ended = place_ != Place::both && seen.plan.fault == Plan::Fault::fin && !seen.tunnel &&
+                     !seen.troubled && broken_.count(seen.endpoint) == 0;
+  if (call.cut && call.trouble.empty() && ended && !call.http2 && !call.http10 &&
+      call.method != "HEAD" && !large && !may_be_late(call) && call.received != seen.sent)
+    find("what came before the end arrives before it", call.id,
+         std::to_string(call.received) + " of " + std::to_string(seen.sent) + " B");
 }
 
 // Without an endpoint's answer: there was none, or something stood in its way.
