@@ -71,6 +71,7 @@ void H2ServerSession::head_received(H2Stream& stream, bool end) {
   heads_held_ += stream.head_bytes;
   if (heads_held_ > limits_.connection_heads) {
     counters_.too_large.add();
+    events_.on_refused({.head = head});
     return fault(stream, H2Error::refused_stream, StreamEnd::too_large);
   }
   const bool short_body = end && head.content_length.value_or(0) > 0;

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "http/h2_codec.h"
 #include "support/h2_frames.h"
 #include "support/h2_world.h"
@@ -320,6 +322,11 @@ TEST_F(H2Abuse, BombOnManyStreams) {
   EXPECT_LT(server.events.sinks.size(), 30U);
   EXPECT_EQ(count(h2::type_rst_stream), 100 - server.events.sinks.size());
   EXPECT_FALSE(server.wire.finished);
+  // Each of them is in the access log and the request metrics.
+  const std::string& refused = server.events.refused;
+  EXPECT_EQ(static_cast<std::size_t>(std::count(refused.begin(), refused.end(), '\n')),
+            100 - server.events.sinks.size());
+  EXPECT_EQ(refused.substr(0, 7), "0 POST ");
 }
 
 TEST_F(H2Abuse, BombOfManySmallFields) {
