@@ -113,7 +113,7 @@ void write_pairs(PairWriter out, const AccessRecord& r) {
   out.text("locality", r.locality);
   out.text("method", r.method);
   out.text("path", without_query(r.path), access_path_max);
-  if (!r.method.empty()) out.number("status", r.status);
+  if (!r.method.empty() || r.status != 0) out.number("status", r.status);
   if (r.grpc_status >= 0) out.number("grpc_status", r.grpc_status);
   out.text("flag", letters(r.flag));
   out.number("bytes_in", r.bytes_in);

@@ -98,6 +98,15 @@ TEST(AccessRecord, json_reads_back) {
   EXPECT_EQ(parsed["attempts"], 2);
 }
 
+// A head too broken for a method is answered all the same, and the log says with what; an opaque TCP
+// session has no status at all.
+TEST(AccessRecord, an_answer_to_a_head_without_a_method_has_its_status) {
+  const AccessRecord refused = {.status = 400, .flag = Flag::DPE, .protocol_in = "HTTP/1.1"};
+  EXPECT_EQ(nlohmann::json::parse(line_of(Format::json, refused)).value("status", 0), 400);
+  EXPECT_NE(line_of(Format::logfmt, refused).find(" status=400 "), std::string::npos);
+  EXPECT_FALSE(nlohmann::json::parse(line_of(Format::json, {})).contains("status"));
+}
+
 // Whatever callers send, a record is one line that its format's readers understand.
 TEST(AccessRecord, any_bytes_are_one_line) {
   Random random(3);
