@@ -326,6 +326,14 @@ void Worker::gone(proxy::Scope& scope, const net::Connection& connection, net::C
   scope.connections->sent_bytes.add(connection.bytes_written());
   shared_.threads[static_cast<std::size_t>(index_)]->count_connection(-1);
   memory_release_.freed(1);
+  if (log::enabled("server", log::Level::debug)) {
+    log::debug("server", "a connection was closed",
+               {{"listener", scope.name},
+                {"peer", connection.peer_address()},
+                {"why", net::to_string(reason)},
+                {"received", std::to_string(connection.bytes_read())},
+                {"sent", std::to_string(connection.bytes_written())}});
+  }
   const net::Transport* transport = connection.transport();
   if (transport == nullptr) return;
   if (reason == net::CloseReason::handshake_timeout) {

@@ -246,6 +246,12 @@ void Pool::connection_closed(ClientConnection& connection, ClientConnection::Sta
   connection.unlink();
   --connection_count_;
   counters_.count_end(connection.connection(), connection.close_reason());
+  if (log::enabled("upstream", log::Level::debug)) {
+    log::debug("upstream", "a connection to an endpoint was closed",
+               {{"endpoint", address_.to_string()},
+                {"why", net::to_string(connection.close_reason())},
+                {"requests", std::to_string(connection.streams_opened())}});
+  }
   put_to_rest(connection);
   context_.loop.retire(std::unique_ptr<net::Retirable>(&connection));
   if (!connection.accepted_) count_handshake(connection);

@@ -1,6 +1,7 @@
 """The admin port, the metrics and the access log."""
 import json
 import os
+import re
 import stat
 import subprocess
 import threading
@@ -86,6 +87,14 @@ class Admin(Case):
         self.assertEqual(self.caller_.get('/ready')[0], 503)
         self.assertEqual(self.caller_.post('/healthcheck/ok')[0], 200)
         self.assertEqual(self.caller_.get('/ready')[0], 200)
+
+    def test_the_log_tells_of_connections_at_debug(self):
+        port = self.caller_.port
+        fetch(port, '/quiet')
+        self.caller_.post('/logging?server=debug&upstream=debug')
+        fetch(port, '/told')
+        self.eventually(True, lambda: re.search(r'debug server: a connection was closed .*why=', self.caller_.log) is not None)
+        self.caller_.post('/logging?level=info')
 
     def test_logging_levels(self):
         self.assertEqual(self.caller_.post('/logging?level=debug')[0], 200)
