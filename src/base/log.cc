@@ -23,9 +23,9 @@
 namespace outrigger::log {
 namespace {
 
-constexpr std::array room_names = {"base",   "config",   "net",       "tls",       "http",
-                                   "policy", "upstream", "discovery", "telemetry", "tcp",
-                                   "proxy",  "admin",    "server",    "cli"};
+constexpr std::array<std::string_view, 14> room_names = {
+    "base",      "config",    "net", "tls",   "http",  "policy", "upstream",
+    "discovery", "telemetry", "tcp", "proxy", "admin", "server", "cli"};
 constexpr std::array level_names = {"trace", "debug", "info", "warn", "error", "off"};
 
 // Writes to a descriptor that may be stuck: directly by the caller, or in a thread of its own.
