@@ -14,6 +14,7 @@
 #include <charconv>
 #include <cstddef>
 #include <cstring>
+#include <limits>
 
 #include "base/check.h"
 
@@ -127,11 +128,14 @@ void set_option(int fd, int level, int name, int value = 1) {
 // TCP_USER_TIMEOUT bounds what was sent; keepalive probes a connection on which nothing was. Three
 // probes may be lost before the same time is over.
 void bound_silence_of(int fd, Duration most) {
-  const auto ms = static_cast<int>(most / milliseconds(1));
+  // The kernel's probes come every nine hours at the least.
+  constexpr int probe_max = 32'767;
+  const auto ms = static_cast<int>(
+      std::min<std::int64_t>(most / milliseconds(1), std::numeric_limits<int>::max()));
   set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, ms);
   if (ms == 0) return;
-  set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, std::max(1, ms / 2000));
-  set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, std::max(1, ms / 6000));
+  set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, std::clamp(ms / 2000, 1, probe_max));
+  set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, std::clamp(ms / 6000, 1, probe_max));
   set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
   set_option(fd, SOL_SOCKET, SO_KEEPALIVE);
 }

@@ -16,7 +16,8 @@ void SnapshotKeeper::replaced(std::shared_ptr<const Snapshot> old, const Snapsho
     if (i >= by.apps.size() || by.apps[i].endpoints != old->apps[i].endpoints)
       held_.push_back(old->apps[i].endpoints);
   }
-  held_.push_back(std::move(old));
+  // One that no worker has seen goes at once: a thousand lists may arrive in one turn.
+  if (old.use_count() > 1) held_.push_back(std::move(old));
 }
 
 // Only this object hands out what it holds, so that a count of one cannot rise any more. What a

@@ -21,7 +21,9 @@ Result<std::unique_ptr<TokenFile>> TokenFile::open(net::Loop& loop, const std::s
 Result<std::string> TokenFile::read() const {
   std::ifstream in(path_);
   std::string text;
+  std::string more;
   if (!(in >> text)) return Error{path_ + " cannot be read or contains no token"};
+  if (in >> more) return Error{path_ + " contains more than a token"};
   return text;
 }
 

@@ -223,8 +223,9 @@ services:
         fresh.write_text('second\n')
         fresh.rename(token)
         self.eventually((401, 200), lambda: (status('first'), status('second')))
-        token.write_text('')
-        self.eventually(True, lambda: 'the admin token stays as it was' in daemon.log)
+        for broken, why in (('', 'contains no token'), ('Bearer second', 'contains more than a token')):
+            token.write_text(broken)
+            self.eventually(True, lambda: why in daemon.log, why)
         self.assertEqual(status('second'), 200)
 
 

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -97,6 +98,12 @@ TEST(PeerSilence, both_ends_of_a_connection_are_bound_and_may_be_released) {
     EXPECT_EQ(option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 15);
     EXPECT_EQ(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 5);
   }
+  client.bound_silence(hours(20));
+  EXPECT_EQ(option(client.fd(), IPPROTO_TCP, TCP_KEEPIDLE), 32'767) << "all that the kernel takes";
+  client.bound_silence(hours(1'000));
+  EXPECT_EQ(option(client.fd(), IPPROTO_TCP, TCP_USER_TIMEOUT), std::numeric_limits<int>::max());
+  EXPECT_EQ(option(client.fd(), IPPROTO_TCP, TCP_KEEPIDLE), 32'767);
+  EXPECT_EQ(option(client.fd(), IPPROTO_TCP, TCP_KEEPINTVL), 32'767);
   client.bound_silence(Duration(0));
   EXPECT_EQ(option(client.fd(), IPPROTO_TCP, TCP_USER_TIMEOUT), 0);
   EXPECT_FALSE(client.silent_for(Duration(0))) << "nothing was left unanswered";

@@ -140,7 +140,7 @@ TEST_F(WorkerThreadTest, what_a_snapshot_held_is_kept_until_no_worker_uses_it) {
   worker().adopt(next);
   keeper.replaced(std::move(snapshot), *next);
   snapshot = next;
-  EXPECT_EQ(keeper.held(), 2U);
+  EXPECT_EQ(keeper.held(), 1U) << "its endpoints";
   keeper.take_unused();
   EXPECT_FALSE(endpoints.expired()) << "the worker still has them";
   settle();
@@ -149,6 +149,21 @@ TEST_F(WorkerThreadTest, what_a_snapshot_held_is_kept_until_no_worker_uses_it) {
   keeper.take_unused();
   EXPECT_TRUE(endpoints.expired());
   EXPECT_EQ(keeper.held(), 0U);
+}
+
+// A registry may deliver a thousand lists in one turn: a thousand snapshots of a thousand services.
+TEST_F(WorkerThreadTest, a_snapshot_that_no_worker_has_seen_is_not_kept) {
+  SnapshotKeeper keeper;
+  block();
+  std::weak_ptr<const Snapshot> between;
+  for (int i = 1; i <= 3; ++i) {
+    auto next = other("10.0.0." + std::to_string(i));
+    worker().adopt(next);
+    keeper.replaced(std::exchange(snapshot, next), *next);
+    if (i == 2) between = next;
+  }
+  EXPECT_TRUE(between.expired());
+  settle();
 }
 
 TEST_F(WorkerThreadTest, a_stage_is_never_taken_back) {
