@@ -69,7 +69,9 @@ class Deadlines {
     if (!answering_) at(Deadline::idle) = never;
   }
   void answer_expected(TimePoint now, std::optional<Duration> answer) {
-    if (answer && !answering_) set(Deadline::answer, now + *answer);
+    // A tunnel's runs from its head on, whenever the request ends.
+    if (answer && !answering_ && at(Deadline::answer) == never)
+      set(Deadline::answer, now + *answer);
   }
   void attempt_began(TimePoint now, std::optional<Duration> allowed) {
     at(Deadline::pause) = never;

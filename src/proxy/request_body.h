@@ -67,9 +67,10 @@ class RequestBody {
   }
   // Nothing of it is needed any more.
   void clear() {
+    copying_ = false;
+    if (held_.capacity() == 0) return;  // its connection may be gone
     share_.bytes -= static_cast<std::uint32_t>(held_.capacity());
     held_.clear();
-    copying_ = false;
   }
 
  private:

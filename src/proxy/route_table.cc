@@ -158,7 +158,7 @@ Result<void> RouteTable::compile_actions(const config::Route& config, Route& rou
       if (!from) return Error{"rewrite: " + from.error().message};
       route.rewrite_from_ = std::move(from).value();
       auto to = normal_path(config.rewrite->prefix_to);
-      if (!to) return to.error();
+      if (!to) return Error{"rewrite: " + to.error().message};
       route.rewrite_to_ = std::move(to).value();
     }
   } else if (config.redirect) {

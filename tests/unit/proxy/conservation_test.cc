@@ -640,8 +640,10 @@ bool Chaos::may_be_late(const Call& call) const {
   if (!call.sent_all && end - call.last_sent > seconds(8)) return true;
   const TimePoint head = call.status != 0 ? call.head_at : end;
   if (service_->retry.per_try && head - call.at >= *service_->retry.per_try) return true;
-  // The whole of a gRPC call has its time, and else the time from the request's end on.
-  return head - (call.sent_all && !call.grpc ? call.sent_at : call.at) >= timeout - seconds(1);
+  // A tunnel's answer is due from its head on, the whole of a gRPC call has its time, and all others
+  // have theirs from the request's end on.
+  return head - (call.sent_all && !call.grpc && !call.tunnel() ? call.sent_at : call.at) >=
+         timeout - seconds(1);
 }
 
 // Its endpoint, or the connection to it, may have broken off.

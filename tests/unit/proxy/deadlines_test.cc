@@ -126,6 +126,14 @@ TEST_F(DeadlinesTest, once_the_answer_has_begun_only_the_end_and_idleness_count)
   EXPECT_EQ(deadlines.due(at(100)), Deadline::whole);
 }
 
+TEST_F(DeadlinesTest, the_answer_is_expected_once) {
+  deadlines.request_began(at(0), std::nullopt, seconds(100));
+  deadlines.answer_expected(at(0), seconds(15));
+  deadlines.request_ended();
+  deadlines.answer_expected(at(14), seconds(15));
+  EXPECT_EQ(deadlines[Deadline::answer], at(15));
+}
+
 // A timer is set for soonest(): one that came before it would be told late.
 TEST_F(DeadlinesTest, none_comes_before_the_soonest) {
   std::uint32_t dice = 7;

@@ -319,7 +319,9 @@ TEST(RouteTable, ErrorsSayWhere) {
                     route("header"),
                     with_path("nothing", Kind::exact, "/%00"),
                     route("redirect"),
-                    route("nowhere")};
+                    route("nowhere"),
+                    route("rewrite")};
+  config->routes[6].rewrite = config::Rewrite{"/a", "/%00", ""};
   config->routes[1].at = {"web.yaml", 14, 5};
   config->routes[1].enabled = false;
   config->routes[2].match.headers = {{"x-y", {Kind::regex, std::string(5000, 'a')}}};
@@ -336,6 +338,7 @@ TEST(RouteTable, ErrorsSayWhere) {
   EXPECT_NE(text.find("\nconfiguration: error: route 'header': header 'x-y': "), text.npos) << text;
   EXPECT_NE(text.find("route 'nothing': path: '/%00' is no path"), text.npos) << text;
   EXPECT_NE(text.find("route 'redirect': 'a b' is not a host"), text.npos) << text;
+  EXPECT_NE(text.find("route 'rewrite': rewrite: '/%00' is no path"), text.npos) << text;
   EXPECT_NE(text.find("route 'nowhere': all its destinations"), text.npos) << text;
   EXPECT_EQ(text.find("fine"), text.npos);
 }
