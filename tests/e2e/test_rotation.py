@@ -179,7 +179,9 @@ class Rotation(Case):
                     self.in_force(node, daemon)
                 rotations += 1
                 time.sleep(max(0, begun + 1 - time.monotonic()))  # the pace: once a second
-        self.assertGreaterEqual(rotations, SECONDS // 3 if SANITIZER else SECONDS * 3 // 4)
+        # The pace is a second where the load leaves the machine the time; six seconds are too few to hold it to that.
+        held = SECONDS == 60 and not SANITIZER
+        self.assertGreaterEqual(rotations, SECONDS * 3 // 4 if held else SECONDS // 3)
 
     @needs('h2load')
     def test_a_new_ca_in_three_steps_fails_no_call(self):
