@@ -14,6 +14,17 @@ namespace {
 // Beyond the fields: start line, framing, the empty line. Generous; it is a reservation only.
 constexpr std::size_t fixed_max = 256;
 
+// The first and the last n of so many bytes, which may overlap.
+template <std::size_t n>
+void put_ends(char* to, const char* from, std::size_t size) {
+  std::array<char, n> first;
+  std::array<char, n> last;
+  std::memcpy(first.data(), from, n);
+  std::memcpy(last.data(), from + size - n, n);
+  std::memcpy(to, first.data(), n);
+  std::memcpy(to + size - n, last.data(), n);
+}
+
 // Copies by a few wide moves where memcpy would be a call.
 char* put(char* to, std::string_view text) {
   const char* from = text.data();
@@ -21,26 +32,11 @@ char* put(char* to, std::string_view text) {
   if (size > 32) {
     std::memcpy(to, from, size);
   } else if (size >= 16) {
-    std::array<char, 16> first;
-    std::array<char, 16> last;
-    std::memcpy(first.data(), from, 16);
-    std::memcpy(last.data(), from + size - 16, 16);
-    std::memcpy(to, first.data(), 16);
-    std::memcpy(to + size - 16, last.data(), 16);
+    put_ends<16>(to, from, size);
   } else if (size >= 8) {
-    std::uint64_t first;
-    std::uint64_t last;
-    std::memcpy(&first, from, 8);
-    std::memcpy(&last, from + size - 8, 8);
-    std::memcpy(to, &first, 8);
-    std::memcpy(to + size - 8, &last, 8);
+    put_ends<8>(to, from, size);
   } else if (size >= 4) {
-    std::uint32_t first;
-    std::uint32_t last;
-    std::memcpy(&first, from, 4);
-    std::memcpy(&last, from + size - 4, 4);
-    std::memcpy(to, &first, 4);
-    std::memcpy(to + size - 4, &last, 4);
+    put_ends<4>(to, from, size);
   } else {
     for (std::size_t i = 0; i < size; ++i) to[i] = from[i];
   }

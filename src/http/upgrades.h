@@ -8,9 +8,9 @@
 #include <string_view>
 #include <vector>
 
-namespace outrigger::http {
+#include "http/head.h"
 
-struct Head;
+namespace outrigger::http {
 
 class Upgrades {
  public:
@@ -45,6 +45,11 @@ inline constexpr std::string_view demanded_name = "x-outrigger-upgrade";
 bool is_http_token(std::string_view protocol);
 // token ["/" token]
 bool is_protocol(std::string_view protocol);
+
+// Whether the request becomes a tunnel if the server agrees.
+inline bool asks_for_tunnel(const Head& request) {
+  return request.method == Method::connect || !request.protocol.empty();
+}
 
 // Whether an upgrade can go over HTTP/2 as an extended CONNECT (RFC 8441) and come out the same at
 // the other end: a protocol that is defined for it, asked for by GET and, for a WebSocket, with the

@@ -144,6 +144,17 @@ struct SpliceTest : testing::Test {
     return got;
   }
 
+  // Once, when the reader takes nothing any more and a pipe is held; the copied beginning does not
+  // count.
+  void when_a_pipe_waits(std::function<void()> what) {
+    in.when_held = [this, what = std::move(what)] {
+      if (loop.pipes().in_use() == 0) return;
+      const auto now = what;
+      in.when_held = nullptr;
+      now();
+    };
+  }
+
   static constexpr std::size_t bulk = std::size_t{32} << 20;
 
   EventLoop loop;
@@ -191,16 +202,14 @@ TEST_F(SpliceTest, small_messages_are_copied) {
 
 TEST_F(SpliceTest, what_a_slow_reader_leaves_waits_in_the_pipe_and_goes_before_what_follows) {
   std::binary_semaphore held(0);
-  in.when_held = [&] {
-    if (loop.pipes().in_use() == 0) return;  // the copied beginning
-    in.when_held = nullptr;
+  when_a_pipe_waits([&] {
     EXPECT_GT(sink->unsent(), 0U);
     EXPECT_TRUE(sink->output_waits());
     source->abort();
     sink->write_through("the end");
     sink->end_output();
     held.release();
-  };
+  });
   out.when_closed = [this] { loop.stop(); };
   std::string got;
   std::thread sender([this] { send_numbers(writer.get(), bulk); });
@@ -221,11 +230,7 @@ TEST_F(SpliceTest, what_a_slow_reader_leaves_waits_in_the_pipe_and_goes_before_w
 
 TEST_F(SpliceTest, a_slow_reader_gets_everything) {
   std::binary_semaphore held(0);
-  in.when_held = [&] {
-    if (loop.pipes().in_use() == 0) return;
-    in.when_held = nullptr;
-    held.release();
-  };
+  when_a_pipe_waits([&] { held.release(); });
   std::string got;
   std::thread sender([this] {
     send_numbers(writer.get(), bulk);
@@ -244,13 +249,11 @@ TEST_F(SpliceTest, a_slow_reader_gets_everything) {
 }
 
 TEST_F(SpliceTest, a_pipe_that_still_holds_bytes_serves_nobody_else) {
-  in.when_held = [&] {
-    if (loop.pipes().in_use() == 0) return;
-    in.when_held = nullptr;
+  when_a_pipe_waits([&] {
     sink->abort();
     source->abort();
     loop.stop();
-  };
+  });
   std::thread sender([this] { send_numbers(writer.get(), bulk); });
   loop.run();
   sender.join();
