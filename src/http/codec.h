@@ -218,8 +218,8 @@ class ClientCodec : public Codec {
   virtual Stream& open(StreamSink& sink) = 0;
   // How many streams could be opened now: 0 or 1 in HTTP/1.
   virtual std::size_t capacity() const = 0;
-  // How many bytes the sink wants at once. 0: it has just paused the stream.
-  virtual std::size_t piece_max() { return any_piece; }
+  // How many bytes the open stream's sink wants at once. 0: it has just paused the stream.
+  virtual std::size_t read_max() { return any_piece; }
   // HTTP/1: the peer's first bytes were HTTP/2's.
   virtual bool met_http2() const { return false; }
 };

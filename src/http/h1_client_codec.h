@@ -79,7 +79,7 @@ class H1ClientCodec final : public ClientCodec, private Stream {
 
   Stream& open(StreamSink& sink) override;
   std::size_t capacity() const override;
-  std::size_t piece_max() override { return sink_ != nullptr ? sink_->piece_max() : any_piece; }
+  std::size_t read_max() override { return sink_ != nullptr ? sink_->piece_max() : any_piece; }
   std::size_t feed(std::string_view bytes, std::uint64_t now_ms) override;
   void input_ended() override;
   void connection_lost(bool reset) override;

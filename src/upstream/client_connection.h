@@ -67,7 +67,7 @@ class ClientConnection final : public net::Retirable,
   void on_end_of_input() override;
   void on_drained() override;
   void on_rest() override;
-  std::size_t read_max() override { return codec_->piece_max(); }
+  std::size_t read_max() override { return codec_->read_max(); }
   void on_closed(net::CloseReason reason) override;
   void on_capacity() override;
   void on_retiring() override;
