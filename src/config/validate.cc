@@ -1,6 +1,7 @@
 #include "config/validate.h"
 
 #include <algorithm>
+#include <initializer_list>
 #include <map>
 #include <set>
 #include <string>
@@ -84,6 +85,7 @@ class Validator {
 
   void run() {
     check_admin();
+    check_prometheus();
     check_identity();
     check_listeners();
     check_names();
@@ -124,6 +126,7 @@ class Validator {
   }
 
   void check_admin() {
+    check_socket_mode();
     const Cursor token = root_["admin"]["token_file"];
     if (!draft_.admin.token_file.empty()) return check_readable(token, draft_.admin.token_file);
     if (is_loopback(draft_.admin.listen)) return;
@@ -131,6 +134,24 @@ class Validator {
           "other machines could reach the admin port at " +
               root_["admin"]["listen"].shown(draft_.admin.listen.to_string()) +
               "; give it a loopback address (127.0.0.1:15000) or a unix socket, or a token_file");
+  }
+
+  void check_socket_mode() {
+    const Cursor listen = root_["admin"]["listen"];
+    const Cursor mode = root_["admin"]["socket_mode"];
+    // A path that is wrong was complained about when it was read.
+    if (!mode.given() || draft_.admin.listen.is_unix || listen.text().starts_with("unix:")) return;
+    error(mode, "admin.socket_mode is for a Unix socket, but admin.listen is " +
+                    listen.shown(draft_.admin.listen.to_string()) +
+                    "; remove it, or set listen: unix:PATH");
+  }
+
+  void check_prometheus() {
+    const Cursor at = root_["telemetry"]["prometheus"];
+    if (!at["path"].given() || at["listen"].given()) return;
+    error(at["path"],
+          "prometheus.path needs prometheus.listen: it is the path on that address, and the admin "
+          "port has the metrics under /stats/prometheus; give a listen, or remove it");
   }
 
   void check_identity() {
@@ -233,18 +254,16 @@ class Validator {
     }
     if (inbound.protocol == Protocol::http_or_tcp) return check_http_or_tcp(inbound, at);
     if (inbound.protocol != Protocol::tcp) return;
-    if (inbound.limits.body) {
-      error(at["limits"]["body"], "limits.body has no effect with protocol: tcp");
-    }
-    if (inbound.limits.body_rate) {
-      error(at["limits"]["body_rate"], "limits.body_rate has no effect with protocol: tcp");
-    }
-    if (at["paths"].given()) error(at["paths"], "paths has no effect with protocol: tcp");
-    if (!inbound.trusted_proxies.empty()) {
-      error(at["trusted_proxies"], "trusted_proxies has no effect with protocol: tcp");
-    }
-    if (at["upgrades"].given()) {
-      error(at["upgrades"], "upgrades has no effect with protocol: tcp");
+    check_unread_by_tcp(at["limits"], "limits.", {"body", "body_rate"});
+    check_unread_by_tcp(at, "", {"paths", "trusted_proxies", "upgrades", "http2_ping"});
+  }
+
+  // Keys that only HTTP reads; `why` is what makes the bytes opaque.
+  void check_unread_by_tcp(const Cursor& at, const std::string& prefix,
+                           std::initializer_list<const char*> keys,
+                           const std::string& why = "with protocol: tcp") {
+    for (const char* key : keys) {
+      if (at[key].given()) error(at[key], prefix + key + " has no effect " + why + "; remove it");
     }
   }
 
@@ -285,6 +304,12 @@ class Validator {
                     "'route_by: host'");
     }
     if (service) check_service_name(at["service"], outbound.service);
+    const auto called = draft_.services.find(outbound.service);
+    if (called != draft_.services.end() && called->second.protocol == Protocol::tcp) {
+      return check_unread_by_tcp(
+          at, "", {"paths", "upgrades", "http2_ping"},
+          "here: service " + quoted(at["service"].shown(outbound.service)) + " uses protocol: tcp");
+    }
     if (outbound.paths == Paths::as_is) warn_of_raw_paths(outbound, at);
   }
 
@@ -340,8 +365,10 @@ class Validator {
     if (service.mtls == Mtls::disabled && !service.expect_ids.empty()) {
       error(at()["expect_ids"], "expect_ids has no effect with mtls: disabled");
     }
-    if (service.protocol == Protocol::tcp && service.wire != Wire::auto_) {
-      error(at()["wire"], "wire has no effect with protocol: tcp");
+    if (service.protocol == Protocol::tcp) {
+      if (service.wire != Wire::auto_) check_unread_by_tcp(at(), "", {"wire"});
+      check_unread_by_tcp(at(), "", {"timeout", "retry", "http2_ping"});
+      check_unread_by_tcp(at()["breaker"], "breaker.", {"pending", "requests"});
     }
     if (service.protocol == Protocol::grpc && service.wire == Wire::http1) {
       error(at()["wire"], "gRPC needs HTTP/2; wire: http1 cannot carry it");

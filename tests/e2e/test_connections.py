@@ -134,7 +134,7 @@ class Connections(Case):
     def test_simultaneous_tcp(self):
         upstream = EpollEcho()
         self.addCleanup(upstream.stop)
-        sidecar = self.plain([upstream.port], 'protocol: tcp, breaker: {connections: 20000, pending: 20000}', workers=2)
+        sidecar = self.plain([upstream.port], 'protocol: tcp, breaker: {connections: 20000}', workers=2)
         rest = self.rest(sidecar)
         for i in range(AT_ONCE):
             self.join(sidecar.port, i).sendall(b'%08d' % i)

@@ -552,6 +552,39 @@ TEST(Load, ListenersThatLeadNowhere) {
   bad("admin: {listen: unix:/run/o.sock, socket_mode: 0o660}\n", 2, "is not a mode in octal");
 }
 
+TEST(Load, WhatOnlyHttpReadsIsRefusedWithTcp) {
+  // What `defaults` says is for services of both kinds.
+  const auto with = [](const std::string& service, const std::string& listener) {
+    return "defaults: {mtls: disabled, retry: 2, timeout: 5s, http2_ping: 1m}\n"
+           "services: {db: {endpoints: [\"10.0.0.1:1\"], " +
+           service + "}}\noutbound: [{listen: 127.0.0.1:1, service: db" + listener + "}]\n";
+  };
+  good(with("protocol: tcp", ""));
+  good(with("protocol: tcp, wire: auto", ""));
+  for (const char* field : {"paths: auto", "upgrades: [websocket]", "http2_ping: 1m"}) {
+    good(with("protocol: http", std::string(", ") + field));
+    bad(with("protocol: tcp", std::string(", ") + field), 4, "service 'db' uses protocol: tcp");
+  }
+  for (const char* field : {"retry: 1", "http2_ping: 1m", "timeout: 1s", "breaker: {pending: 1}",
+                            "breaker: {requests: 1}"}) {
+    good(with(std::string("protocol: http, ") + field, ""));
+    bad(with(std::string("protocol: tcp, ") + field, ""), 3, "has no effect with protocol: tcp");
+  }
+  good(with("protocol: tcp, idle_timeout: 1s, breaker: {connections: 1}", ""));
+  // The half that is HTTP reads them.
+  good(
+      "inbound: [{listen: 127.0.0.1:1, app: 127.0.0.1:2, mtls: disabled, protocol: [http, tcp], "
+      "paths: normalise, upgrades: [], http2_ping: 1m}]\n");
+}
+
+TEST(Load, WhatHasNoReaderIsRefused) {
+  bad("admin: {socket_mode: 0660}\n", 2, "admin.listen is 127.0.0.1:15000");
+  bad("admin: {listen: \"[::1]:1\", socket_mode: 0660}\n", 2, "admin.listen is [::1]:1");
+  good("admin: {listen: unix:/run/o.sock, socket_mode: 0660}\n");
+  bad("telemetry: {prometheus: {path: /m}}\n", 2, "needs prometheus.listen");
+  good("telemetry: {prometheus: {listen: 127.0.0.1:1, path: /m}}\n");
+}
+
 TEST(Load, TcpIsTakenBesideHttpOnlyWhereItIsListed) {
   const auto inbound = [](const std::string& more) {
     return "inbound: [{listen: 127.0.0.1:1, app: 127.0.0.1:2, mtls: disabled, " + more + "}]\n";
