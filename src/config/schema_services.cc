@@ -186,7 +186,8 @@ const Record<Retry>& retry_record() {
         "What is retried: conditions, statuses (503) and ranges (500-504)."},
        {"headers", &Retry::headers, list(text("header name", check_header_name)),
         "Response headers that request a retry, with retry_on: retriable_headers."},
-       {"per_try", &Retry::per_try, optional(duration()), "The time one attempt may take."},
+       {"per_try", &Retry::per_try, optional(duration()),
+        "The time one attempt may take, from the end of the request if that is later."},
        {"budget", &Retry::budget, share(),
         "Retries as a share of the requests of the last 10 s; beyond it, up to 3 at a time are "
         "still allowed."},

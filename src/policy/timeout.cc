@@ -84,14 +84,14 @@ TimeAllowed time_allowed(config::Millis route_timeout, const http::Head& request
   return allowed;
 }
 
-void pass_on_deadline(const TimeAllowed& allowed, Duration spent, http::Head& request) {
+void pass_on_deadline(const TimeAllowed& left, http::Head& request) {
   TimeoutText room;
-  if (allowed.whole) {
-    const std::string_view text = format_grpc_timeout(*allowed.whole - spent, room);
+  if (left.whole) {
+    const std::string_view text = format_grpc_timeout(*left.whole, room);
     request.fields.set(http::Known::grpc_timeout, request.arena->copy(text));
   }
-  if (allowed.answer) {
-    const std::string_view text = format_deadline_ms(*allowed.answer - spent, room);
+  if (left.answer) {
+    const std::string_view text = format_deadline_ms(*left.answer, room);
     request.fields.set(http::Known::x_outrigger_deadline_ms, request.arena->copy(text));
   }
 }

@@ -41,9 +41,9 @@ struct TimeAllowed {
 // taken for absent.
 TimeAllowed time_allowed(config::Millis route_timeout, const http::Head& request);
 
-// Tells the callee what is left when `spent` of it has passed: sets x-outrigger-deadline-ms, and
-// rewrites grpc-timeout if the caller sent one (a route's timeout must not end a stream that nobody
-// else bounds). The text goes to the head's arena.
-void pass_on_deadline(const TimeAllowed& allowed, Duration spent, http::Head& request);
+// Tells the callee what is left: sets x-outrigger-deadline-ms, and rewrites grpc-timeout if the
+// caller sent one (a route's timeout must not end a stream that nobody else bounds). The text goes
+// to the head's arena.
+void pass_on_deadline(const TimeAllowed& left, http::Head& request);
 
 }  // namespace outrigger::policy

@@ -68,23 +68,30 @@ class Deadlines {
     body_is_over();
     if (!answering_) at(Deadline::idle) = never;
   }
+  // The request is there, or is a tunnel's: the time for its answer runs from now on, and that of
+  // the try that is under way. Only the first call counts: a tunnel's body is no part of it.
   void answer_expected(TimePoint now, std::optional<Duration> answer) {
-    // A tunnel's runs from its head on, whenever the request ends.
-    if (answer && !answering_ && at(Deadline::answer) == never)
-      set(Deadline::answer, now + *answer);
+    if (answering_ || answer_due_) return;
+    answer_due_ = true;
+    if (answer) set(Deadline::answer, now + *answer);
+    if (attempt_) set(Deadline::attempt, now + *attempt_);
   }
+  // A slow upload is not the endpoint's fault, so the try's time begins at the request's end.
   void attempt_began(TimePoint now, std::optional<Duration> allowed) {
     at(Deadline::pause) = never;
-    set(Deadline::attempt, allowed ? now + *allowed : never);
+    attempt_ = allowed;
+    set(Deadline::attempt, allowed && answer_due_ ? now + *allowed : never);
   }
   // One try is over, and none is under way until `until`.
   void paused(TimePoint until) {
+    attempt_.reset();
     at(Deadline::attempt) = never;
     set(Deadline::pause, until);
   }
   // The answer's head goes down: from here on only the end and idleness count.
   void answer_began(TimePoint now) {
     answering_ = true;
+    attempt_.reset();
     at(Deadline::answer) = at(Deadline::attempt) = at(Deadline::pause) = never;
     set(Deadline::idle, now + idle_);
     body_is_over();
@@ -124,6 +131,8 @@ class Deadlines {
   Duration idle_{};
   Duration per_byte_{};
   std::optional<Duration> body_left_;  // while the caller is paused
+  std::optional<Duration> attempt_;    // what the try that is under way may take
+  bool answer_due_ = false;
   bool answering_ = false;
 };
 

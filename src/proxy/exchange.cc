@@ -133,9 +133,7 @@ void Exchange::on_head(http::Head& head, bool end) {
   if (scope_.body_max && head.content_length.value_or(0) > *scope_.body_max) {
     return local_reply(413, Flag::none, "the body is larger than this listener allows");
   }
-  allowed_ = policy::time_allowed(
-      route_ != nullptr && route_->config().timeout ? *route_->config().timeout : service().timeout,
-      head);
+  allowed_ = policy::time_allowed(timeout(), head);
   deadlines_.request_began(started_at_, allowed_.whole, service().idle());
   if (end) {
     request_complete();
@@ -254,6 +252,11 @@ const config::Retry& Exchange::retry() const {
   return route_ != nullptr && route_->config().retry ? *route_->config().retry : service().retry;
 }
 
+config::Millis Exchange::timeout() const {
+  return route_ != nullptr && route_->config().timeout ? *route_->config().timeout
+                                                       : service().timeout;
+}
+
 upstream::Offer Exchange::offer() const {
   // On a connection of its own: an upgraded connection is never reused.
   return needs_http1() || http1_tunnel_ ? upstream::Offer::http1 : plain_offer();
@@ -279,6 +282,7 @@ upstream::Offer Exchange::plain_offer() const {
 void Exchange::start_attempt() {
   state_.on(ExchangeEvent::attempt);
   cells_->attempted();
+  if (const auto reason = std::exchange(retry_reason_, std::nullopt)) cells_->retried(*reason);
   const TimePoint now = loop_.now();
   answered_at_ = {};
   pause_asked_ = {};
@@ -297,10 +301,22 @@ void Exchange::start_attempt() {
   }
 }
 
+// The time for the answer is whole until the request has ended.
+policy::TimeAllowed Exchange::time_left() const {
+  const TimePoint now = loop_.now();
+  policy::TimeAllowed left = allowed_;
+  const TimePoint answer_by = deadlines_[Deadline::answer];
+  if (left.answer && answer_by != Deadlines::never) left.answer = answer_by - now;
+  if (left.whole) {
+    left.whole = deadlines_[Deadline::whole] - now;
+    left.answer = std::min(left.answer.value_or(*left.whole), *left.whole);
+  }
+  return left;
+}
+
 void Exchange::send_request() {
   http::Stream& upstream = *attempt_.stream();
-  if (destination_->cluster->secure() || grpc_)
-    policy::pass_on_deadline(allowed_, loop_.now() - started_at_, *request_);
+  if (destination_->cluster->secure() || grpc_) policy::pass_on_deadline(time_left(), *request_);
   if (request_ended_ && body_.empty() && trailers_ == nullptr) {
     upstream.send_head(*request_, true);
     return attempt_.request_sent();
@@ -513,6 +529,7 @@ policy::RetryState Exchange::spent() const {
 // Starts another attempt if policy, budget and time allow; otherwise the result stands.
 bool Exchange::try_again(const AttemptEnd& end) {
   const TimePoint now = loop_.now();
+  tries_.release();  // the try that has just failed was no longer under way
   policy::RetryState state = spent();
   state.replayable = body_.whole();
   state.budget_left = destination_->cluster->retry_budget().has_left(now);
@@ -526,11 +543,12 @@ bool Exchange::try_again(const AttemptEnd& end) {
   }
   if (decision.free) {
     tries_.take_free();
-  } else if (!tries_.take(*destination_->cluster, now)) {
-    cells_->retry_budget_exhausted();
+  } else if (const auto took = tries_.take(*destination_->cluster, now); took != Tries::Took::yes) {
+    // The breaker counts what it refuses.
+    if (took == Tries::Took::budget_exhausted) cells_->retry_budget_exhausted();
     return false;
   }
-  cells_->retried(reason_of(decision.cause, end));
+  retry_reason_ = reason_of(decision.cause, end);
   if (end.kind == AttemptEnd::Kind::answered) {
     if (!end.not_processed) tries_.answered();
     report_attempt(Outcome::Kind::answered);
@@ -555,7 +573,7 @@ void Exchange::report_attempt(Outcome::Kind kind) {
   outcome.kind = kind;
   const TimePoint until = answered_at_ == TimePoint{} ? loop_.now() : answered_at_;
   outcome.latency = until - attempt_.started_at();
-  if (allowed_.answer) outcome.timeout = *allowed_.answer;
+  outcome.timeout = timeout();
   if (kind == Outcome::Kind::answered) {
     outcome.status = status_;
     if (grpc_status_ >= 0) outcome.grpc_status = grpc_status_;

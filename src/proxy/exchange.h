@@ -93,10 +93,12 @@ class Exchange final : public net::Retirable,
   void pause_caller(bool paused);
   void start_attempt();
   void send_request();
+  policy::TimeAllowed time_left() const;
   upstream::Offer offer() const;
   upstream::Offer plain_offer() const;
   const config::Service& service() const { return destination_->cluster->service(); }
   const config::Retry& retry() const;
+  config::Millis timeout() const;
 
   // The end of an attempt whose answer is not passed downstream.
   void attempt_failed(AttemptFailure failure, http::StreamEnd end, const std::string& detail);
@@ -139,6 +141,7 @@ class Exchange final : public net::Retirable,
   const TimePoint started_at_;
   TimePoint answered_at_{};  // when the newest attempt's head arrived; otherwise the epoch
   Duration pause_asked_{};   // requested by the newest attempt's answer
+  std::optional<telemetry::RetryReason> retry_reason_;  // of the attempt that is to come
   policy::TimeAllowed allowed_;
   std::uint64_t bytes_out_ = 0;
   std::string_view endpoint_;  // of the newest attempt, in the request's arena

@@ -31,6 +31,7 @@ void Exchange::local_reply(int status, Flag flag, std::string_view detail) {
 
 void Exchange::reply(int status, std::string_view content_type, std::string_view body,
                      http::Fields* extra, const HeaderEdits* edits) {
+  report_attempt(Outcome::Kind::cancelled);  // unless it has been reported
   attempt_.cancel(http::StreamEnd::local);
   state_.on(ExchangeEvent::answer);
   status_ = status;
@@ -61,9 +62,9 @@ void Exchange::fail_answer(Flag flag, http::StreamEnd reason) {
 }
 
 void Exchange::out_of_time() {
-  report_attempt(Outcome::Kind::timed_out);
-  if (!state_.is(ExchangeState::answering))
-    return local_reply(504, Flag::UT, "the response did not arrive in time");
+  const bool answering = state_.is(ExchangeState::answering);
+  report_attempt(answering ? Outcome::Kind::answered : Outcome::Kind::timed_out);
+  if (!answering) return local_reply(504, Flag::UT, "the response did not arrive in time");
   if (!grpc_) return fail_answer(Flag::UT, http::StreamEnd::idle);
   end_grpc(504, Flag::UT, "the response did not end in time");
 }

@@ -3,6 +3,8 @@
 // What the tries of one exchange have spent, and what the endpoints may have seen of the request.
 // Part of an exchange; the worker's thread.
 
+#include <cstdint>
+
 #include "http/stream.h"
 #include "policy/breaker.h"
 #include "policy/retry.h"
@@ -22,14 +24,16 @@ class Tries {
   }
 
   void take_free() { ++free_; }
-  // The right to one more try, from the breaker and the budget; false when there is none.
-  bool take(upstream::Cluster& cluster, TimePoint now) {
+  // The right to one more try, from the breaker and the budget.
+  enum class Took : std::uint8_t { yes, breaker_refused, budget_exhausted };
+  Took take(upstream::Cluster& cluster, TimePoint now) {
     release();
     slot_ = cluster.breaker().retries.try_take();
-    if (slot_) permit_ = cluster.retry_budget().try_take(now);
-    if (!permit_) return false;
+    if (!slot_) return Took::breaker_refused;
+    permit_ = cluster.retry_budget().try_take(now);
+    if (!permit_) return Took::budget_exhausted;
     ++retries_;
-    return true;
+    return Took::yes;
   }
   // The newest try has brought what it could, or the exchange is over: a stream that lives on is no
   // load that a retry adds.
@@ -51,7 +55,8 @@ class Tries {
         seen_ = seen_ || sent;
         return;
       case AttemptFailure::stream:
-        seen_ = seen_ || (end != http::StreamEnd::refused && end != http::StreamEnd::no_tunnel);
+        seen_ = seen_ || (end != http::StreamEnd::refused && end != http::StreamEnd::no_tunnel &&
+                          end != http::StreamEnd::wrong_version);
     }
   }
   void answered() { seen_ = true; }

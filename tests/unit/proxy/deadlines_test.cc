@@ -33,6 +33,7 @@ TEST_F(DeadlinesTest, the_earliest_is_next_and_the_gravest_is_told_first) {
 }
 
 TEST_F(DeadlinesTest, a_try_and_the_pause_after_it_never_run_together) {
+  deadlines.answer_expected(at(0), std::nullopt);
   deadlines.attempt_began(at(0), seconds(3));
   deadlines.paused(at(10));
   EXPECT_FALSE(deadlines.due(at(9)));
@@ -42,6 +43,26 @@ TEST_F(DeadlinesTest, a_try_and_the_pause_after_it_never_run_together) {
   EXPECT_EQ(deadlines.due(at(13)), Deadline::attempt);
   deadlines.attempt_began(at(13), std::nullopt);
   EXPECT_EQ(deadlines.look_again(), Deadlines::never);
+}
+
+TEST_F(DeadlinesTest, a_trys_time_begins_once_the_request_is_there) {
+  deadlines.request_began(at(0), std::nullopt, seconds(60));
+  deadlines.attempt_began(at(0), seconds(3));
+  EXPECT_FALSE(deadlines.due(at(30)));
+  deadlines.answer_expected(at(30), seconds(15));
+  EXPECT_EQ(deadlines.look_again(), at(33));
+  EXPECT_EQ(deadlines.due(at(33)), Deadline::attempt);
+}
+
+TEST_F(DeadlinesTest, a_try_that_ended_during_the_upload_has_no_time_left_to_begin) {
+  for (const bool answered : {false, true}) {
+    Deadlines d;
+    d.request_began(at(0), std::nullopt, seconds(60));
+    d.attempt_began(at(0), seconds(3));
+    answered ? d.answer_began(at(1)) : d.paused(at(50));
+    d.answer_expected(at(30), std::nullopt);
+    EXPECT_EQ(d[Deadline::attempt], Deadlines::never) << answered;
+  }
 }
 
 TEST_F(DeadlinesTest, idleness_counts_while_the_request_comes_and_while_the_answer_goes) {

@@ -79,6 +79,43 @@ TEST_F(OutcomeTest, an_hour_long_grpc_stream_is_as_fast_as_its_head) {
   EXPECT_LT(expected(), milliseconds(100));
 }
 
+// A watch that its caller wanted for an hour has done its work when the hour is over.
+TEST_F(OutcomeTest, a_grpc_stream_that_lives_to_its_deadline_is_as_fast_as_its_head) {
+  service().wire = config::Wire::http2;
+  world.config.services["orders"].timeout = config::Millis(0);
+  world.start();
+  FakeEndpoint& endpoint = world.endpoint(1);
+  endpoint.speaks = Peer::Speaks::h2_server;
+  endpoint.on_request = [](Peer&, Peer::Sink& sink) { send_head(sink, grpc); };
+  Peer& client = world.connect(Peer::Speaks::h2_client);
+  world.settle();
+  auto& call = client.call(
+      {.method = "POST", .fields = {grpc.front(), {"grpc-timeout", "1H"}}, .body = "x"});
+  world.settle();
+  world.advance(hours(1) + seconds(1));
+  EXPECT_TRUE(contains(call.story(), "grpc-status: 4")) << call.story();
+  EXPECT_LT(expected(), milliseconds(100));
+  EXPECT_EQ(failures(), 0U);
+}
+
+// What a caller would have waited says nothing about the endpoint.
+TEST_F(OutcomeTest, a_failure_costs_the_services_timeout_and_not_the_callers_deadline) {
+  service().wire = config::Wire::http2;
+  world.config.services["orders"].timeout = config::Millis(0);
+  world.start();
+  FakeEndpoint& endpoint = world.endpoint(1);
+  endpoint.speaks = Peer::Speaks::h2_server;
+  endpoint.on_request = [](Peer& peer, Peer::Sink& sink) {
+    peer.answer(sink, 200, {}, {grpc.front(), {"grpc-status", "13"}});
+  };
+  Peer& client = world.connect(Peer::Speaks::h2_client);
+  world.settle();
+  client.call({.method = "POST", .fields = {grpc.front(), {"grpc-timeout", "1H"}}, .body = "x"});
+  world.settle();
+  EXPECT_EQ(failures(), 1U);
+  EXPECT_LT(expected(), minutes(1));
+}
+
 TEST_F(OutcomeTest, an_answer_that_breaks_off_after_an_hour_does_not_make_an_hour_of_latency) {
   service();
   world.start();
@@ -265,6 +302,27 @@ TEST_F(AttestTest, a_request_that_never_left_is_attested) {
   EXPECT_TRUE(marked(answer)) << answer.head;
 }
 
+// What an app answers with HTTP/2 to HTTP/1 is no answer to the request: it has not read it.
+TEST_F(AttestTest, a_request_in_the_wrong_version_is_attested) {
+  config::Service& s = app();
+  s.protocol = config::Protocol::auto_;
+  s.wire = config::Wire::auto_;
+  Peer& client = start();
+  FakeEndpoint& endpoint = world.endpoint(1);
+  endpoint.speaks = Peer::Speaks::bytes;
+  endpoint.on_peer = [&endpoint](Peer& peer) {
+    endpoint.accepts = Accepts::refuses;
+    peer.on_raw = [&peer](std::string_view) {
+      using namespace std::string_literals;
+      peer.send("\0\0\0\4\0\0\0\0\0"s);
+    };
+  };
+  auto& answer = client.call({.method = "POST", .body = "x"});
+  world.advance(seconds(1));
+  EXPECT_EQ(answer.status, 503) << answer.story();
+  EXPECT_TRUE(marked(answer)) << answer.head;
+}
+
 // --- To metrics and the log ----------------------------------------------------------------------
 
 TEST(Telling, a_grpc_retry_is_labelled_with_its_status) {
@@ -294,6 +352,23 @@ TEST(Telling, a_grpc_retry_is_labelled_with_its_status) {
     EXPECT_EQ(w.metric(Family::retries), 1) << label;
     w.expect_quiet();
   }
+}
+
+TEST(Telling, a_body_that_grows_too_large_names_the_endpoint_that_was_reading_it) {
+  test::TempDirectory directory;
+  ProxyWorld w;
+  w.log.path = directory.path("access.log");
+  w.add_service("orders", 1);
+  w.start();
+  w.scope->body_max = 4;
+  Peer& client = w.connect();
+  w.talk(client,
+         "POST / HTTP/1.1\r\nhost: orders\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n");
+  EXPECT_TRUE(w.talk(client, "3\r\ndef\r\n").starts_with("HTTP/1.1 413"));
+  w.expect_quiet();
+  const std::string log = w.log_text();
+  EXPECT_TRUE(contains(log, "413")) << log;
+  EXPECT_TRUE(contains(log, "10.0.0.1:80")) << log;
 }
 
 TEST(Telling, a_try_without_an_answer_has_no_upstream_duration) {

@@ -3,7 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "proxy/exchange.h"
 #include "proxy/local_reply.h"
@@ -53,6 +56,9 @@ struct RetryTest : testing::Test {
     return sum;
   }
   double retries() { return world.metric(Family::retries); }
+  // Endpoints that are told deadlines.
+  void upstream_tls() { world.upstream_alpn = "http/1.1"; }
+  static constexpr std::string_view deadline_field = "x-outrigger-deadline-ms: ";
   ProxyWorld world;
 };
 
@@ -318,6 +324,52 @@ TEST_F(RetryTest, retry_after_is_waited_for_and_a_long_one_is_not) {
   EXPECT_TRUE(other.take().starts_with("HTTP/1.1 503"));
 }
 
+TEST_F(RetryTest, a_caller_that_goes_during_the_pause_has_had_no_retry) {
+  config::Service& s = service(1);
+  s.retry.retry_on = {config::RetryOn::server_error};
+  s.retry.backoff_base = config::Millis(900);
+  s.retry.backoff_max = config::Millis(900);
+  world.start();
+  says(1, 500, {{"retry-after", "1"}});
+  Peer& client = world.connect();
+  world.talk(client, get);
+  client.reset();
+  world.advance(seconds(5));
+  EXPECT_EQ(seen(), 1U);
+  EXPECT_EQ(retries(), 0);
+}
+
+// The budget and the breaker's limit are two things, and tell of themselves under two names.
+TEST_F(RetryTest, a_retry_that_the_breaker_refuses_does_not_count_as_the_budgets) {
+  config::Service& s = service(1);
+  s.breaker.retries = 0;
+  s.retry.retry_on = {config::RetryOn::server_error};
+  world.start();
+  says(1, 500);
+  ask(get);
+  EXPECT_EQ(seen(), 1U);
+  EXPECT_EQ(world.metric(Family::retry_budget_exhausted), 0);
+  EXPECT_EQ(world.cluster().breaker().retries.refused().value(), 1U);
+}
+
+// The right to the try that has just failed is free again when the next one is asked for.
+TEST_F(RetryTest, one_request_may_try_again_twice_although_retries_are_for_one_at_a_time) {
+  config::Service& s = service(1);
+  s.retry.max = 2;
+  s.retry.budget = 0;
+  s.retry.retry_on = {config::RetryOn::server_error};
+  s.breaker.retries = 1;
+  world.start();
+  policy::RetryBudget& budget = world.cluster().retry_budget();
+  std::vector<policy::RetryBudget::Permit> others;
+  for (std::uint32_t i = 1; i < policy::RetryFloor::default_max; ++i)
+    others.push_back(budget.try_take(world.loop.now()));
+  says(1, 500);
+  ask(get);
+  EXPECT_EQ(seen(), 3U);
+  EXPECT_EQ(world.metric(Family::retry_budget_exhausted), 0);
+}
+
 TEST_F(RetryTest, the_budget_bounds_retries) {
   config::Service& s = service(1);
   s.retry.budget = 0;
@@ -471,6 +523,65 @@ TEST_F(RetryTest, a_slow_upload_is_not_the_endpoints_fault) {
   }
   world.settle();
   EXPECT_TRUE(client.take().starts_with("HTTP/1.1 200"));
+}
+
+TEST_F(RetryTest, a_slow_upload_does_not_use_up_the_time_of_a_try) {
+  config::Service& s = service(1);
+  s.timeout = config::Millis(9'000);
+  s.retry.per_try = config::Millis(3'000);
+  world.start();
+  does(1, nothing);
+  Peer& client = world.connect();
+  client.send("PUT / HTTP/1.1\r\nhost: orders\r\ncontent-length: 20\r\n\r\n");
+  for (int i = 0; i < 20; ++i) {
+    world.advance(seconds(1));
+    client.send("x");
+  }
+  world.settle();
+  EXPECT_EQ(client.take(), "");
+  EXPECT_EQ(seen(), 1U);
+  EXPECT_EQ(world.metric(Family::upstream_attempts), 1);
+  world.advance(milliseconds(2'900));
+  EXPECT_EQ(world.metric(Family::upstream_attempts), 1);
+  world.advance(milliseconds(200));
+  EXPECT_EQ(world.metric(Family::retries, {"per_try_timeout"}) +
+                world.metric(Family::requests, {"orders", "504", "UT"}),
+            1)
+      << "from the upload's end on, it counts";
+}
+
+// The callee's time runs from the request's end, as ours does.
+TEST_F(RetryTest, a_deadline_that_is_passed_on_does_not_count_the_upload) {
+  upstream_tls();
+  config::Service& s = service(2);
+  s.timeout = config::Millis(3'000);
+  world.start();
+  for (int i = 1; i <= 2; ++i) {
+    does(i, [this](Peer& peer, Peer::Sink&) {
+      if (seen() == 1) peer.reset();
+    });
+  }
+  Peer& client = world.connect();
+  client.send("PUT / HTTP/1.1\r\nhost: orders\r\ncontent-length: 20\r\n\r\n");
+  for (int i = 0; i < 20; ++i) {
+    world.advance(seconds(1));
+    client.send("x");
+  }
+  world.settle();
+  ASSERT_EQ(seen(), 1U);
+  world.advance(seconds(1));
+  ASSERT_EQ(seen(), 2U);
+  std::vector<std::int64_t> told;
+  for (int i = 1; i <= 2; ++i) {
+    const std::string& head = world.endpoint(i).last().server.last().head;
+    const std::size_t at = head.find(deadline_field);
+    ASSERT_NE(at, std::string::npos) << head;
+    told.push_back(std::stoll(head.substr(at + deadline_field.size())));
+  }
+  std::sort(told.begin(), told.end());
+  EXPECT_EQ(told[1], 3'000) << "told while the upload was running: the whole of it";
+  EXPECT_LT(told[0], 3'000);
+  EXPECT_GT(told[0], 2'000) << "of the 3 s, less than a second has passed";
 }
 
 TEST_F(RetryTest, an_upload_that_stops_is_a_408) {
