@@ -283,7 +283,7 @@ class Validator {
     if (inbound.mtls == Mtls::permissive) who = "any caller (with or without a certificate)";
     report_.warning(
         at["protocol"].place(),
-        "inbound " + quoted(inbound.name) +
+        "inbound " + quoted(name_of_listener(at, inbound.name)) +
             ": bytes that do not look like HTTP reach the app unchecked, so " + who +
             " can send it a request with forged identity headers (x-forwarded-client-cert, "
             "x-forwarded-for); the app must not trust them. Two listeners, one with protocol: http "
@@ -321,8 +321,9 @@ class Validator {
     };
     const auto route = std::find_if(draft_.routes.begin(), draft_.routes.end(), reached);
     if (route == draft_.routes.end()) return;
-    report_.warning(at["paths"].place(), "outbound " + quoted(outbound.name) + ": route " +
-                                             quoted(route->name) +
+    const Cursor found = root_["routes"][static_cast<std::size_t>(route - draft_.routes.begin())];
+    report_.warning(at["paths"].place(), "outbound " + quoted(name_of_listener(at, outbound.name)) +
+                                             ": route " + quoted(found["name"].shown(route->name)) +
                                              " matches paths, and with paths: as_is another "
                                              "spelling of a path (//a, /./a, /%61) bypasses it");
   }

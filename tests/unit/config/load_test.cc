@@ -226,6 +226,37 @@ TEST(Load, WhatAVariableHoldsStandsInNoError) {
   }
 }
 
+TEST(Load, WarningsShowNamesAsTheyAreWritten) {
+  World world;
+  world.variables = {{"NAME", "hunter2"}, {"PORT", "4711"}};
+  const auto warnings = [&](const std::string& text) {
+    const LoadResult result =
+        load_text("version: 1\n" + orders + text, "web.yaml", world.environment());
+    EXPECT_TRUE(result.ok()) << text << all_messages(result);
+    EXPECT_EQ(result.warnings.size(), 1U) << text;
+    return result.warnings.empty() ? "" : result.warnings[0].message;
+  };
+  const auto inbound = [](const std::string& fields) {
+    return "inbound: [{app: 127.0.0.1:2, mtls: disabled, protocol: [http, tcp], " + fields + "}]\n";
+  };
+  const auto outbound = [](const std::string& listener, const std::string& route) {
+    return "outbound: [{service: orders, paths: as_is, " + listener + "}]\nroutes: [{" + route +
+           "match: {path: /a}, answer: 403}]\n";
+  };
+  const std::string listen = "listen: 127.0.0.1:1";
+  const std::string filled = "listen: \"127.0.0.1:${PORT}\"";
+  const std::string name = "name: \"${NAME}\", ";
+  EXPECT_EQ(warnings(inbound(name + listen)).find("inbound '${NAME}': "), 0U);
+  EXPECT_EQ(warnings(inbound(filled)).find("inbound '127.0.0.1:${PORT}': "), 0U);
+  EXPECT_EQ(warnings(outbound(name + listen, "")).find("outbound '${NAME}': route 'route-1' "), 0U);
+  EXPECT_EQ(warnings(outbound(filled, name)).find("outbound '127.0.0.1:${PORT}': route '${NAME}' "),
+            0U);
+  // The path of a socket may hold anything.
+  const std::string escapes = "listen: \"unix:/run/a\\e[2J\\n\\u009bb\"";
+  EXPECT_EQ(warnings(inbound(escapes)).find("inbound 'unix:/run/a?[2J??b': "), 0U);
+  EXPECT_EQ(warnings(outbound(escapes, "")).find("outbound 'unix:/run/a?[2J??b': "), 0U);
+}
+
 // A configuration that is good, but what a variable holds is not for everybody who may read it.
 TEST(Load, TheDumpShowsVariablesAsTheyAreWritten) {
   World world;
