@@ -313,13 +313,24 @@ void Server::fill_book() {
     book_->add(app_key(i), snapshot_->apps[i].service->endpoints, {}, {});
   registries_->start();
   // What needs no look-up is there already; names were left out of the first snapshot.
-  for (const auto& [key, endpoints] : book_->lists()) endpoints_changed(key, endpoints);
+  changed_ = book_->lists();
+  publish_lists();
 }
 
+// A snapshot refers to every service, and lists come by the thousand: those of a turn are published
+// together, and before there are workers those of a second.
 void Server::endpoints_changed(const std::string& key,
                                const std::vector<config::Endpoint>& endpoints) {
-  auto before =
-      std::exchange(snapshot_, with_endpoints(*snapshot_, key, endpoints, states_, workers_));
+  const bool first = changed_.empty();
+  changed_[key] = endpoints;
+  if (first && life_.phase != Phase::waiting) loop_.post([this] { publish_lists(); });
+}
+
+void Server::publish_lists() {
+  if (changed_.empty()) return;
+  log::debug("server", "endpoint lists changed", {{"lists", std::to_string(changed_.size())}});
+  auto before = std::exchange(snapshot_, with_endpoints(*snapshot_, changed_, states_, workers_));
+  changed_.clear();
   if (facts_) facts_->set_snapshot(snapshot_);
   for (const auto& thread : shared_->threads) thread->adopt(snapshot_);
   replaced_.replaced(std::move(before), *snapshot_);
@@ -339,6 +350,7 @@ void Server::check_settled() {
     exit_code_ = 1;
     return loop_.stop();
   }
+  publish_lists();
   start_workers();
   life_.phase = Phase::live;
   log::info("server", "running",
@@ -350,6 +362,7 @@ void Server::check_settled() {
 void Server::every_second() {
   loop_.timers().arm(second_timer_, second);
   check_settled();
+  publish_lists();
   auto unused = replaced_.take_unused();
   if (!unused.empty()) back_->post([unused = std::move(unused)] {});
   if (!identity_) return;

@@ -48,6 +48,7 @@ class Server final : private SignalHandler {
   void start_workers();
   bool listen_all();
   void endpoints_changed(const std::string& key, const std::vector<config::Endpoint>& endpoints);
+  void publish_lists();
   void check_settled();
   void every_second();
   void drain();
@@ -72,6 +73,7 @@ class Server final : private SignalHandler {
   Life life_;
   std::shared_ptr<const Snapshot> snapshot_;
   SnapshotKeeper replaced_;
+  EndpointLists changed_;                           // newer than the snapshot's
   std::vector<std::vector<ListenSocket>> sockets_;  // by worker
   net::Fd admin_socket_;
   net::Fd metrics_socket_;

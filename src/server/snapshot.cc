@@ -116,21 +116,21 @@ Result<std::shared_ptr<const Snapshot>> compile(const std::shared_ptr<const conf
   return std::shared_ptr<const Snapshot>(std::move(snapshot));
 }
 
-std::shared_ptr<const Snapshot> with_endpoints(const Snapshot& old, const std::string& key,
-                                               const std::vector<config::Endpoint>& endpoints,
+std::shared_ptr<const Snapshot> with_endpoints(const Snapshot& old, const EndpointLists& lists,
                                                upstream::EndpointStates& states, int workers) {
   auto snapshot = std::make_shared<Snapshot>(old);
-  const auto found = snapshot->services.find(key);
-  if (found != snapshot->services.end()) {
+  for (const auto& [name, endpoints] : lists) {
+    const auto found = snapshot->services.find(name);
+    if (found == snapshot->services.end()) continue;
     ServiceSnapshot& service = found->second;
     service = make_service(service.service, endpoints, service.limits, states);
     add_subsets(*snapshot, *service.service, endpoints, &old, states, workers);
-    return snapshot;
   }
   for (std::size_t i = 0; i < snapshot->apps.size(); ++i) {
-    if (key != app_key(i)) continue;
+    const auto found = lists.find(app_key(i));
+    if (found == lists.end()) continue;
     ServiceSnapshot& app = snapshot->apps[i];
-    app = make_service(app.service, endpoints, app.limits, states);
+    app = make_service(app.service, found->second, app.limits, states);
   }
   return snapshot;
 }

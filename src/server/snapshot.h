@@ -43,9 +43,8 @@ Result<std::shared_ptr<const Snapshot>> compile(const std::shared_ptr<const conf
 // The name in EndpointLists of the app behind inbound listener `index`.
 std::string app_key(std::size_t index);
 
-// The same snapshot with other endpoints for one service or app.
-std::shared_ptr<const Snapshot> with_endpoints(const Snapshot& old, const std::string& service,
-                                               const std::vector<config::Endpoint>& endpoints,
+// The same snapshot with other endpoints for the services and apps in `lists`.
+std::shared_ptr<const Snapshot> with_endpoints(const Snapshot& old, const EndpointLists& lists,
                                                upstream::EndpointStates& states, int workers);
 
 }  // namespace outrigger::server

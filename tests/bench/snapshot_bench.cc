@@ -49,7 +49,7 @@ void change_one(benchmark::State& state) {
   const auto snapshot = *compile(config_of(state.range(0)), {}, states, workers);
   const auto other = endpoints_of(state.range(0));
   for (auto _ : state)
-    benchmark::DoNotOptimize(with_endpoints(*snapshot, "service-7", other, states, workers));
+    benchmark::DoNotOptimize(with_endpoints(*snapshot, {{"service-7", other}}, states, workers));
 }
 BENCHMARK(change_one)
     ->Name("snapshot/change_one")

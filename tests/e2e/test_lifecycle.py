@@ -1,6 +1,7 @@
 """Start, drain, signals, and the reasons not to start at all."""
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -338,6 +339,28 @@ services:
             wait_for('the port', lambda: listening(port))
             self.assertEqual(fetch(port).status, 200)
             self.assertEqual(daemon.stop(), 0)
+
+    def test_lists_that_come_together_are_published_together(self):
+        """A snapshot for each of thousands of services would make the start a matter of minutes."""
+        upstream = self.origin()
+        port, admin, lists = free_port(), free_port(), self.directory / 'lists.yaml'
+
+        def tell(host):
+            fresh = self.directory / 'fresh.yaml'
+            fresh.write_text('services:\n' + ''.join(f'  s{i}: ["{host}:{upstream.port}"]\n' for i in range(100)))
+            fresh.rename(lists)
+        tell('127.0.0.2')
+        daemon = self.start('many', head('web', admin).replace('telemetry: {', 'telemetry: {log: {levels: {server: debug}}, ') + f'''outbound:
+  - {{listen: "127.0.0.1:{port}", service: s50}}
+registries: {{local: {{type: file, path: {lists}}}}}
+services:
+''' + ''.join(f'  s{i}: {{registry: local, mtls: disabled}}\n' for i in range(100)), admin)
+        published = lambda: re.findall(r'endpoint lists changed.*lists=(\d+)', daemon.log)
+        self.assertLessEqual(len(published()), 3, published())
+        tell('127.0.0.1')
+        self.eventually(200, lambda: fetch(port).status, 'the new lists')
+        self.assertLessEqual(len(published()), 5, published())
+        self.assertEqual(published()[-1], '100')
 
     def test_a_log_that_nobody_reads_holds_up_neither_the_start_nor_calls_nor_the_end(self):
         upstream = self.origin()

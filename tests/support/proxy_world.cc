@@ -408,7 +408,7 @@ void ProxyWorld::set_endpoints(const std::string& service,
                                const std::vector<std::string>& addresses) {
   std::vector<config::Endpoint> list;
   for (const std::string& address : addresses) list.push_back(endpoint_at(address));
-  snapshot_ = server::with_endpoints(*snapshot_, service, list, states_, 1);
+  snapshot_ = server::with_endpoints(*snapshot_, {{service, list}}, states_, 1);
   context_->routing = Pin<proxy::Routing>(snapshot_->routing, {});
   for (const auto& [name, from] : snapshot_->services) {
     upstream::Cluster& cluster = *destinations_[name]->cluster;

@@ -85,7 +85,7 @@ TEST_F(SnapshotTest, lists_take_the_place_of_the_configurations) {
 TEST_F(SnapshotTest, another_list_for_one_service_shares_all_the_rest) {
   const auto old = make();
   const auto now = with_endpoints(
-      *old, "orders", {at("10.0.0.2", {{"version", "v2"}}), at("10.0.0.3")}, states, workers);
+      *old, {{"orders", {at("10.0.0.2", {{"version", "v2"}}), at("10.0.0.3")}}}, states, workers);
   EXPECT_EQ(hosts(now->services.at("orders")), (Names{"10.0.0.2", "10.0.0.3"}));
   EXPECT_EQ(hosts(now->services.at("orders/canary")), (Names{"10.0.0.2"}));
   EXPECT_EQ(now->config, old->config);
@@ -101,22 +101,37 @@ TEST_F(SnapshotTest, another_list_for_one_service_shares_all_the_rest) {
 
 TEST_F(SnapshotTest, an_endpoint_in_both_lists_keeps_what_is_known_of_it) {
   const auto old = make();
-  const auto now = with_endpoints(*old, "orders", {at("10.0.0.2")}, states, workers);
+  const auto now = with_endpoints(*old, {{"orders", {at("10.0.0.2")}}}, states, workers);
   EXPECT_EQ((*now->services.at("orders").endpoints)[0].state,
             (*old->services.at("orders").endpoints)[1].state);
 }
 
 TEST_F(SnapshotTest, another_list_for_an_app_changes_only_it) {
   const auto old = make();
-  const auto now = with_endpoints(*old, app_key(0), {at("127.0.0.2")}, states, workers);
+  const auto now = with_endpoints(*old, {{app_key(0), {at("127.0.0.2")}}}, states, workers);
   EXPECT_EQ(hosts(now->apps[0]), (Names{"127.0.0.2"}));
   EXPECT_EQ(now->apps[0].limits, old->apps[0].limits);
   EXPECT_EQ(now->services.at("orders").endpoints, old->services.at("orders").endpoints);
 }
 
+TEST_F(SnapshotTest, several_lists_make_one_snapshot) {
+  const auto old = make();
+  const auto now = with_endpoints(*old,
+                                  {{"orders", {at("10.0.0.3", {{"version", "v2"}})}},
+                                   {"billing", {at("10.0.1.2")}},
+                                   {app_key(0), {at("127.0.0.2")}}},
+                                  states, workers);
+  EXPECT_EQ(hosts(now->services.at("orders")), Names{"10.0.0.3"});
+  EXPECT_EQ(hosts(now->services.at("orders/canary")), Names{"10.0.0.3"});
+  EXPECT_EQ(hosts(now->services.at("billing")), Names{"10.0.1.2"});
+  EXPECT_EQ(hosts(now->apps[0]), Names{"127.0.0.2"});
+  for (const char* name : {"orders", "orders/canary", "billing"})
+    EXPECT_EQ(now->services.at(name).limits, old->services.at(name).limits) << name;
+}
+
 TEST_F(SnapshotTest, a_list_for_nobody_changes_nothing) {
   const auto old = make();
-  const auto now = with_endpoints(*old, "strangers", {at("10.0.0.9")}, states, workers);
+  const auto now = with_endpoints(*old, {{"strangers", {at("10.0.0.9")}}}, states, workers);
   EXPECT_EQ(now->services.size(), old->services.size());
   for (const auto& [name, service] : old->services)
     EXPECT_EQ(now->services.at(name).endpoints, service.endpoints);

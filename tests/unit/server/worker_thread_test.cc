@@ -68,7 +68,7 @@ struct WorkerThreadTest : testing::Test {
     while (!worker().ask<bool>([](Worker&) { return true; })) std::this_thread::yield();
   }
   std::shared_ptr<const Snapshot> other(const std::string& host) {
-    return with_endpoints(*snapshot, "orders", {at(host)}, states, 1);
+    return with_endpoints(*snapshot, {{"orders", {at(host)}}}, states, 1);
   }
 
   config::Config config;
@@ -103,7 +103,7 @@ TEST_F(ScrapeTest, a_scrape_costs_a_sample_for_each_kind_of_endpoint_and_not_for
   const auto count = [&](int endpoints) {
     std::vector<config::Endpoint> list;
     for (int i = 0; i < endpoints; ++i) list.push_back(at("10.0.1." + std::to_string(i)));
-    facts.set_snapshot(with_endpoints(*snapshot, "orders", list, states, 1));
+    facts.set_snapshot(with_endpoints(*snapshot, {{"orders", list}}, states, 1));
     telemetry::Scrape own;
     collect_facts(own, facts, *shared, {});
     return own.samples().size();
