@@ -37,7 +37,7 @@ LoadResult read(Assembler& assembler, const YamlNode& root, Report& report,
     root_record().read(reader, root, draft);
     complete(draft);
     draft.json = to_json(root);
-    draft.hash = hash_of(draft.json);
+    draft.hash = hash_of(root);
     validate(draft, root, environment, report);
   }
   out.files = assembler.files();

@@ -342,8 +342,8 @@ struct Discovery {
 
 struct Config {
   int version = 1;
-  // The whole as JSON, variables as they are written, for the admin page; and a short hash of it
-  // that names it.
+  // The whole as JSON, variables as they are written, for the admin page; and a short hash that
+  // names what is in force.
   std::string json;
   std::string hash;
   Node node;

@@ -277,6 +277,41 @@ TEST(Load, TheDumpShowsVariablesAsTheyAreWritten) {
   }
 }
 
+TEST(Load, TheHashIsOfWhatIsInForce) {
+  const auto hash = [](const std::string& text, const std::string& value) {
+    World world;
+    world.files = {{"/run/value", value}};
+    world.variables = {{"VALUE", value}};
+    return good(text, world)->hash;
+  };
+  const auto both = [](const std::string& before, const std::string& after) {
+    return std::vector{before + "${VALUE}" + after, before + "${file:/run/value}" + after};
+  };
+  const std::string service = "services: {query: {mtls: disabled, endpoints: [\"10.0.0.1:1\"], ";
+  for (const std::string& text : both(service + "timeout: \"", "\"}}\n")) {
+    EXPECT_EQ(hash(text, "5s"), hash(text, "5s"));
+    EXPECT_NE(hash(text, "5s"), hash(text, "6s")) << text;
+  }
+  for (const std::string& text :
+       both(orders + "routes:\n  - {match: {service: orders, path: \"/", "\"}}\n"))
+    EXPECT_NE(hash(text, "a"), hash(text, "b")) << text;
+  // However it is written: the same is in force.
+  EXPECT_EQ(hash(service + "timeout: \"${VALUE}\"}}\n", "5s"),
+            hash(service + "timeout: 5s}}\n", ""));
+  EXPECT_NE(hash(service + "timeout: 5s}}\n", ""), hash(service + "timeout: 6s}}\n", ""));
+  // What may be a secret could be guessed by its hash.
+  for (const char* secret : {"match: {service: orders, headers: {authorization: \"",
+                             "match: {service: orders, query: {key: \"",
+                             "match: orders, request_headers: {set: {authorization: \"",
+                             "match: orders, response_headers: {add: {x-key: \""}) {
+    for (const std::string& text : both(orders + "routes:\n  - {" + secret, "\"}}}\n"))
+      EXPECT_EQ(hash(text, "hunter2"), hash(text, "hunter3")) << text;
+  }
+  // Instances of one configuration have one version.
+  for (const std::string& text : both("node: {service: web, id: \"", "\"}\n"))
+    EXPECT_EQ(hash(text, "web-0"), hash(text, "web-1")) << text;
+}
+
 TEST(Load, ANameOrKeyCannotForgeALineOfTheReport) {
   const std::string forged = "\"x\\nweb.yaml:1:1: error: forged\\e[31m\\u009b2J\"";
   for (const std::string& text :
