@@ -163,10 +163,12 @@ std::vector<admin::ClusterInfo> AdminFacts::clusters() {
   std::map<std::string, const ServiceSnapshot*> services;
   for (const auto& [name, service] : current->services) services[name] = &service;
   for (std::size_t i = 0; i < current->apps.size(); ++i) services[app_key(i)] = &current->apps[i];
-  std::vector<ClusterStats> told;
-  for (const auto& thread : shared_.threads) {
-    told.push_back(
-        thread->ask<ClusterStats>([](Worker& worker) { return worker.cluster_stats(); }));
+  // A worker that does not answer in time has not lost what it has counted.
+  told_.resize(shared_.threads.size());
+  for (std::size_t i = 0; i < told_.size(); ++i) {
+    auto answer = shared_.threads[i]->ask<ClusterStats>(
+        [](Worker& worker) { return worker.cluster_stats(); });
+    if (answer) told_[i] = std::move(*answer);
   }
   std::vector<admin::ClusterInfo> clusters;
   for (const auto& [name, service] : services) {
@@ -174,7 +176,7 @@ std::vector<admin::ClusterInfo> AdminFacts::clusters() {
     Places places;
     for (std::size_t i = 0; i < service->endpoints->size(); ++i)
       places.emplace((*service->endpoints)[i].identity, i);
-    for (const ClusterStats& stats : told) {
+    for (const ClusterStats& stats : told_) {
       const auto found = stats.find(name);
       if (found != stats.end()) add_stats(clusters.back(), places, found->second);
     }

@@ -14,6 +14,7 @@
 #include "server/life.h"
 #include "server/shared.h"
 #include "server/snapshot.h"
+#include "server/worker.h"
 
 namespace outrigger::server {
 
@@ -51,6 +52,7 @@ class AdminFacts final : public admin::AdminBackend {
   const Actions actions_;
   const WallTime started_;
   const std::string version_;
+  std::vector<ClusterStats> told_;  // each worker's last answer; back thread
   std::mutex mutex_;
   std::shared_ptr<const Snapshot> snapshot_;
 };

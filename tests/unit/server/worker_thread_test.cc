@@ -2,8 +2,12 @@
 
 #include "server/worker_thread.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <array>
 #include <future>
 #include <memory>
 #include <string>
@@ -34,13 +38,18 @@ struct WorkerThreadTest : testing::Test {
     config::Inbound& inbound = config.inbound.emplace_back();
     inbound.app.host = "127.0.0.1";
     inbound.app.port = 8080;
+    config::Outbound& outbound = config.outbound.emplace_back();
+    outbound.name = "calls";
+    outbound.service = "orders";
     config::AccessLog none;
     none.path = "none";
     access_log = *telemetry::AccessLog::open(none, 1, 1);
     shared = std::make_unique<Shared>(balancers, metrics, *access_log, nullptr, 1, 100);
     shared->threads.push_back(std::make_unique<WorkerThread>(0, *shared));
     snapshot = *compile(std::make_shared<const config::Config>(config), {}, states, 1);
-    worker().start(snapshot, {});
+    std::vector<ListenSocket> door(
+        1);  // Config::outbound[0], where nobody comes unless handed over
+    worker().start(snapshot, std::move(door));
   }
   ~WorkerThreadTest() override {
     release();
@@ -61,6 +70,12 @@ struct WorkerThreadTest : testing::Test {
   void release() {
     if (blocked) leave.set_value();
     blocked = false;
+  }
+  // The worker answers nobody from here until release().
+  void block_and_fill() {
+    block();
+    while (worker().post([](Worker&) {})) {
+    }
   }
   // Returns when the worker has done all that waited for it.
   void settle() {
@@ -109,6 +124,57 @@ TEST_F(ScrapeTest, a_scrape_costs_a_sample_for_each_kind_of_endpoint_and_not_for
     return own.samples().size();
   };
   EXPECT_EQ(count(10), count(200));
+}
+
+struct EndpointSeriesTest : ScrapeTest {
+  EndpointSeriesTest() {
+    config::Endpoint nobody = at("127.0.0.1");
+    nobody.address.port = 1;
+    auto own =
+        std::make_shared<Snapshot>(*with_endpoints(*snapshot, {{"orders", {nobody}}}, states, 1));
+    config.telemetry.prometheus.per_endpoint = true;
+    own->config = std::make_shared<const config::Config>(config);
+    snapshot = own;
+    facts.set_snapshot(snapshot);
+    worker().adopt(snapshot);
+    settle();
+  }
+  // A call that its endpoint refuses.
+  void call() {
+    std::array<int, 2> ends{};
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+    const net::Fd client(ends[0]);
+    net::Fd server(ends[1]);
+    ::fcntl(server.get(), F_SETFL, O_NONBLOCK);
+    const std::string_view request = "GET / HTTP/1.1\r\nhost: orders\r\n\r\n";
+    ASSERT_EQ(::write(client.get(), request.data(), request.size()), ssize_t(request.size()));
+    ASSERT_TRUE(worker().take(0, server, {}));
+    std::array<char, 4096> answer{};
+    ASSERT_GT(::read(client.get(), answer.data(), answer.size()), 0);
+  }
+  double counted(telemetry::Family family) {
+    telemetry::Scrape own;
+    collect_facts(own, facts, *shared, {});
+    double sum = 0;
+    for (const telemetry::Sample& sample : own.samples()) {
+      if (sample.family == family) sum += sample.value;
+    }
+    return sum;
+  }
+};
+
+TEST_F(EndpointSeriesTest, the_counters_of_a_worker_that_does_not_answer_stay_where_they_were) {
+  call();
+  const double requests = counted(telemetry::Family::endpoint_requests);
+  const double failures = counted(telemetry::Family::endpoint_failures);
+  EXPECT_GT(requests, 0);
+  EXPECT_GT(failures, 0);
+  block_and_fill();
+  EXPECT_EQ(counted(telemetry::Family::endpoint_requests), requests);
+  EXPECT_EQ(counted(telemetry::Family::endpoint_failures), failures);
+  settle();
+  call();
+  EXPECT_GT(counted(telemetry::Family::endpoint_requests), requests);
 }
 
 TEST_F(WorkerThreadTest, what_waits_for_a_busy_worker_is_bounded) {
