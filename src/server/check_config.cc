@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "proxy/route_table.h"
+#include "server/token_file.h"
 #include "tls/context.h"
 
 namespace outrigger::server {
@@ -68,6 +69,13 @@ std::vector<config::Diagnostic> check_config(const std::shared_ptr<const config:
     if (!loaded) {
       found.push_back(
           at_line(identity.at.file, identity.at.line, identity.at.column, loaded.error().message));
+    }
+  }
+  const config::Admin& admin = config->admin;
+  if (!admin.token_file.empty()) {
+    if (const auto token = read_token(admin.token_file); !token) {
+      found.push_back(at_line(admin.at.file, admin.at.line, admin.at.column,
+                              "admin.token_file: " + token.error().message));
     }
   }
   return found;

@@ -1,7 +1,8 @@
 #pragma once
 
 // Checks of a configuration that only the rooms using it can make, before anything runs: patterns
-// that do not compile, a key that does not belong to its certificate. Part of `outrigger validate`.
+// that do not compile, a key that does not belong to its certificate, a token file without a token.
+// Part of `outrigger validate`.
 
 #include <memory>
 #include <string>

@@ -8,27 +8,27 @@
 
 namespace outrigger::server {
 
+Result<std::string> read_token(const std::string& path) {
+  std::ifstream in(path);
+  std::string text;
+  std::string more;
+  if (!(in >> text)) return Error{path + " cannot be read or contains no token"};
+  if (in >> more) return Error{path + " contains more than a token"};
+  return text;
+}
+
 Result<std::unique_ptr<TokenFile>> TokenFile::open(net::Loop& loop, const std::string& path) {
   std::unique_ptr<TokenFile> file(new TokenFile(path));
   file->watch_ = std::make_unique<net::FileWatch>(loop, std::vector<std::string>{path},
                                                   static_cast<net::FileWatchHandler&>(*file));
-  auto text = file->read();
+  auto text = read_token(path);
   if (!text) return text.error();
   file->token_ = std::make_shared<admin::Token>(std::move(*text));
   return file;
 }
 
-Result<std::string> TokenFile::read() const {
-  std::ifstream in(path_);
-  std::string text;
-  std::string more;
-  if (!(in >> text)) return Error{path_ + " cannot be read or contains no token"};
-  if (in >> more) return Error{path_ + " contains more than a token"};
-  return text;
-}
-
 void TokenFile::on_files_changed() {
-  auto text = read();
+  auto text = read_token(path_);
   if (!text) {
     log::warn("server", "the admin token stays as it was", {{"why", text.error().message}});
     return;

@@ -13,6 +13,9 @@
 
 namespace outrigger::server {
 
+// The only word of the file; the error is for people.
+Result<std::string> read_token(const std::string& path);
+
 class TokenFile final : private net::FileWatchHandler {
  public:
   // The error is for people.
@@ -22,7 +25,6 @@ class TokenFile final : private net::FileWatchHandler {
 
  private:
   explicit TokenFile(const std::string& path) : path_(path) {}
-  Result<std::string> read() const;
   void on_files_changed() override;
 
   const std::string path_;

@@ -6,7 +6,7 @@ import re
 import subprocess
 import time
 
-from harness import BINARY, ROOT, SANITIZER, Case, main, run_outrigger
+from harness import BINARY, ROOT, SANITIZER, Case, free_port, main, run_outrigger
 
 GOOD = '''version: 1
 node: {service: web}
@@ -142,6 +142,29 @@ class Validate(Case):
         first = (report['errors'] if isinstance(report, dict) else report)[0]
         self.assertEqual(first['line'], 6)
         self.assertIn('retires', first['message'])
+
+    def test_a_token_file_without_a_token_is_found_as_at_the_start(self):
+        token = self.directory / 'admin-token'
+        path = self.directory / 'web.yaml'
+        path.write_text(f'version: 1\nnode: web\nadmin: {{listen: 127.0.0.1:{free_port()}, token_file: admin-token}}\n')
+
+        def said(*command):
+            done = run_outrigger(*command, str(path), env={'NO_COLOR': '1'})
+            self.assertEqual(done.returncode, 1, done.stderr)
+            return done.stderr
+        for content, words in ((None, 'cannot read'), (b'', 'contains no token'), (b' \n', 'contains no token'), (b'one two\n', 'more than a token')):
+            with self.subTest(content=content):
+                if content is not None:
+                    token.write_bytes(content)
+                found = said('validate')
+                self.assertRegex(found, rf'web\.yaml:3:\d+: error: .*{words}')
+                self.assertEqual(found, said('run', '-c'))
+        token.unlink()
+        token.mkdir()
+        self.assertRegex(said('validate'), r'web\.yaml:3:\d+: error: .*admin-token')
+        token.rmdir()
+        token.write_text('one\n')
+        self.assertEqual(run_outrigger('validate', str(path)).returncode, 0)
 
     def test_run_refuses_the_same_way(self):
         path = self.directory / 'web.yaml'
