@@ -43,6 +43,12 @@ class H2Keepalive {
   }
   void stream_opened();
 
+  // A drain sends a PING of its own, whose answer is waited for until then; TimePoint::max() when
+  // none is.
+  TimePoint last_word_by() const { return last_word_by_; }
+  void drain_began() { last_word_by_ = connection_.loop().now() + times_.timeout; }
+  void drain_has_waited() { last_word_by_ = TimePoint::max(); }
+
  private:
   enum class State : std::uint8_t { quiet, asked };
 
@@ -61,6 +67,7 @@ class H2Keepalive {
   net::Timer timer_;
   TimePoint heard_;
   TimePoint asked_{};
+  TimePoint last_word_by_ = TimePoint::max();
   bool ever_asked_ = false;
   std::uint64_t delivered_ = 0;  // to the peer's kernel, when it was asked
   std::uint64_t messages_ = 0;   // Codec::message_frames(), when it was asked

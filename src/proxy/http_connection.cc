@@ -18,7 +18,8 @@ std::uint64_t milliseconds_of(TimePoint t) {
 // On a connection at rest a request may be on its way, and HTTP/1 cannot take it back: a connection
 // that is to drain gets this long for one more, whose answer says close.
 constexpr Duration last_patience = seconds(1);
-// A stream that nobody reads from is noticed this much of the write timeout too late at the most.
+// Streams are looked at this often in a write timeout: one that nobody reads from is noticed twice
+// that interval too late at the most.
 constexpr int looks_a_stall = 4;
 // What strangers cause is logged this often at most.
 constexpr Duration tell_interval = seconds(10);
@@ -169,6 +170,11 @@ void HttpConnection::on_timer() {
     codec_->end_stalled(milliseconds_of(now), static_cast<std::uint64_t>(stall / milliseconds(1)));
     if (connection_->closed()) return;
   }
+  if (keepalive_ && keepalive_->last_word_by() <= now) {
+    keepalive_->drain_has_waited();
+    codec_->stop_waiting();
+    if (connection_->closed()) return;
+  }
   if (head_begun()) {
     const Duration waited = since_.until(now);
     if (waited < scope_.header_timeout) return wait_for(scope_.header_timeout - waited);
@@ -177,19 +183,20 @@ void HttpConnection::on_timer() {
     return codec_->head_late(connection_->kept_input());
   }
   if (draining_ == Draining::soon) return codec_ ? drain_codec() : wire_.finish();
-  if (draining_ == Draining::now && codec_) return codec_->stop_waiting();
+  if (draining_ == Draining::now) return wait_for(scope_.idle_timeout);
   if (open_streams() > 0) return wait_for(scope_.idle_timeout);
   const Duration quiet = since_.until(now);
   if (quiet < scope_.idle_timeout) return wait_for(scope_.idle_timeout - quiet);
   codec_ ? drain_codec() : wire_.finish();
 }
 
-// The timer fires after `most`, or earlier to check on a client that does not read.
+// The timer fires after `most`, or earlier to check on a client that does not read or does not
+// answer.
 void HttpConnection::wait_for(Duration most) {
-  if (waits_since_.set()) {
-    const Duration waited = waits_since_.until(scope_.worker.loop.now());
-    most = std::min(most, connection_->limits().write_stall - waited);
-  }
+  const TimePoint now = scope_.worker.loop.now();
+  if (waits_since_.set())
+    most = std::min(most, connection_->limits().write_stall - waits_since_.until(now));
+  if (keepalive_) most = std::min(most, keepalive_->last_word_by() - now);
   const Duration stall = connection_->limits().write_stall;
   if (codec_ && codec_->output_queued() && stall > Duration(0))
     most = std::min(most, stall / looks_a_stall);
@@ -200,8 +207,8 @@ void HttpConnection::wait_for(Duration most) {
 void HttpConnection::on_output_queued() {
   const Duration look = connection_->limits().write_stall / looks_a_stall;
   const TimePoint now = scope_.worker.loop.now();
-  const bool draining = draining_ == Draining::soon || draining_ == Draining::now;
-  if (look > Duration(0) && !draining && (!timer_.armed() || timer_.deadline() > now + look))
+  if (look > Duration(0) && draining_ != Draining::soon &&
+      (!timer_.armed() || timer_.deadline() > now + look))
     scope_.worker.loop.timers().arm(timer_, look);
 }
 
@@ -265,6 +272,7 @@ void HttpConnection::on_closed(net::CloseReason reason) {
 
 http::StreamSink& HttpConnection::on_stream(http::Stream& stream) {
   if (keepalive_) keepalive_->stream_opened();
+  waits_for_ = WaitsFor::head;  // the one that follows has a time of its own
   // Owned by itself from here on: finish() hands it to Loop::retire().
   return *std::make_unique<Exchange>(scope_, *peer_, stream, bodies_).release();
 }
@@ -331,7 +339,9 @@ void HttpConnection::drain_codec() {
   draining_ = Draining::now;
   codec_->drain();
   // A client that is gone answers no PING; this bounds how long its last word is waited for.
-  if (keepalive_) wait_for(scope_.keepalive.timeout);
+  if (!keepalive_) return;
+  keepalive_->drain_began();
+  wait_for(head_begun() ? scope_.header_timeout : scope_.idle_timeout);
 }
 
 }  // namespace outrigger::proxy

@@ -305,6 +305,26 @@ TEST_F(HttpConnectionTest, each_head_has_the_whole_time) {
   }
 }
 
+TEST_F(HttpConnectionTest, a_head_that_comes_with_another_ones_end_has_the_whole_time_too) {
+  namespace h2 = http::h2;
+  const std::string block = h2::request_block();
+  const auto first = [&](std::uint32_t id) {
+    return h2::headers(id, block.substr(0, 3), h2::end_stream);
+  };
+  const auto rest = [&](std::uint32_t id) { return h2::continuation(id, block.substr(3)); };
+  Peer& client = world.connect();
+  client.send(h2::preface() + h2::settings_ack() + first(1));
+  world.advance(seconds(9));
+  client.send(rest(1) + first(3));
+  world.advance(seconds(9));
+  client.send(rest(3) + first(5));
+  world.advance(milliseconds(9'900));
+  EXPECT_EQ(world.endpoint(1).requests(), 2U);
+  EXPECT_FALSE(client.input_ended);
+  world.advance(milliseconds(200));
+  EXPECT_TRUE(client.input_ended) << "and no more than that";
+}
+
 TEST_F(HttpConnectionTest, idle_connections_are_closed_in_the_end) {
   world.scope->idle_timeout = seconds(60);
   Peer& used = world.connect();
@@ -661,6 +681,48 @@ TEST_F(SlowReaderTest, an_http2_stream_whose_window_stays_shut_is_reset) {
   EXPECT_EQ(world.metric(Family::requests_active), 0);
   EXPECT_EQ(world.http_connections(), 1U) << "its other streams go on";
   EXPECT_EQ(world.metric(Family::http_stalled_streams), 1);
+}
+
+// It has not seen the GOAWAY: what it sent before that is served for as long as its PING may take.
+TEST_F(SlowReaderTest, a_drain_does_not_wait_less_for_a_client_that_reads_slowly) {
+  namespace h2 = http::h2;
+  Peer& client = world.connect({.pipe = {.capacity = 1'000'000}});
+  client.send(std::string(h2::magic) + h2::settings({{h2::initial_window_size, 10}}) +
+              h2::settings_ack() + h2::headers(1, h2::request_block(), h2::whole));
+  world.settle();
+  ASSERT_EQ(world.metric(Family::requests_active), 1);
+  world.http_connection().drain();
+  world.advance(seconds(9));
+  client.send(h2::headers(3, h2::request_block(), h2::whole));
+  world.settle();
+  EXPECT_EQ(world.metric(Family::requests_active), 2);
+}
+
+TEST_F(SlowReaderTest, a_stream_whose_window_stays_shut_is_reset_during_a_drain_too) {
+  namespace h2 = http::h2;
+  world.scope->keepalive.after = seconds(0);
+  Peer& client = world.connect({.pipe = {.capacity = 1'000'000}});
+  client.send(std::string(h2::magic) + h2::settings({{h2::initial_window_size, 10}}) +
+              h2::settings_ack() + h2::headers(1, h2::request_block(), h2::whole));
+  world.settle();
+  world.http_connection().drain();
+  world.advance(seconds(25));
+  EXPECT_EQ(world.metric(Family::requests_active), 1);
+  world.advance(seconds(21));
+  EXPECT_EQ(world.metric(Family::requests_active), 0);
+  EXPECT_EQ(world.metric(Family::http_stalled_streams), 1);
+}
+
+TEST_F(SlowReaderTest, who_reads_nothing_is_closed_during_a_drain_too) {
+  Peer& client = reader();
+  client.stall(true);
+  client.send(get);
+  world.settle();
+  world.http_connection().drain();
+  world.advance(seconds(25));
+  EXPECT_EQ(world.http_connections(), 1U);
+  world.advance(seconds(10));
+  EXPECT_EQ(world.http_connections(), 0U);
 }
 
 TEST_F(SlowReaderTest, nor_does_it_help_to_send_more) {
