@@ -214,17 +214,16 @@ std::vector<admin::ListenerInfo> AdminFacts::listeners() {
     if (service != config.services.end()) info.protocol = protocol_name(service->second.protocol);
     info.target = outbound.route_by_host ? "by host" : outbound.service;
   }
-  admin::ListenerInfo own;
-  own.name = "admin";
-  own.direction = "admin";
-  own.protocol = "http";
-  own.address = config.admin.listen.to_string();
-  listeners.push_back(own);
-  if (config.telemetry.prometheus.listen) {
-    own.name = own.direction = "metrics";
-    own.address = config.telemetry.prometheus.listen->to_string();
-    listeners.push_back(own);
-  }
+  const auto add_own = [&listeners](const char* name, const config::Address& address) {
+    admin::ListenerInfo own;
+    own.name = own.direction = name;
+    own.protocol = "http";
+    own.address = address.to_string();
+    listeners.push_back(std::move(own));
+  };
+  add_own("admin", config.admin.listen);
+  if (config.admin.probes) add_own("probes", *config.admin.probes);
+  if (config.telemetry.prometheus.listen) add_own("metrics", *config.telemetry.prometheus.listen);
   return listeners;
 }
 

@@ -198,6 +198,17 @@ services:
         self.world(f'{{listen: "unix:{path}", socket_mode: 0660}}')
         self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o660)
 
+    def test_listeners_has_the_ports_of_the_process_itself(self):
+        admin, probes, metrics = free_port(), free_port(), free_port()
+        daemon = self.start('own', f'''version: 1
+node: {{service: web}}
+admin: {{listen: "127.0.0.1:{admin}", probes: "127.0.0.1:{probes}"}}
+telemetry: {{prometheus: {{listen: "127.0.0.1:{metrics}"}}}}
+''', admin)
+        told = {entry['name']: (entry['direction'], entry['local_address']['socket_address']['port_value'])
+                for entry in daemon.json('/listeners?format=json')['listener_statuses']}
+        self.assertEqual(told, {'admin': ('admin', admin), 'probes': ('probes', probes), 'metrics': ('metrics', metrics)})
+
     def test_a_token_is_asked_for_everywhere_but_at_the_probes(self):
         token, admin, probes = self.directory / 'token', free_port(), free_port()
         token.write_text('open-sesame\n')
