@@ -137,7 +137,8 @@ admin::Readiness AdminFacts::readiness() {
   admin::Readiness readiness;
   const Phase phase = life_.phase;
   readiness.started = phase == Phase::live || phase == Phase::draining;
-  readiness.ready = phase == Phase::live && !life_.health_failed;
+  const bool drained = life_.listeners_drained;
+  readiness.ready = phase == Phase::live && !drained && !life_.health_failed;
   switch (phase) {
     case Phase::starting:
       readiness.state = "PRE_INITIALIZING";
@@ -147,7 +148,8 @@ admin::Readiness AdminFacts::readiness() {
       readiness.reason = "waiting for names or registries";
       break;
     case Phase::live:
-      readiness.state = "LIVE";
+      readiness.state = drained ? "DRAINING" : "LIVE";
+      if (drained) readiness.reason = "the listeners are closed (POST /drain_listeners)";
       break;
     case Phase::draining:
       readiness.state = "DRAINING";
@@ -260,6 +262,12 @@ admin::MemoryInfo AdminFacts::memory() {
     memory.buffers += static_cast<std::uint64_t>(shared_.metrics.worker(i).buffer_bytes.value());
   }
   return memory;
+}
+
+// Not ready first: who sees a port closed must not be told that it is open.
+void AdminFacts::drain_listeners() {
+  life_.listeners_drained = true;
+  actions_.drain_listeners();
 }
 
 bool AdminFacts::wants_endpoint_series() {

@@ -43,7 +43,7 @@ class AdminFacts final : public admin::AdminBackend {
   // telemetry.prometheus.per_endpoint
   bool wants_endpoint_series();
   void set_health_failed(bool failed) override { life_.health_failed = failed; }
-  void drain_listeners() override { actions_.drain_listeners(); }
+  void drain_listeners() override;
   void quit() override { actions_.quit(); }
 
  private:

@@ -18,6 +18,8 @@ enum class Phase : std::uint8_t {
 struct Life {
   std::atomic<Phase> phase{Phase::starting};
   std::atomic<bool> health_failed{false};  // an operator said so
+  // As well; never taken back. The ports are closed, or stay so.
+  std::atomic<bool> listeners_drained{false};
 };
 
 }  // namespace outrigger::server

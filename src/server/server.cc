@@ -272,9 +272,11 @@ void Server::open_admin() {
   back_ = std::make_unique<BackThread>(std::move(pages));
 }
 
+// Listeners that an operator has drained meanwhile stay closed.
 bool Server::listen_all() {
-  for (const auto& sockets : sockets_) {
-    for (const ListenSocket& socket : sockets) {
+  for (auto& sockets : sockets_) {
+    for (ListenSocket& socket : sockets) {
+      if (life_.listeners_drained) socket.fd.reset();
       if (!socket.fd.valid()) continue;
       const auto done = net::begin_listening(socket.fd);
       if (done) continue;

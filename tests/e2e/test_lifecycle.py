@@ -176,6 +176,9 @@ services:
         self.eventually(1, lambda: len(upstream.requests), 'requests at the origin')
         self.assertEqual(sidecar.post('/drain_listeners')[0], 200)
         wait_for('the port to be closed', lambda: not listening(sidecar.port))
+        status, _, body = sidecar.get('/ready')
+        self.assertEqual(status, 503, 'nobody is to be sent to a port that is closed')
+        self.assertIn('drain_listeners', body)
         answer = client.read()
         self.assertEqual((answer.status, answer.body), (200, b'done'))
         self.assertEqual((answer.header('connection') or '').lower(), 'close')
@@ -464,14 +467,19 @@ services:
 class SilentResolvers(Case):
     """In a network and with a resolv.conf of its own, whose name servers never answer."""
 
-    @unittest.skipUnless(os.geteuid() == 0 and shutil.which('unshare') and shutil.which('ip'), 'needs root, unshare and ip')
-    @unittest.skipIf(os.environ.get(INSIDE), 'is inside')
-    def test_names_are_waited_for_15_seconds(self):
-        run = subprocess.run(['unshare', '-n', '-m', sys.executable, __file__, 'SilentResolvers.inside'],
+    def setUp(self):
+        super().setUp()
+        if os.environ.get(INSIDE):
+            self.silence()
+        elif os.geteuid() != 0 or not shutil.which('unshare') or not shutil.which('ip'):
+            self.skipTest('needs root, unshare and ip')
+
+    def go_inside(self, name):
+        run = subprocess.run(['unshare', '-n', '-m', sys.executable, __file__, f'SilentResolvers.{name}'],
                              env=dict(os.environ, **{INSIDE: '1'}), capture_output=True, text=True, timeout=120)
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
 
-    def inside(self):
+    def silence(self):
         subprocess.run(['ip', 'link', 'set', 'lo', 'up'], check=True)
         servers = [f'127.0.0.{n}' for n in (1, 2, 3)]
         resolv = self.directory / 'resolv.conf'
@@ -481,21 +489,47 @@ class SilentResolvers(Case):
             silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self.addCleanup(silent.close)
             silent.bind((server, 53))
-        port, admin = free_port(), free_port()
-        begun = time.monotonic()
-        sidecar = self.start('web', head('web', admin) + f'''outbound:
-  - {{listen: "127.0.0.1:{port}", service: orders}}
+
+    def waiting(self, name, listen, **how):
+        admin = free_port()
+        sidecar = self.start(name, head('web', admin, **how) + f'''outbound:
+  - {{listen: "{listen}", service: orders}}
 services:
   orders: {{endpoints: ["orders.example.org:80"], mtls: disabled}}
 ''', admin, ready=False)
         wait_for('the admin port', lambda: listening(admin))
         self.assertEqual(sidecar.get('/ready')[0], 503)
+        return sidecar
+
+    def test_names_are_waited_for_15_seconds(self):
+        self.go_inside('names_are_waited_for')
+
+    def names_are_waited_for(self):
+        port = free_port()
+        begun = time.monotonic()
+        sidecar = self.waiting('web', f'127.0.0.1:{port}')
         self.assertFalse(listening(port))
         wait_for('the port', lambda: listening(port), 40)
         self.assertTrue(14 < time.monotonic() - begun < 20)
         self.eventually(200, lambda: sidecar.get('/ready')[0])
         self.assertEqual(fetch(port).status, 503)
         self.assertIn('names or registries have not answered', sidecar.log)
+
+    def test_listeners_that_are_drained_before_they_listen_stay_closed(self):
+        self.go_inside('listeners_are_drained')
+
+    def listeners_are_drained(self):
+        port = free_port()
+        sidecar = self.waiting('web', f'127.0.0.1:{port}', workers=2)
+        self.assertEqual(sidecar.post('/drain_listeners')[0], 200)
+        while 'server: running' not in sidecar.log:
+            self.assertFalse(listening(port))
+            time.sleep(0.05)
+        self.assertFalse(listening(port))
+        status, _, body = sidecar.get('/ready')
+        self.assertEqual(status, 503)
+        self.assertIn('drain_listeners', body)
+        self.assertEqual(sidecar.metric('outrigger_ready'), 0)
 
 
 if __name__ == '__main__':
