@@ -94,6 +94,13 @@ struct Http2Ping {
   Millis again{310'000};
 };
 
+struct Breaker {
+  std::uint32_t connections = 1024;
+  std::uint32_t pending = 1024;
+  std::uint32_t requests = 4096;
+  std::uint32_t retries = 64;
+};
+
 struct InboundLimits {
   std::optional<std::uint64_t> body;       // bytes; none: no limit
   std::optional<std::uint64_t> body_rate;  // bytes a second; 0: any
@@ -109,6 +116,7 @@ struct Inbound {
   Paths paths = Paths::auto_;
   InboundLimits limits;
   Http2Ping http2_ping;
+  Breaker breaker;                           // of the app
   std::vector<std::string> trusted_proxies;  // addresses and CIDRs
   std::vector<std::string> upgrades{"websocket"};
   Position at;
@@ -179,13 +187,6 @@ struct Outlier {
   int consecutive_5xx = 5;  // 0: off
   Millis eject{30'000};
   double max_ejected = 0.50;
-};
-
-struct Breaker {
-  std::uint32_t connections = 1024;
-  std::uint32_t pending = 1024;
-  std::uint32_t requests = 4096;
-  std::uint32_t retries = 64;
 };
 
 struct LoadBalancer {

@@ -160,6 +160,8 @@ const Record<Inbound>& inbound_record() {
        {"limits", &Inbound::limits, record(limits_record()), "Limits on what is accepted."},
        {"http2_ping", &Inbound::http2_ping, record(http2_ping_record()),
         "When a silent HTTP/2 caller, or a silent app, is sent a PING."},
+       {"breaker", &Inbound::breaker, record(breaker_record()),
+        "Circuit breaker limits of what is in progress towards the app."},
        {"trusted_proxies", &Inbound::trusted_proxies, list(cidr()),
         "Addresses and networks whose x-forwarded-* headers are trusted."},
        {"upgrades", &Inbound::upgrades, list(upgrade_protocol()),

@@ -18,22 +18,6 @@ const Record<Outlier>& outlier_record() {
   return table;
 }
 
-const Record<Breaker>& breaker_record() {
-  static const Record<Breaker> table(
-      "Breaker",
-      "Limits on what is in progress towards one service; beyond them calls fail at once.", "",
-      {{"connections", &Breaker::connections, count<std::uint32_t>(1, 1'000'000),
-        "Connections in use: being opened, or carrying requests or bytes. Each endpoint may always "
-        "have one from each worker."},
-       {"pending", &Breaker::pending, count<std::uint32_t>(0, 1'000'000),
-        "Requests waiting for a connection."},
-       {"requests", &Breaker::requests, count<std::uint32_t>(1, 1'000'000),
-        "Requests in progress."},
-       {"retries", &Breaker::retries, count<std::uint32_t>(0, 1'000'000), "Retries in progress.",
-        Flag::later}});
-  return table;
-}
-
 const Record<LoadBalancer>& balancer_record() {
   using Policy = LoadBalancer::Policy;
   using Mode = LoadBalancer::LocalityMode;
@@ -77,6 +61,24 @@ const Record<HealthCheck>& health_record() {
 }
 
 }  // namespace
+
+const Record<Breaker>& breaker_record() {
+  static const Record<Breaker> table(
+      "Breaker",
+      "Limits on what is in progress towards one service or the app; beyond them calls fail at "
+      "once.",
+      "",
+      {{"connections", &Breaker::connections, count<std::uint32_t>(1, 1'000'000),
+        "Connections in use: being opened, or carrying requests or bytes. Each endpoint may always "
+        "have one from each worker."},
+       {"pending", &Breaker::pending, count<std::uint32_t>(0, 1'000'000),
+        "Requests waiting for a connection."},
+       {"requests", &Breaker::requests, count<std::uint32_t>(1, 1'000'000),
+        "Requests in progress."},
+       {"retries", &Breaker::retries, count<std::uint32_t>(0, 1'000'000), "Retries in progress.",
+        Flag::later}});
+  return table;
+}
 
 const Record<Http2Ping>& http2_ping_record() {
   static const Record<Http2Ping> table(

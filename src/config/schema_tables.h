@@ -11,6 +11,7 @@
 namespace outrigger::config {
 
 // schema_services.cc
+const Record<Breaker>& breaker_record();
 const Record<Http2Ping>& http2_ping_record();
 Value<std::map<std::string, std::string>> labels();
 const Record<Retry>& retry_record();

@@ -255,6 +255,7 @@ class Validator {
     if (inbound.protocol == Protocol::http_or_tcp) return check_http_or_tcp(inbound, at);
     if (inbound.protocol != Protocol::tcp) return;
     check_unread_by_tcp(at["limits"], "limits.", {"body", "body_rate"});
+    check_unread_by_tcp(at["breaker"], "breaker.", {"pending", "requests"});
     check_unread_by_tcp(at, "", {"paths", "trusted_proxies", "upgrades", "http2_ping"});
   }
 

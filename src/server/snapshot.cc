@@ -58,6 +58,7 @@ config::Service app_service(const config::Config& config, const config::Inbound&
   app.name = config.node.service;
   app.protocol = inbound.protocol;
   app.http2_ping = inbound.http2_ping;
+  app.breaker = inbound.breaker;
   app.mtls = config::Mtls::disabled;
   app.load_balancer.policy = config::LoadBalancer::Policy::round_robin;
   // Only the caller's sidecar retries; here nothing but a connection that could not be opened or

@@ -3,7 +3,7 @@ import json
 import threading
 import time
 
-from harness import PATIENCE, SANITIZER, Case, Client, Stream, Threads, fetch, free_port, main
+from harness import PATIENCE, SANITIZER, Case, Client, Pki, Stream, Threads, fetch, free_port, main
 
 
 class LocalReplies(Case):
@@ -212,9 +212,12 @@ class Breakers(Case):
             return 200, {}, b'ok'
         return gate, self.origin(answer)
 
-    def overflow(self, options, admitted, connections):
+    def overflow(self, options, admitted, connections, direction='outbound'):
         gate, upstream = self.slow()
-        sidecar = self.plain([upstream], options)
+        if direction == 'outbound':
+            sidecar = self.plain([upstream], options)
+        else:
+            sidecar = self.callee(upstream.port, Pki(self.directory / 'pki'), options='mtls: disabled, ' + options)
         waiting = []
         for i in range(admitted):
             client = self.client(sidecar.port)
@@ -222,7 +225,7 @@ class Breakers(Case):
             waiting.append(client)
             # A request whose connection is being opened waits like any other.
             self.eventually(True, lambda: upstream.accepted >= min(i + 1, connections), 'connections at the origin')
-        self.eventually(admitted, lambda: int(sidecar.metric('outrigger_requests_active', direction='outbound')), 'active requests')
+        self.eventually(admitted, lambda: int(sidecar.metric('outrigger_requests_active', direction=direction)), 'active requests')
         answer = fetch(sidecar.port)
         self.assertEqual((answer.status, 'UO' in answer.text), (503, True), answer.text)
         gate.set()
@@ -237,6 +240,13 @@ class Breakers(Case):
 
     def test_connections_and_pending(self):
         upstream = self.overflow('breaker: {connections: 2, pending: 3}', 5, 2)
+        self.assertEqual(upstream.accepted, 2)
+
+    def test_requests_to_the_app(self):
+        self.overflow('breaker: {requests: 4}', 4, 4, 'inbound')
+
+    def test_connections_to_the_app(self):
+        upstream = self.overflow('breaker: {connections: 2, pending: 3}', 5, 2, 'inbound')
         self.assertEqual(upstream.accepted, 2)
 
 

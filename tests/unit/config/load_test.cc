@@ -613,6 +613,9 @@ TEST(Load, ListenersThatLeadNowhere) {
       "[10.0.0.0/33]}]\n",
       2, "prefix length");
   bad("admin: 0.0.0.0:15000\n", 2, "other machines could reach the admin port");
+  bad("inbound: [{listen: 127.0.0.1:1, app: 127.0.0.1:2, mtls: disabled, breaker: {requests: "
+      "0}}]\n",
+      2, "from 1 to");
   good("admin: unix:/run/o.sock\n");
   good("admin: {listen: unix:/run/o.sock, socket_mode: 0660}\n");
   bad("admin: {listen: unix:/run/o.sock, socket_mode: 0o660}\n", 2, "is not a mode in octal");

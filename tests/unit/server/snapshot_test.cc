@@ -74,6 +74,20 @@ TEST_F(SnapshotTest, an_app_has_no_timeout_but_its_callers) {
   EXPECT_EQ(snapshot->apps[0].service->timeout, config::Millis(0));
 }
 
+TEST_F(SnapshotTest, an_app_has_the_breaker_of_its_listener) {
+  config::Inbound& other = config.inbound.emplace_back(config.inbound[0]);
+  other.breaker = {.connections = 20, .pending = 0, .requests = 30};
+  const auto snapshot = make();
+  const auto& usual = snapshot->apps[0].limits->breaker;
+  EXPECT_EQ(usual.connections.limit(), 1024U);
+  EXPECT_EQ(usual.pending.limit(), 1024U);
+  EXPECT_EQ(usual.requests.limit(), 4096U);
+  const auto& own = snapshot->apps[1].limits->breaker;
+  EXPECT_EQ(own.connections.limit(), 20U);
+  EXPECT_EQ(own.pending.limit(), 0U);
+  EXPECT_EQ(own.requests.limit(), 30U);
+}
+
 TEST_F(SnapshotTest, lists_take_the_place_of_the_configurations) {
   const auto snapshot = make({{"orders", {at("10.9.9.9")}}, {app_key(0), {at("127.0.0.9")}}});
   EXPECT_EQ(hosts(snapshot->services.at("orders")), (Names{"10.9.9.9"}));
