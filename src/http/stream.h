@@ -33,7 +33,7 @@ enum class StreamEnd : std::uint8_t {
   cancelled,   // the peer gave up: RST_STREAM CANCEL, or a downstream connection that went away
   peer_reset,  // RST_STREAM with any other code
   connection_lost,  // the connection ended in the middle of the answer, or before it on a fresh one
-  wrong_version,    // it speaks HTTP/2, as its first bytes show, and has processed nothing
+  wrong_version,    // it speaks the other version of HTTP and has processed nothing
   no_tunnel,        // the server's HTTP/2 has no extended CONNECT: nothing of the request was sent
   stale,            // a reused HTTP/1 connection ended before the first byte of the answer
   protocol_error,   // the peer violated the protocol

@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "base/intrusive_list.h"
 #include "base/metric_cells.h"
 #include "config/model.h"
 
@@ -57,6 +58,23 @@ class SharedLimit {
 };
 
 class LocalLimit;
+
+// Somebody whom the limit has refused and who would try again: LocalLimit::wait() puts it in a
+// queue, which it leaves when it is told, destroyed, or stops waiting. The worker's thread.
+class LimitWaiter : private ListLink<LimitWaiter> {
+ public:
+  // A permit of this worker has come back. Whoever leaves permits untaken calls wake_next(), so that
+  // the next in the queue is told.
+  virtual void on_permit_returned() = 0;
+
+ protected:
+  ~LimitWaiter() = default;
+  void stop_waiting() { unlink(); }
+
+ private:
+  friend class LocalLimit;
+  friend class IntrusiveList<LimitWaiter>;
+};
 
 // The right to one of what is limited; false when there was none. Dropping it gives it back, on the
 // worker's thread and before its LocalLimit dies.
@@ -96,6 +114,13 @@ class LocalLimit {
     ++used_;
     return Permit(*this);
   }
+  // Is told of a permit that comes back to this worker. Those of other workers tell nobody here.
+  void wait(LimitWaiter& waiter) {
+    if (!waiter.linked()) waiters_.push_back(waiter);
+  }
+  void wake_next() {
+    if (!waiters_.empty()) waiters_.pop_front().on_permit_returned();
+  }
   // This worker's permits out; read by the scraping thread too.
   std::uint32_t used() const { return used_; }
   // The limit refuses: set by a refusal, cleared by the next permit granted. The change either way
@@ -110,6 +135,7 @@ class LocalLimit {
     --used_;
     const std::uint32_t spare = held_ - used_;
     if (spare >= 2 * shared_.batch() || shared_.near_edge()) return_credits();
+    wake_next();
   }
   void return_credits();
 
@@ -118,6 +144,7 @@ class LocalLimit {
   std::uint32_t held_ = 0;
   bool open_ = false;
   Counter refused_;
+  IntrusiveList<LimitWaiter> waiters_;
 };
 
 inline void Permit::release() {

@@ -48,6 +48,7 @@ void ClientConnection::on_open() {
 
 http::Stream& ClientConnection::open_stream(http::StreamSink& sink) {
   ++streams_opened_;
+  offered_ = true;
   if (keepalive_) keepalive_->stream_opened();
   return codec_->open(sink);
 }

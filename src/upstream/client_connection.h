@@ -86,6 +86,8 @@ class ClientConnection final : public net::Retirable,
   // A byte has come from the peer: in TLS 1.3 it may still refuse our certificate when, for us, the
   // handshake is over.
   bool accepted_ = false;
+  // It has carried a request, or was ready when nobody needed it.
+  bool offered_ = false;
   policy::Permit permit_;
   State state_ = State::connecting;
   net::CloseReason close_reason_ = net::CloseReason::aborted;

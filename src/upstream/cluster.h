@@ -55,7 +55,8 @@ class Cluster final : private net::TurnHook {
     return finds_out_ && (spoken_.is(Spoken::unknown) || spoken_.is(Spoken::perhaps_http2));
   }
   bool speaks_http2() const {
-    return spoken_.is(Spoken::http2) || spoken_.is(Spoken::perhaps_http2);
+    return spoken_.is(Spoken::http2) || spoken_.is(Spoken::http2_doubtful) ||
+           spoken_.is(Spoken::perhaps_http2);
   }
   void answered(bool http2) {
     if (!finds_out_ || spoken_.is(http2 ? Spoken::http2 : Spoken::http1)) return;

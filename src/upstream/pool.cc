@@ -85,7 +85,12 @@ Pool::Grant Pool::acquire(PoolTicket& ticket) {
   ticket.pool_ = this;
   waiting_.push_back(ticket);
   ++waiting_count_;
-  open_for_waiting();
+  // Behind somebody whom the breaker has refused, idle connections come first.
+  if (idle_.empty()) {
+    open_for_waiting();
+  } else {
+    context_.loop.at_turn_end(*this);
+  }
   // Requests for which a connection is being opened are bounded by the number of connections; those
   // beyond that are pending.
   if (waiting_count_ > connecting_count_ && connect_error_ == 0) {
@@ -116,10 +121,16 @@ ClientConnection* Pool::find_ready() {
   return least;
 }
 
+policy::Permit Pool::ask_breaker() {
+  policy::Permit permit = breaker_.connections.try_take();
+  if (!permit && working_count_ > 0) breaker_.connections.wait(*this);
+  return permit;
+}
+
 // False when the breaker allows no more and another connection of this pool is at work.
 bool Pool::put_to_work(ClientConnection& connection) {
   if (connection.working_) return true;
-  connection.permit_ = breaker_.connections.try_take();
+  connection.permit_ = ask_breaker();
   if (!connection.permit_ && working_count_ > 0) return false;
   connection.working_ = true;
   ++working_count_;
@@ -151,7 +162,7 @@ void Pool::open_for_waiting() {
 }
 
 void Pool::open_connection() {
-  policy::Permit permit = breaker_.connections.try_take();
+  policy::Permit permit = ask_breaker();
   if (!permit && working_count_ > 0) return;
   int error = 0;
   auto connection = connector_.connect(context_.loop, address_, offer_, error);
@@ -220,11 +231,11 @@ void Pool::connection_retiring(ClientConnection& connection) {
   if (connection.http2()) --sharing_count_;
   connection.unlink();
   busy_.push_back(connection);
-  if (connection.streams_opened() == 0) connection_was_no_use(connection, 1);
+  if (!connection.offered_) connection_was_no_use(connection, 1);
   if (!waiting_.empty()) context_.loop.at_turn_end(*this);
 }
 
-// It opened and ended before it carried a request, as a connect that failed a little later. Who
+// It opened and ended before anybody could use it, as a connect that failed a little later. Who
 // waits has to be told: otherwise an endpoint that closes every connection would be dialled
 // forever.
 void Pool::connection_was_no_use(const ClientConnection& connection, std::size_t itself) {
@@ -258,12 +269,13 @@ void Pool::connection_closed(ClientConnection& connection, ClientConnection::Sta
   if (was_refused(connection)) tell_failure(connection);
   if (was_connecting) {
     const ConnectFailure failure = failure_of(connection.close_reason());
-    tell_failure(connection);
+    // Otherwise the pool has given it up.
+    if (connection.close_reason() != net::CloseReason::aborted) tell_failure(connection);
     // If others are established, the endpoint is alive: only one waiter pays for this failure.
     const bool alive = connection_count_ > connecting_count_;
     fail_waiting(alive ? 1 : waiting_count_, failure,
                  describe(connection.connection(), connection.close_reason()));
-  } else if (before == ClientConnection::State::ready && connection.streams_opened() == 0) {
+  } else if (before == ClientConnection::State::ready && !connection.offered_) {
     connection_was_no_use(connection, 0);
   }
   if (!waiting_.empty()) context_.loop.at_turn_end(*this);
@@ -271,10 +283,24 @@ void Pool::connection_closed(ClientConnection& connection, ClientConnection::Sta
 
 void Pool::on_turn_end() {
   if (connect_error_ != 0) {
-    const int error = std::exchange(connect_error_, 0);
-    fail_waiting(waiting_count_, ConnectFailure::refused, std::strerror(error));
+    told_at_once(std::exchange(connect_error_, 0));
   }
   serve();
+}
+
+// The oldest, whose connections are under way, do not pay for it, and if others are established,
+// only one does. One that queues here again when it is told is not told twice.
+void Pool::told_at_once(int error) {
+  if (waiting_count_ <= connecting_count_) return;
+  const bool alive = connection_count_ > connecting_count_;
+  std::size_t count = alive ? 1 : waiting_count_ - connecting_count_;
+  IntrusiveList<PoolTicket> unlucky;
+  for (; count > 0; --count) unlucky.push_front(waiting_.pop_back());
+  while (!unlucky.empty()) {
+    PoolTicket& ticket = unlucky.front();
+    ticket_left(ticket);
+    ticket.on_pool_failure(ConnectFailure::refused, std::strerror(error));
+  }
 }
 
 void Pool::serve() {
@@ -288,6 +314,12 @@ void Pool::serve() {
     }
   }
   open_for_waiting();
+  // What is idle now was not needed: its end will say nothing about the endpoint.
+  for (ClientConnection& connection : idle_) {
+    if (std::exchange(connection.offered_, true)) break;
+  }
+  // Whoever else waits for the breaker may have what is left.
+  if (waiting_.empty()) breaker_.connections.wake_next();
 }
 
 PoolTicket& Pool::take_first_waiting() {
@@ -300,6 +332,7 @@ void Pool::ticket_left(PoolTicket& ticket) {
   static_cast<ListLink<PoolTicket>&>(ticket).unlink();
   ticket.pool_ = nullptr;
   --waiting_count_;
+  if (waiting_count_ == 0) LimitWaiter::stop_waiting();
   counters_.pool.pending.sub();
   ticket.permit_.release();
 }
@@ -345,6 +378,7 @@ void Pool::sweep() {
     sharing_.push_back(connection);
     connection.drain();
   }
+  if (!waiting_.empty()) context_.loop.at_turn_end(*this);
   if (connection_count_ > 0) context_.loop.timers().arm(sweep_timer_, sweep_interval);
 }
 

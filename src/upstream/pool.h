@@ -7,7 +7,8 @@
 //
 // The breaker limits the connections in use: an idle one returns its permit and asks for another
 // with its next request. A pool may always have one in use, whatever the breaker says, so that no
-// endpoint is unreachable because others are busy.
+// endpoint is unreachable because others are busy. Who waits because of the breaker goes on when
+// another pool of this worker needs less, and looks again every 10 s for what other workers leave.
 //
 //   Pool::Grant grant = pool.acquire(ticket);
 //   grant.connection   -> open a stream on it now
@@ -55,7 +56,7 @@ class PoolTicket : private ListLink<PoolTicket> {
   policy::Permit permit_;  // of the breaker's pending requests, while it waits
 };
 
-class Pool final : private net::TurnHook {
+class Pool final : private net::TurnHook, private policy::LimitWaiter {
  public:
   static constexpr std::size_t crowded = 32;
   static constexpr std::size_t http2_connections_max = 4;
@@ -93,6 +94,9 @@ class Pool final : private net::TurnHook {
   void connection_was_no_use(const ClientConnection& connection, std::size_t itself);
 
   void on_turn_end() override;
+  void on_permit_returned() override { context_.loop.at_turn_end(*this); }
+  policy::Permit ask_breaker();
+  void told_at_once(int error);
   ClientConnection* find_ready();
   bool put_to_work(ClientConnection& connection);
   void put_to_rest(ClientConnection& connection);

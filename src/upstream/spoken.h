@@ -13,10 +13,11 @@
 namespace outrigger::upstream {
 
 enum class Spoken : std::uint8_t {
-  unknown,        // HTTP/1.1 is tried first
-  perhaps_http2,  // HTTP/1.1 was met with silence, before any other answer
-  http1,          // and perhaps HTTP/2 too
-  http2,
+  unknown,         // HTTP/1.1 is tried first
+  perhaps_http2,   // HTTP/1.1 was met with silence, before any other answer
+  http1,           // and perhaps HTTP/2 too
+  http2,           // HTTP/2 was answered
+  http2_doubtful,  // but since then a new connection has ended without an answer
 };
 enum class SpokenEvent : std::uint8_t {
   http1_answer,
@@ -24,10 +25,10 @@ enum class SpokenEvent : std::uint8_t {
   settings,      // HTTP/2's SETTINGS, to HTTP/1.1
   silence,       // HTTP/1.1 on a new connection: closed without a byte
   http2_broken,  // what came is not HTTP/2
-  http2_lost,    // the connection ended before an answer
+  http2_lost,    // HTTP/2 on a new connection: it ended before an answer
 };
 
-inline constexpr StateTable<Spoken, SpokenEvent, 24> spoken_table{{{
+inline constexpr StateTable<Spoken, SpokenEvent, 30> spoken_table{{{
     {Spoken::unknown, SpokenEvent::http1_answer, Spoken::http1},
     {Spoken::unknown, SpokenEvent::http2_answer, Spoken::http2},
     {Spoken::unknown, SpokenEvent::settings, Spoken::http2},
@@ -51,7 +52,13 @@ inline constexpr StateTable<Spoken, SpokenEvent, 24> spoken_table{{{
     {Spoken::http2, SpokenEvent::settings, Spoken::http2},
     {Spoken::http2, SpokenEvent::silence, Spoken::http2},
     {Spoken::http2, SpokenEvent::http2_broken, Spoken::unknown},
-    {Spoken::http2, SpokenEvent::http2_lost, Spoken::http2},
+    {Spoken::http2, SpokenEvent::http2_lost, Spoken::http2_doubtful},
+    {Spoken::http2_doubtful, SpokenEvent::http1_answer, Spoken::http1},
+    {Spoken::http2_doubtful, SpokenEvent::http2_answer, Spoken::http2},
+    {Spoken::http2_doubtful, SpokenEvent::settings, Spoken::http2},
+    {Spoken::http2_doubtful, SpokenEvent::silence, Spoken::http2_doubtful},
+    {Spoken::http2_doubtful, SpokenEvent::http2_broken, Spoken::unknown},
+    {Spoken::http2_doubtful, SpokenEvent::http2_lost, Spoken::unknown},
 }}};
 
 }  // namespace outrigger::upstream

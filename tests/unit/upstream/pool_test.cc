@@ -331,6 +331,76 @@ TEST_F(PoolTest, connections_at_rest_take_nothing_of_what_the_breaker_allows) {
   EXPECT_EQ(breaker->connections.used(), 1U);
 }
 
+// Another endpoint's connection has gone to rest: this pool need not wait for one of its own.
+TEST_F(PoolTest, who_waits_for_the_breaker_goes_on_when_another_pool_needs_less) {
+  for (const bool at_rest : {false, true}) {
+    config::Breaker limits;
+    limits.connections = 2;
+    make(Offer::http1, limits);
+    if (at_rest) {
+      call();
+      call();
+      answer_all();
+    }
+    policy::Permit elsewhere = breaker->connections.try_take();
+    call();
+    Caller& waits = call();
+    Caller& also_waits = call();
+    EXPECT_EQ(waits.connection, nullptr);
+    elsewhere.release();
+    loop.settle();
+    EXPECT_NE(waits.connection, nullptr) << at_rest;
+    EXPECT_EQ(also_waits.connection, nullptr) << at_rest;
+    answer_all();
+    EXPECT_NE(also_waits.connection, nullptr) << at_rest;
+    answer_all();
+    callers.clear();
+    for (auto& peer : peers) peer->finish();
+    loop.settle();
+    pool.reset();
+    peers.clear();
+    answered.clear();
+    breaker.reset();
+  }
+}
+
+// The other workers' pools tell this one nothing.
+TEST_F(PoolTest, who_waits_for_the_breaker_looks_again_in_the_end) {
+  config::Breaker limits;
+  limits.connections = 2;
+  make(Offer::http1, limits);
+  policy::Breaker other_worker(*shared);
+  policy::Permit elsewhere = other_worker.connections.try_take();
+  call();
+  Caller& waits = call();
+  elsewhere.release();
+  loop.settle();
+  EXPECT_EQ(waits.connection, nullptr);
+  loop.advance(seconds(11));
+  EXPECT_NE(waits.connection, nullptr);
+  answer_all();
+}
+
+TEST_F(PoolTest, a_request_behind_one_that_waits_takes_an_idle_connection_before_a_new_one) {
+  config::Breaker limits;
+  limits.connections = 2;
+  make(Offer::http1, limits);
+  policy::Breaker other_worker(*shared);
+  call();
+  call();
+  answer_all();
+  ASSERT_EQ(dialled, 2);
+  policy::Permit elsewhere = other_worker.connections.try_take();
+  call();
+  Caller& waits = call();
+  EXPECT_EQ(waits.connection, nullptr);
+  elsewhere.release();
+  call();
+  EXPECT_NE(waits.connection, nullptr);
+  EXPECT_EQ(dialled, 2);
+  answer_all();
+}
+
 TEST_F(PoolTest, connections_come_back_from_rest_only_as_the_breaker_allows) {
   config::Breaker limits;
   limits.connections = 2;
@@ -427,6 +497,43 @@ TEST_F(PoolTest, a_connect_that_fails_at_once_is_told_later_all_the_same) {
   loop.settle();
   EXPECT_EQ(caller.told, 1);
   EXPECT_EQ(caller.detail, "Cannot assign requested address");
+}
+
+TEST_F(PoolTest, a_connect_that_fails_at_once_is_not_the_fault_of_those_under_way) {
+  make(Offer::http1);
+  Caller& under_way = ask();
+  at_once = EMFILE;
+  Caller& unlucky = ask();
+  loop.settle();
+  EXPECT_EQ(under_way.failure, ConnectFailure::none) << under_way.detail;
+  EXPECT_NE(under_way.connection, nullptr);
+  EXPECT_TRUE(unlucky.failure == ConnectFailure::refused || unlucky.connection != nullptr);
+}
+
+// The endpoint has closed what nobody used; that says nothing about the one that is being opened.
+// The endpoint has closed what nobody used: that says nothing about the others.
+TEST_F(PoolTest, a_spare_connection_that_ends_does_not_fail_who_waits_for_the_breaker) {
+  config::Breaker limits;
+  limits.connections = 2;
+  make(Offer::http1, limits);
+  Caller& first = ask();
+  Caller& second = ask();
+  first.leave();
+  second.leave();
+  loop.settle();
+  ASSERT_EQ(pool->connections(), 2U);
+  policy::Permit elsewhere = breaker->connections.try_take();
+  call();
+  Caller& waits = call();
+  ASSERT_EQ(waits.told, 0);
+  for (auto& peer : peers) {
+    if (peer->server.sinks.empty()) peer->finish();
+  }
+  loop.settle();
+  EXPECT_EQ(waits.failure, ConnectFailure::none) << waits.detail;
+  answer_all();
+  EXPECT_NE(waits.connection, nullptr);
+  elsewhere.release();
 }
 
 TEST_F(PoolTest, a_connect_without_an_answer_times_out) {
@@ -655,9 +762,11 @@ TEST_F(PoolTest, a_pool_that_drains_gives_up_a_connection_on_its_way) {
   make(Offer::http1);
   connect_error = EINPROGRESS;
   ask().leave();
+  testing::internal::CaptureStderr();
   pool->drain();
   loop.settle();
   EXPECT_TRUE(pool->idle());
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "") << "it is no failure to tell of";
 }
 
 // --- What is spoken ------------------------------------------------------------------------------

@@ -75,6 +75,50 @@ TEST_F(SpokenTest, one_that_comes_back_with_the_other_version_is_found_out_again
   }
 }
 
+// It closed without a word while it was starting, and is one of HTTP/1 after all.
+TEST_F(SpokenTest, one_of_http1_that_was_taken_for_http2_gets_the_request_again) {
+  world.endpoint(1).speaks = Peer::Speaks::bytes;
+  Peer& first = world.connect();
+  first.send(post);
+  world.settle();
+  world.endpoint(1).last().finish();
+  world.settle();
+  world.endpoint(1).speaks = Peer::Speaks::h1_server;
+  EXPECT_TRUE(is_served(post));
+  EXPECT_EQ(world.endpoint(1).requests(), 1U);
+}
+
+TEST_F(SpokenTest, one_that_comes_back_with_http1_and_hangs_up_on_http2_is_found_out_again) {
+  world.endpoint(1).speaks = Peer::Speaks::h2_server;
+  EXPECT_TRUE(is_served(get));
+  for (auto& connection : world.endpoint(1).connections) connection->finish();
+  world.settle();
+  world.endpoint(1).speaks = Peer::Speaks::bytes;
+  world.endpoint(1).on_peer = [](Peer& peer) {
+    peer.on_raw = [&peer](std::string_view bytes) {
+      if (bytes.starts_with("PRI ")) return peer.finish();
+      peer.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    };
+  };
+  for (int i = 0; i < 2; ++i) is_served(get);
+  EXPECT_TRUE(is_served(get));
+  EXPECT_TRUE(is_served(post));
+}
+
+// One crash of an app of HTTP/2 does not make it one of HTTP/1, to which a first POST might be lost.
+TEST_F(SpokenTest, one_of_http2_that_loses_a_request_stays_one) {
+  world.endpoint(1).speaks = Peer::Speaks::h2_server;
+  EXPECT_TRUE(is_served(get));
+  for (auto& connection : world.endpoint(1).connections) connection->finish();
+  world.settle();
+  world.endpoint(1).on_request = [](Peer& peer, Peer::Sink&) { peer.reset(); };
+  EXPECT_FALSE(is_served(get));
+  world.endpoint(1).on_request = {};
+  const int tries = world.endpoint(1).tries;
+  EXPECT_TRUE(is_served(post));
+  EXPECT_EQ(world.endpoint(1).tries, tries + 1);
+}
+
 TEST(SpokenConfig, where_the_version_is_given_it_is_kept_to) {
   ProxyWorld world;
   world.add_service("orders", 1).protocol = config::Protocol::http;
