@@ -1,5 +1,6 @@
 #include <arpa/inet.h>
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 #include <string>
@@ -66,7 +67,9 @@ Result<Address> parse_unix(std::string_view path) {
     return Error{"the path of a Unix socket is limited to " + std::to_string(unix_path_max) +
                  " bytes"};
   }
-  if (path.find('\0') != std::string_view::npos) return Error{"a path cannot contain a NUL"};
+  const auto control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
+  if (std::any_of(path.begin(), path.end(), control))
+    return Error{"the path of a Unix socket cannot contain control characters"};
   return Address{std::string(path), 0, true};
 }
 

@@ -197,7 +197,9 @@ const ServiceRoutes* RouteTable::of(std::string_view service) const {
 }
 
 HostTable::HostTable(const config::Config& config) : suffixes_(config.discovery.suffixes) {
-  for (const auto& [name, service] : config.services) names_.emplace(name, name);
+  for (const auto& [name, service] : config.services) {
+    if (service.protocol != config::Protocol::tcp) names_.emplace(name, name);
+  }
   std::erase_if(suffixes_, [](const std::string& s) { return s.size() < 2; });
   for (std::string& suffix : suffixes_) {
     if (suffix.front() != '.') suffix.insert(suffix.begin(), '.');

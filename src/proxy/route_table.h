@@ -159,7 +159,7 @@ class RouteTable {
 // looked up as it is, then without one of the known suffixes ("orders.mesh" is "orders").
 class HostTable {
  public:
-  // The names of the services, and discovery's suffixes. `config` outlives this.
+  // The names of the services that speak HTTP, and discovery's suffixes. `config` outlives this.
   explicit HostTable(const config::Config& config);
 
   // The service's name, as configured; empty when it names none.

@@ -1,15 +1,27 @@
 #include "server/token_file.h"
 
 #include <fstream>
+#include <sstream>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "base/log.h"
 
 namespace outrigger::server {
+namespace {
+
+constexpr std::size_t token_file_max = 65'536;
+
+}  // namespace
 
 Result<std::string> read_token(const std::string& path) {
-  std::ifstream in(path);
+  std::ifstream file(path);
+  std::string bytes(token_file_max + 1, '\0');
+  file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  bytes.resize(static_cast<std::size_t>(file.gcount()));
+  if (bytes.size() > token_file_max) return Error{path + " is larger than 64 KiB"};
+  std::istringstream in(bytes);
   std::string text;
   std::string more;
   if (!(in >> text)) return Error{path + " cannot be read or contains no token"};

@@ -152,7 +152,7 @@ class Validate(Case):
             done = run_outrigger(*command, str(path), env={'NO_COLOR': '1'})
             self.assertEqual(done.returncode, 1, done.stderr)
             return done.stderr
-        for content, words in ((None, 'cannot read'), (b'', 'contains no token'), (b' \n', 'contains no token'), (b'one two\n', 'more than a token')):
+        for content, words in ((None, 'cannot read'), (b'', 'contains no token'), (b' \n', 'contains no token'), (b'one two\n', 'more than a token'), (b' ' * 70_000, 'larger than 64 KiB')):
             with self.subTest(content=content):
                 if content is not None:
                     token.write_bytes(content)

@@ -252,9 +252,9 @@ TEST(Load, WarningsShowNamesAsTheyAreWritten) {
   EXPECT_EQ(warnings(outbound(filled, name)).find("outbound '127.0.0.1:${PORT}': route '${NAME}' "),
             0U);
   // The path of a socket may hold anything.
-  const std::string escapes = "listen: \"unix:/run/a\\e[2J\\n\\u009bb\"";
-  EXPECT_EQ(warnings(inbound(escapes)).find("inbound 'unix:/run/a?[2J??b': "), 0U);
-  EXPECT_EQ(warnings(outbound(escapes, "")).find("outbound 'unix:/run/a?[2J??b': "), 0U);
+  const std::string escapes = "listen: \"unix:/run/a\\u009bb\"";
+  EXPECT_EQ(warnings(inbound(escapes)).find("inbound 'unix:/run/a?b': "), 0U);
+  EXPECT_EQ(warnings(outbound(escapes, "")).find("outbound 'unix:/run/a?b': "), 0U);
 }
 
 // A configuration that is good, but what a variable holds is not for everybody who may read it.

@@ -452,6 +452,8 @@ TEST(HostTable, NamesServices) {
   for (const char* name : {"orders", "orders.shop", "users.mesh", "a.svc"}) {
     config.services[name].name = name;
   }
+  config.services["legacy"].name = "legacy";
+  config.services["legacy"].protocol = config::Protocol::tcp;
   config.discovery.suffixes = {".mesh", "svc.cluster.local", ".local", "", "."};
   const HostTable table(config);
   struct Case {
@@ -462,6 +464,7 @@ TEST(HostTable, NamesServices) {
   const Case cases[] = {
       {"orders", "orders", "orders"},
       {"ORDERS", "orders", "orders"},
+      {"legacy", "", "legacy"},  // speaks no HTTP
       {"orders:8080", "orders", "orders"},
       {"orders.", "orders", "orders"},
       {"Orders.Mesh.:80", "orders", "orders"},
