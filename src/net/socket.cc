@@ -105,18 +105,22 @@ Error listen_error(const SocketAddress& address, const char* call) {
   const int code = errno;
   std::string text =
       "cannot listen on " + address.to_string() + ": " + call + ": " + std::strerror(code);
-  if (code == EADDRINUSE) text += "; another process uses this port (ss -ltnp shows which)";
+  if (code == EADDRINUSE) {
+    text += address.family() == AF_UNIX ? "; another process uses this file, or it is not a socket"
+                                        : "; another process uses this port (ss -ltnp shows which)";
+  }
   if (code == EACCES) text += "; ports below 1024 need CAP_NET_BIND_SERVICE";
   if (code == EADDRNOTAVAIL) text += "; no interface of this host has this address";
   return Error{text};
 }
 
-// A socket file whose owner is gone refuses connections; one in use must stay.
+// A socket file that refuses a connection may belong to a process that does not listen yet. For a
+// datagram socket the kernel tells it apart: where there is an owner, the type is wrong.
 void remove_stale_socket(const SocketAddress& address) {
   const auto* local = reinterpret_cast<const sockaddr_un*>(address.get());
   struct stat info {};
   if (::stat(local->sun_path, &info) != 0 || !S_ISSOCK(info.st_mode)) return;
-  const Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  const Fd probe(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (::connect(probe.get(), address.get(), address.length()) != 0 && errno == ECONNREFUSED)
     ::unlink(local->sun_path);
 }
@@ -138,6 +142,15 @@ void bound_silence_of(int fd, Duration most) {
   set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, std::clamp(ms / 6000, 1, probe_max));
   set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
   set_option(fd, SOL_SOCKET, SO_KEEPALIVE);
+}
+
+// A port that is merely bound with SO_REUSEADDR can be bound by others too, and whoever listens
+// first has it. Without that option it is ours alone, which the kernel sees when the socket begins
+// to listen; shutdown() ends that, and the port stays bound.
+bool keep_port(int fd) {
+  if (::listen(fd, 0) != 0) return false;
+  set_option(fd, SOL_SOCKET, SO_REUSEADDR, 0);
+  return ::shutdown(fd, SHUT_RDWR) == 0;
 }
 
 }  // namespace
@@ -164,12 +177,23 @@ Result<Fd> listen_on(const SocketAddress& address, const ListenOptions& options)
   if (own_mode) ::umask(before);
   errno = error;
   if (bound != 0) return listen_error(address, "bind");
-  if (options.later) return fd;
+  if (options.later) {
+    // The kernel keeps only ports that were asked for by number.
+    const bool keeps = address.port() != 0 && !options.reuse_port;
+    if (keeps && !keep_port(fd.get())) return listen_error(address, "listen");
+    return fd;
+  }
   if (::listen(fd.get(), options.backlog) != 0) return listen_error(address, "listen");
   return fd;
 }
 
+void share_port(const Fd& fd) {
+  set_option(fd.get(), SOL_SOCKET, SO_REUSEPORT);
+}
+
 Result<void> begin_listening(const Fd& fd) {
+  // Or connections that this process ends would be in the way of the next one's start.
+  set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR);
   if (::listen(fd.get(), ListenOptions().backlog) == 0) return {};
   const int error = errno;
   sockaddr_storage storage{};

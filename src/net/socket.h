@@ -81,17 +81,19 @@ struct ListenOptions {
   bool reuse_port = false;
   int backlog = 4096;
   Duration peer_silence{};  // Channel::bound_silence() of what it accepts
-  // Only bound: connections are refused until begin_listening().
+  // Only bound: connections are refused until begin_listening(). Nobody else can bind the address
+  // meanwhile, but for `reuse_port` after share_port().
   bool later = false;
   // Of a Unix socket's file, whatever the umask; without it as the umask has it. Before there are
   // other threads, which share the umask.
   std::optional<mode_t> mode{};
 };
 
-// A listening socket, TCP_NODELAY set for what it accepts. A stale Unix socket file is replaced;
-// the error names the address, the reason and the likely cause.
+// A listening socket, TCP_NODELAY set for what it accepts. A Unix socket file that no process has
+// any more is replaced; the error names the address, the reason and the likely cause.
 Result<Fd> listen_on(const SocketAddress& address, const ListenOptions& options);
-// For a socket that was bound with `later`.
+// For sockets that were bound with `later`. share_port(): by sockets with `reuse_port`, from now on.
+void share_port(const Fd& fd);
 Result<void> begin_listening(const Fd& fd);
 
 // Begins to connect; connect_status() of the channel tells how it goes. `error` is set when it

@@ -67,24 +67,19 @@ std::string where(const config::Position& at) {
 }
 
 // One socket for each worker. With SO_REUSEPORT another process of ours could share the port
-// unnoticed, so it is tried without it first.
+// unnoticed, so the first is bound without it.
 Result<std::vector<net::Fd>> bind_all(const config::Address& address, int workers,
                                       net::ListenOptions options) {
   auto resolved = listen_address(address);
   if (!resolved) return resolved.error();
   std::vector<net::Fd> sockets;
-  auto first = net::listen_on(*resolved, options);
-  if (!first) return first.error();
-  if (workers == 1 || address.is_unix) {
-    sockets.push_back(std::move(*first));
-    return sockets;
-  }
-  first->reset();
-  options.reuse_port = true;
-  for (int i = 0; i < workers; ++i) {
+  const int wanted = address.is_unix ? 1 : workers;
+  for (int i = 0; i < wanted; ++i) {
+    options.reuse_port = i > 0;
     auto socket = net::listen_on(*resolved, options);
     if (!socket) return socket.error();
     sockets.push_back(std::move(*socket));
+    if (i == 0 && wanted > 1) net::share_port(sockets.front());
   }
   return sockets;
 }

@@ -515,6 +515,21 @@ services:
         self.assertEqual(fetch(port).status, 503)
         self.assertIn('names or registries have not answered', sidecar.log)
 
+    def test_what_a_waiting_process_will_listen_on_is_in_use(self):
+        self.go_inside('ports_are_in_use')
+
+    def ports_are_in_use(self):
+        """As for any other, a second process is told at its start, and takes nothing away from the first."""
+        port, path = free_port(), self.directory / 'out.sock'
+        for listen in f'127.0.0.1:{port}', f'unix:{path}':
+            for workers in 1, 2:
+                first = self.waiting('first', listen, workers=workers)
+                second = Outrigger(self.directory, 'second', first.config_path.read_text().replace(f':{first.admin}', f':{free_port()}'), 1)
+                self.addCleanup(second.stop)
+                self.assertEqual(second.process.wait(PATIENCE), 1, second.log)
+                self.assertRegex(second.log, rf'second.yaml:7:5: error: cannot listen on {listen}: .* in use')
+                self.assertEqual(first.stop(), 0)
+
     def test_listeners_that_are_drained_before_they_listen_stay_closed(self):
         self.go_inside('listeners_are_drained')
 

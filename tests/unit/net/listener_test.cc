@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstddef>
 #include <functional>
 #include <limits>
@@ -78,6 +79,75 @@ int option(int fd, int level, int name) {
   socklen_t length = sizeof value;
   EXPECT_EQ(::getsockopt(fd, level, name, &value, &length), 0);
   return value;
+}
+
+// A port that nobody has; the kernel gives it out to nobody else for a while.
+SocketAddress free_address() {
+  auto made = listen_on(SocketAddress::ip("127.0.0.1", 0), {});
+  EXPECT_TRUE(made.ok());
+  sockaddr_in name{};
+  socklen_t length = sizeof name;
+  ::getsockname(made->get(), reinterpret_cast<sockaddr*>(&name), &length);
+  return SocketAddress::ip("127.0.0.1", ntohs(name.sin_port));
+}
+
+// 0, or why it failed.
+int connect_error(const SocketAddress& address) {
+  const Fd fd(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+  return ::connect(fd.get(), address.get(), address.length()) == 0 ? 0 : errno;
+}
+
+TEST(ListenLater, a_port_is_nobody_elses_before_it_listens) {
+  const SocketAddress address = free_address();
+  {
+    const auto mine = listen_on(address, {.peer_silence = seconds(30), .later = true});
+    ASSERT_TRUE(mine) << mine.error().message;
+    for (const ListenOptions& how : {ListenOptions{}, ListenOptions{.later = true}}) {
+      const auto other = listen_on(address, how);
+      ASSERT_FALSE(other);
+      EXPECT_NE(other.error().message.find("in use"), std::string::npos) << other.error().message;
+    }
+    EXPECT_EQ(connect_error(address), ECONNREFUSED);
+    ASSERT_TRUE(begin_listening(*mine));
+    EXPECT_EQ(connect_error(address), 0);
+    EXPECT_EQ(option(mine->get(), IPPROTO_TCP, TCP_NODELAY), 1);
+    EXPECT_EQ(option(mine->get(), IPPROTO_TCP, TCP_USER_TIMEOUT), 30'000);
+    // We close first, so that the connection is remembered for a minute.
+    const Fd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    ASSERT_EQ(::connect(client.get(), address.get(), address.length()), 0);
+    for (int i = 0; i < 2; ++i) Fd(::accept(mine->get(), nullptr, nullptr)).reset();
+  }
+  EXPECT_TRUE(listen_on(address, {.later = true})) << "what is left of connections is no obstacle";
+}
+
+TEST(ListenLater, several_sockets_of_one_owner_share_a_port) {
+  const SocketAddress address = free_address();
+  auto first = listen_on(address, {.later = true});
+  ASSERT_TRUE(first);
+  share_port(*first);
+  auto second = listen_on(address, {.reuse_port = true, .later = true});
+  ASSERT_TRUE(second) << second.error().message;
+  EXPECT_FALSE(listen_on(address, {.later = true}));
+  ASSERT_TRUE(begin_listening(*first));
+  ASSERT_TRUE(begin_listening(*second));
+  EXPECT_EQ(connect_error(address), 0);
+  first->reset();
+  EXPECT_EQ(connect_error(address), 0);
+}
+
+TEST(ListenLater, a_unix_socket_is_stale_only_when_nobody_has_it) {
+  const std::string path = testing::TempDir() + "later-" + std::to_string(::getpid()) + ".sock";
+  const SocketAddress address = *SocketAddress::unix_path(path);
+  {
+    const auto mine = listen_on(address, {.later = true});
+    ASSERT_TRUE(mine);
+    EXPECT_FALSE(listen_on(address, {.later = true})) << "it does not listen yet";
+    ASSERT_TRUE(begin_listening(*mine));
+    EXPECT_FALSE(listen_on(address, {.later = true}));
+    EXPECT_EQ(connect_error(address), 0) << "the file is still mine";
+  }
+  EXPECT_TRUE(listen_on(address, {})) << "what a crash left behind";
+  ::unlink(path.c_str());
 }
 
 TEST(PeerSilence, both_ends_of_a_connection_are_bound_and_may_be_released) {
