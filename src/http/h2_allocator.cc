@@ -12,14 +12,14 @@
 namespace outrigger::http {
 namespace {
 
-// Two classes to each power of two: 32, 48, 64, 96 … 6144, 8192. Larger blocks come from the heap.
+// Two classes for each power of two: 32, 48, 64, 96 … 6144, 8192. Larger blocks come from the heap.
 constexpr std::size_t smallest = 32;
 constexpr std::size_t largest = 8192;
-// Only nghttp2's frame buffer is this large while a session is being created.
+// While a session is being created, only nghttp2's frame buffer is this large.
 constexpr std::size_t frame_buffer_min = 16 * 1024;
-// Of a session's table of streams, as it is made; also the size of a page.
+// Initial size of a session's stream table; also the page size.
 constexpr std::size_t table_size = 4096;
-// Of the places for a header table's entries: 128 pointers.
+// A header table's array of entries: 128 pointers.
 constexpr std::size_t header_table_size = 1024;
 
 }  // namespace
@@ -79,7 +79,7 @@ bool H2Memory::is_table(void* pointer) const {
 
 void H2Memory::rest(void* stream_table) {
   if (stream_table == nullptr || !is_table(stream_table)) return;
-  // Nothing is taken for granted: what is not all zero stays.
+  // Nothing is assumed: a page that is not all zero stays.
   const auto* words = static_cast<const std::uint64_t*>(stream_table);
   if (std::any_of(words, words + table_size / sizeof *words,
                   [](std::uint64_t w) { return w != 0; }))

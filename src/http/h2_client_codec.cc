@@ -13,7 +13,7 @@ bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
-// An answer that HTTP/2 could not say as it was; see http/upgrades.h.
+// A response that HTTP/2 could not express as it was; see http/upgrades.h.
 void restore_answer(bool upgrade, Head& head) {
   if (head.status == 426) {
     head.protocol = head.fields.value(demanded_name);
@@ -99,8 +99,8 @@ void H2ClientSession::submit_head(H2Stream& stream, const Head& head, bool end) 
   scanner_.stream_opened(static_cast<std::uint32_t>(id));
   if (stream.upgrade) {
     stream.protocol = stream.arena.copy(head.protocol);
-    // Only SETTINGS tell whether the server knows extended CONNECT (RFC 8441 section 3); they are
-    // on their way.
+    // Only SETTINGS tell whether the server supports extended CONNECT (RFC 8441 section 3), and
+    // they have not arrived yet.
     if (!settings_known_) {
       hold_output_ = true;
     } else if (nghttp2_session_get_remote_settings(library(),
@@ -137,7 +137,7 @@ void H2ClientSession::head_received(H2Stream& stream, bool end) {
   sink.on_head(head, end);
 }
 
-// What the answer's head says about what follows.
+// What the response's head says about what follows.
 void H2ClientSession::note_answer(H2Stream& stream, Head& head) {
   const bool success = head.status >= 200 && head.status < 300;
   stream.tunnel = success && (stream.upgrade || stream.connect);
@@ -163,7 +163,7 @@ void H2ClientSession::settings_received() {
   if (!retiring_) events_.on_capacity();
 }
 
-// Its head has not left nghttp2, which drops it.
+// Its head is still in nghttp2, which drops it.
 void H2ClientSession::refuse_upgrade(H2Stream& stream) {
   stream.no_tunnel = true;
   nghttp2_submit_rst_stream(library(), NGHTTP2_FLAG_NONE, stream.id, NGHTTP2_REFUSED_STREAM);
@@ -174,7 +174,7 @@ void H2ClientSession::settled(bool freed) {
   if (freed && !retiring_) events_.on_capacity();
 }
 
-// Nothing is called from inside Stream's methods: they only note `retiring_`.
+// No callback runs inside a Stream's methods: those only set `retiring_`.
 void H2ClientSession::retire() {
   retiring_ = true;
   if (phase_.is(H2Phase::open)) phase_.on(H2PhaseEvent::drain);
@@ -188,7 +188,7 @@ void H2ClientSession::drain() {
   schedule();
 }
 
-// GOAWAY: nghttp2 has closed the streams beyond its last one, as refused.
+// GOAWAY: nghttp2 has closed the streams above its last stream ID as refused.
 void H2ClientSession::peer_retires() {
   retire();
 }

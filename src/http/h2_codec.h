@@ -24,15 +24,16 @@ class H2ServerCodec final : public ServerCodec {
   ~H2ServerCodec() override;
 
   std::size_t feed(std::string_view bytes, std::uint64_t now_ms) override;
-  // A client that has finished sending is gone: windows could not move any more.
+  // A client that has closed its sending side is gone: it could no longer update windows.
   void input_ended() override;
   void connection_lost(bool reset) override;
   void output_drained() override;
   void produce() override;
   void rest() override;
-  // In two steps: GOAWAY that names no stream, then, a round trip later, the real one.
+  // In two steps: a GOAWAY that excludes no stream, then, a round trip later, the final one.
   void drain() override;
-  // The second step now, without the answer that shows the round trip.
+  // Takes the second step now, without waiting for the PING acknowledgement that shows the round
+  // trip.
   void stop_waiting() override;
   void end_stalled(std::uint64_t now_ms, std::uint64_t most_ms) override;
   bool output_queued() const override;

@@ -36,7 +36,7 @@ std::uint32_t big_endian(const char* from, std::size_t size) {
 
 bool TokenBucket::take(std::uint64_t now_ms) {
   if (now_ms > last_ms_) {
-    // A bucket is full again after burst / rate seconds; more is never counted.
+    // A bucket is full again after burst / rate seconds; it never holds more.
     const std::uint64_t elapsed = std::min<std::uint64_t>(now_ms - last_ms_, 1'000'000'000);
     tokens_ = std::min(burst_, tokens_ + elapsed * rate_);
     last_ms_ = now_ms;
@@ -116,7 +116,7 @@ Verdict H2FrameScanner::judge_frame(StreamView stream, std::uint64_t now_ms) {
     case settings:
       return judge_settings(now_ms);
     case push_promise:
-      // We never accept pushes, and a server knows before it sees the first request.
+      // We never accept pushes, and a server learns that before it sees the first request.
       return fail(H2Error::protocol_error);
     case ping:
       if (h.stream != 0) return fail(H2Error::protocol_error);
@@ -146,7 +146,7 @@ Verdict H2FrameScanner::judge_data(StreamView stream) {
     if (const Verdict v = count_empty(); v.action == Action::fail) return v;
   }  // else data_seen() tells
   if (!stream.open) return judge_closed();
-  // nghttp2 would answer with RST_STREAM; a peer that does not respect windows gets no second try.
+  // nghttp2 would only send RST_STREAM; a peer that ignores windows gets no second chance.
   if (h.length > stream.receive_window) return fail(H2Error::flow_control_error);
   return pass;
 }
@@ -186,7 +186,8 @@ Verdict H2FrameScanner::judge_headers(StreamView stream) {
 
 Verdict H2FrameScanner::judge_continuation() {
   const H2FrameHeader& h = header_;
-  // Nothing else may stand inside a block (RFC 9113 section 6.10), and none may stand outside.
+  // Nothing else may appear inside a block (RFC 9113 section 6.10), and CONTINUATION only inside
+  // one.
   if (h.type != H2FrameType::continuation || block_stream_ == 0 || h.stream != block_stream_) {
     return fail(H2Error::protocol_error);
   }
@@ -200,9 +201,8 @@ Verdict H2FrameScanner::judge_continuation() {
   return pass;
 }
 
-// A peer that measures the bandwidth sends a PING a round trip while data flows (as gRPC does),
-// so that each DATA frame, in either direction, is reason for one. Answers that were asked for are
-// free.
+// A peer that measures bandwidth sends a PING per round trip while data flows (as gRPC does), so
+// each DATA frame, in either direction, justifies one. Acknowledgements of our own PINGs are free.
 Verdict H2FrameScanner::judge_ping(std::uint64_t now_ms) {
   if (header_.has(H2FrameHeader::ack) && pings_out_ > 0) {
     --pings_out_;
@@ -222,7 +222,7 @@ Verdict H2FrameScanner::judge_settings(std::uint64_t now_ms) {
     return fail(H2Error::frame_size_error);
   }
   if (h.length / 6 > limits_.settings_per_frame) return flood();
-  // nghttp2 ends the connection over an answer to SETTINGS that we have not sent.
+  // nghttp2 ends the connection on an acknowledgement of SETTINGS that we have not sent.
   if (h.has(H2FrameHeader::ack)) return pass;
   return pings_.take(now_ms) ? pass : flood();
 }
@@ -282,7 +282,7 @@ Verdict H2FrameScanner::count_empty() {
   return ++empty_in_row_ > limits_.empty_frames ? flood() : pass;
 }
 
-// Frames that mean nothing to us: priorities, and types that we do not know.
+// Frames that mean nothing to us: priorities and unknown types.
 Verdict H2FrameScanner::count_churn() {
   return ++churn_ > 100 * (1 + streams_) ? flood() : drop;
 }

@@ -1,12 +1,11 @@
 #pragma once
 
 // Sees every byte of an HTTP/2 connection before nghttp2 does and judges the nine-byte frame
-// headers, in this one place: what floods, what comes for a stream that is closed, what goes
-// backwards, what is larger than agreed. Knows frames, not fields; what is inside a frame stays
-// nghttp2's and the session's business. Owned by its session; no I/O, no clock, no memory of its
-// own.
+// headers, in this one place: floods, frames for closed streams, stream IDs that go backwards,
+// frames larger than agreed. Knows frames, not fields; what is inside a frame is left to nghttp2
+// and the session. Owned by its session; no I/O, no clock, no allocation.
 //
-// For each feed: begin_feed(), then again and again
+// For each feed: begin_feed(), then repeatedly
 //   take_header(bytes)            until header_whole(); the header may come in pieces
 //   judge(what the session knows) pass: the header goes to nghttp2, and so does the payload
 //                                 drop: neither does; hold: put_back(), it comes again next feed
@@ -15,7 +14,7 @@
 //
 // RFC 9113 section 5.1 on frames for closed streams: after END_STREAM or RST_STREAM from the peer
 // they are a connection error, STREAM_CLOSED. A stream that this side has reset is different, since
-// the peer may not know yet; those are remembered for a while and their frames ignored.
+// the peer may not know yet; such streams are remembered for a while and their frames ignored.
 
 #include <array>
 #include <cstddef>
@@ -71,7 +70,7 @@ struct H2FrameHeader {
   bool has(std::uint8_t flag) const { return (flags & flag) != 0; }
 };
 
-// So many at once, then so many a second.
+// A burst of so many, then so many a second.
 class TokenBucket {
  public:
   TokenBucket(std::size_t burst, std::size_t rate)
@@ -88,7 +87,7 @@ class TokenBucket {
 
 class H2FrameScanner {
  public:
-  // The largest frame we take: the default, which we never raise.
+  // The largest frame we accept: the default, which we never raise.
   static constexpr std::uint32_t frame_max = 16384;
 
   enum class Action : std::uint8_t { pass, drop, hold, fail };
@@ -102,13 +101,13 @@ class H2FrameScanner {
   // `server`: the peer is a client; its magic is expected first.
   H2FrameScanner(bool server, const CodecLimits& limits);
 
-  // Checks the client's magic; true when `bytes` fits so far. Takes what belongs to it.
+  // Checks the client's magic; true while `bytes` matches. Consumes the part that belongs to it.
   bool take_magic(std::string_view& bytes);
   bool magic_whole() const { return magic_left_ == 0; }
 
   void begin_feed() { new_streams_ = 0; }
 
-  // Takes what is missing of the next frame header; returns how many bytes that was.
+  // Takes the missing bytes of the next frame header; returns how many it took.
   std::size_t take_header(std::string_view bytes);
   bool header_whole() const { return held_size_ == H2FrameHeader::size; }
   const H2FrameHeader& header() const { return header_; }
@@ -117,8 +116,8 @@ class H2FrameScanner {
   // Undoes the last take_header(), after `hold`.
   void put_back(std::size_t size) { held_size_ = static_cast<std::uint8_t>(held_size_ - size); }
 
-  // What the session knows of the frame's stream: whether it exists (still, or with our RST_STREAM
-  // on its way), and how many bytes the peer may send on it.
+  // What the session knows about the frame's stream: whether it exists (still, or with our
+  // RST_STREAM pending), and how many bytes the peer may send on it.
   struct StreamView {
     bool open = false;
     std::int64_t receive_window = 0;
@@ -132,23 +131,23 @@ class H2FrameScanner {
   // REQUIRES: in_payload(), at most payload_left() bytes. Only a dropped frame can fail here.
   Verdict take_payload(std::string_view bytes);
 
-  // What the session tells.
+  // Reported by the session.
   void stream_opened(std::uint32_t id);  // ours, towards a server
   void data_sent() { ++data_sent_; }
   void ping_sent() { ++pings_out_; }
   void reset_sent(std::uint32_t id);
-  // Streams beyond this one are ignored from now on.
+  // Streams above this one are ignored from now on.
   void goaway_sent(std::uint32_t last_stream) {
     if (server_) last_accepted_ = last_stream;
   }
-  // A DATA frame without END_STREAM is whole; `any`: it was more than padding.
+  // A DATA frame without END_STREAM is complete; `any`: it was more than padding.
   Verdict data_seen(bool any);
 
-  // A head has begun and is not whole.
+  // A head has begun and is not complete.
   bool in_head() const;
-  // HEADERS and DATA that have brought something.
+  // HEADERS and DATA frames that carried something.
   std::uint64_t message_frames() const { return heads_received_ + data_received_; }
-  // The highest stream the peer (or, towards a server, we) has opened.
+  // The highest stream that the peer (or we, as a client) has opened.
   std::uint32_t highest_stream() const { return highest_; }
 
  private:
@@ -168,7 +167,7 @@ class H2FrameScanner {
   const bool server_;
   const CodecLimits& limits_;
 
-  // The frame at hand.
+  // The current frame.
   std::array<char, H2FrameHeader::size> held_{};
   std::uint8_t held_size_ = 0;
   std::uint8_t magic_left_;
@@ -177,13 +176,13 @@ class H2FrameScanner {
   bool settings_seen_ = false;
   H2FrameHeader header_;
   std::size_t payload_left_ = 0;
-  std::uint32_t dependency_ = 0;  // of a PRIORITY frame, as it comes in
+  std::uint32_t dependency_ = 0;  // of a PRIORITY frame, as it arrives
 
-  // The block at hand: its stream, or 0.
+  // The current block: its stream, or 0.
   std::uint32_t block_stream_ = 0;
   std::size_t continuations_ = 0;
 
-  // Stream ids. Those skipped were never opened; the oldest are forgotten.
+  // Stream IDs. Skipped ones were never opened; the oldest are forgotten.
   struct Range {
     std::uint32_t first = 0, last = 0;
   };
@@ -198,16 +197,16 @@ class H2FrameScanner {
   std::uint8_t next_reset_ = 0;
 
   // Floods.
-  TokenBucket pings_;  // and other control frames that no data gives reason for
+  TokenBucket pings_;  // and other control frames that no data justifies
   TokenBucket resets_received_;
   std::size_t new_streams_ = 0;
   std::size_t empty_in_row_ = 0;
   std::uint64_t streams_ = 0;
   std::uint64_t data_sent_ = 0;
-  std::uint64_t data_received_ = 0;  // frames that brought something
+  std::uint64_t data_received_ = 0;  // frames that carried something
   std::uint64_t heads_received_ = 0;
   std::uint64_t pings_on_data_ = 0;
-  std::uint64_t pings_out_ = 0;  // ours, not answered yet
+  std::uint64_t pings_out_ = 0;  // ours, not acknowledged yet
   std::uint64_t window_updates_ = 0;
   std::uint64_t churn_ = 0;  // priorities and frames of unknown types
 };

@@ -57,7 +57,7 @@ void H2HeadReader::begin(Kind kind, Fields* fields, Head* head, Arena* arena) {
 void H2HeadReader::field(std::string_view name, std::string_view value) {
   if (!charge(name.size(), value.size(), name == "cookie") || kind_ == Kind::none) {
     constexpr std::size_t type_max = 64;
-    // A gRPC client is to be told in its own language that its metadata is too large.
+    // A gRPC client should get a gRPC response when its metadata is too large.
     if (kind_ == Kind::request && name == name_of(Known::content_type) &&
         value.size() <= type_max && is_field_value(value) && !fields_->has(Known::content_type)) {
       keep(name, value, Known::content_type);
@@ -71,14 +71,14 @@ void H2HeadReader::field(std::string_view name, std::string_view value) {
   }
 }
 
-// Every decoded field counts, whatever becomes of it.
+// Every decoded field counts, even if it is dropped.
 bool H2HeadReader::charge(std::size_t name, std::size_t value, bool cookie) {
   const bool trailers = kind_ == Kind::trailers;
   const std::size_t bytes_max = trailers ? limits_.trailer_bytes : limits_.head_bytes;
   const std::size_t count_max = trailers ? limits_.trailer_fields : limits_.head_fields;
   bytes_ += name + value + field_overhead;
   if (bytes_ > flood_factor * limits_.head_bytes) verdict_ = Verdict::flood;
-  // The four or five pseudo fields are not among the hundred.
+  // The four or five pseudo-header fields do not count towards the limit.
   constexpr std::size_t pseudo_max = 5;
   if (cookie && !trailers) {
     if (++crumbs_ > limits_.cookie_crumbs) fault(Verdict::too_large);
@@ -131,7 +131,7 @@ void H2HeadReader::regular(std::string_view name, std::string_view value) {
   if (!is_lower_name(name) || !is_field_value(value)) return fault(Verdict::malformed);
   const Known known = recognise(name);
   if (is_connection_specific(known)) return fault(Verdict::malformed);
-  // Nobody who gets an answer's head reads two names as one.
+  // No reader of a response's head treats two names as one.
   if (kind_ != Kind::response && known == Known::other && is_twin(name)) {
     ++twins_;
     return;
@@ -200,7 +200,7 @@ void H2HeadReader::finish_request() {
   if (h.method_text.empty()) return fault(Verdict::malformed);
   const bool plain_connect = h.method == Method::connect && h.protocol.empty();
   if (plain_connect) {
-    // Only a host and a port (RFC 9113 section 8.5); a body has no length.
+    // Only a host and a port (RFC 9113 section 8.5); no content-length.
     if (!h.scheme.empty() || !h.path.empty() || h.authority.empty() || h.content_length) {
       return fault(Verdict::malformed);
     }
@@ -238,8 +238,8 @@ void H2HeadReader::finish_response() {
   }
 }
 
-// HTTP/2 clients may split the field for compression; whatever comes behind us gets one again
-// (RFC 9113 section 8.2.3).
+// HTTP/2 clients may split the field for compression; the next hop gets a single one again (RFC
+// 9113 section 8.2.3).
 void H2HeadReader::join_cookies() {
   std::size_t size = 0;
   Field* first = nullptr;
@@ -260,7 +260,7 @@ void H2HeadReader::join_cookies() {
     at += field.value.copy(at, field.value.size());
   }
   first->value = {joined, static_cast<std::size_t>(at - joined)};
-  first->form = Form::unchecked;  // an empty crumb leaves a blank at an end
+  first->form = Form::unchecked;  // an empty crumb leaves a space at an end
   // The first one stays where it is; the others go.
   first->known = Known::other;
   fields_->remove(Known::cookie);

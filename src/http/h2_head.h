@@ -5,9 +5,8 @@
 // one thread. The other direction is h2_head_writer.h.
 //
 // A reader is used block by block: begin…(), field() for each field, finish(). After the first
-// fault it keeps nothing more (but a request's type of content, for our answer's) and goes on
-// charging, so that the block is decoded to its end and the
-// compression state stays in step.
+// fault it keeps nothing more (except a request's content-type, for our response) and goes on
+// charging, so that the block is decoded to its end and the compression state stays in sync.
 
 #include <cstddef>
 #include <cstdint>
@@ -25,8 +24,8 @@ class H2HeadReader {
     ok,
     malformed,        // RFC 9113 section 8.1.1
     too_large,        // beyond the limits: 431
-    bad_expectation,  // an Expect that nobody knows: 417
-    flood,            // far beyond the limits: the end of the connection
+    bad_expectation,  // an unknown Expect: 417
+    flood,            // far beyond the limits: ends the connection
   };
 
   explicit H2HeadReader(const CodecLimits& limits) : limits_(limits) {}
@@ -36,14 +35,14 @@ class H2HeadReader {
   void begin_trailers(Fields& fields, Arena& arena) {
     begin(Kind::trailers, &fields, nullptr, &arena);
   }
-  // A block for nobody: only charged.
+  // A block that nobody needs: only charged.
   void begin_discarding() { begin(Kind::none, nullptr, nullptr, nullptr); }
   void field(std::string_view name, std::string_view value);
-  // So far; flood is final.
+  // The verdict so far; flood is final.
   Verdict verdict() const { return verdict_; }
   // Fields of this block that were dropped: see is_twin().
   std::uint32_t twins() const { return twins_; }
-  // The block is whole. Completes the head and says whether it may be used.
+  // The block is complete. Completes the head and says whether it may be used.
   Verdict finish();
 
  private:

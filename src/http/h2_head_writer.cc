@@ -16,7 +16,7 @@ namespace {
 using Indexing = HpackEncoder::Indexing;
 
 constexpr std::size_t header_size = H2FrameHeader::size;
-// Every peer takes frames of this size (RFC 9113 section 4.2).
+// Every peer accepts frames of this size (RFC 9113 section 4.2).
 constexpr std::size_t frame_max = 16384;
 // The static table (RFC 7541 appendix A).
 constexpr unsigned method_get = 2;
@@ -27,8 +27,8 @@ constexpr unsigned scheme_https = 7;
 constexpr bytes::Class lower_token = bytes::make_class(
     [](int c) { return bytes::token[static_cast<std::size_t>(c)] && !(c >= 'A' && c <= 'Z'); });
 
-// What differs from message to message would only push useful entries out of the table, and what
-// authenticates must not be guessable by its size (RFC 7541 section 7.1).
+// Values that differ from message to message would only evict useful entries from the table, and
+// credentials must not be guessable from the compressed size (RFC 7541 section 7.1).
 Indexing indexing_of(const Field& field) {
   switch (field.known) {
     case Known::traceparent:
@@ -112,7 +112,7 @@ std::size_t H2HeadWriter::text_of(const Fields& fields) {
   return size;
 }
 
-// Room for the whole block and for a header in front of each of its frames.
+// Reserves room for the whole block and for a header in front of each of its frames.
 void H2HeadWriter::begin(std::size_t fields, std::size_t text) {
   const std::size_t most = HpackEncoder::begin_max + fields * HpackEncoder::field_max + text;
   block_ = out_.prepare(most + header_size * (1 + most / frame_max)) + header_size;
@@ -128,7 +128,7 @@ void H2HeadWriter::finish() {
     out_.commit(header_size + size);
     return;
   }
-  // The pieces behind the first move back to make room for their headers, the last one first.
+  // The pieces after the first move back to make room for their headers, the last one first.
   const std::size_t more = (size - 1) / frame_max;
   for (std::size_t i = more; i > 0; --i) {
     const std::size_t length = i == more ? size - i * frame_max : frame_max;
@@ -161,7 +161,7 @@ void H2HeadWriter::add_status(int status) {
   add(":status", {text.data(), end});
 }
 
-// Tokens of the registry are in lower case here (RFC 8441 section 5).
+// The registry's tokens are in lower case here (RFC 8441 section 5).
 void H2HeadWriter::add_protocol(std::string_view protocol) {
   std::array<char, 64> lower;
   if (protocol.size() > lower.size()) return add(":protocol", protocol);
@@ -178,8 +178,8 @@ void H2HeadWriter::add_length(std::uint64_t length) {
   add(name_of(Known::content_length), {text.data(), end}, Indexing::none);
 }
 
-// The normal form has no framing fields; one that somebody has added nevertheless is left out here,
-// and so is what no field may be.
+// The normal form has no framing fields; one that was added anyway is left out here, and so is a
+// value that is not allowed in a field.
 void H2HeadWriter::add_fields(const Fields& fields, bool trailers) {
   for (const Field& field : fields) {
     if (is_framing(field.known) || (trailers && !may_trail(field))) continue;
@@ -209,7 +209,7 @@ void H2HeadWriter::add_other(const Field& field) {
 
 void H2HeadWriter::request(const Head& head) {
   constexpr std::size_t others = 7;
-  constexpr std::size_t their_text = 128;  // names of pseudo fields, te, content-length
+  constexpr std::size_t their_text = 128;  // names of pseudo-header fields, te, content-length
   begin(head.fields.size() + others, text_of(head.fields) + their_text + head.method_text.size() +
                                          head.authority.size() + head.path.size() +
                                          head.protocol.size());
@@ -224,7 +224,7 @@ void H2HeadWriter::request(const Head& head) {
     add(":authority", head.authority);
   }
   if (head.te_trailers) add(name_of(Known::te), "trailers");
-  // A tunnel has none (RFC 9113 section 8.5), though an HTTP/1 upgrade may say 0.
+  // A tunnel has no content-length (RFC 9113 section 8.5), though an HTTP/1 upgrade may say 0.
   if (head.content_length && !upgrade && head.method != Method::connect) {
     add_length(*head.content_length);
   }
@@ -242,7 +242,7 @@ void H2HeadWriter::response(const Head& head, Request request) {
   if (request == Request::upgrade && tunnel) {
     status = 200;
   } else if (request == Request::upgrade && success) {
-    // To extended CONNECT a 2xx means "switched", which this answer does not.
+    // A 2xx response to extended CONNECT means "switched", which this one does not.
     status = 502;
   }
   add_status(status);

@@ -2,9 +2,9 @@
 
 // From the normal form of head.h to frames: one field block as HEADERS and, when it is large,
 // CONTINUATION (RFC 9113 section 6.10), encoded straight into the connection's output. nghttp2
-// decides when a block leaves and keeps the states of streams; what it would write for it is
-// replaced by this. A writer is made for one block, when it is certain that this block is the next
-// to leave; see hpack_encoder.h for why.
+// decides when a block is sent and tracks stream states; what it would write for the block is
+// replaced by this. A writer is made for one block, when it is certain that this block is sent
+// next; see hpack_encoder.h for why.
 
 #include <cstddef>
 #include <cstdint>
@@ -23,13 +23,13 @@ class H2HeadWriter {
 
   // Exactly one of these, once.
   void request(const Head& head);
-  // What the request was: towards an extended CONNECT 101 becomes 200 and another 2xx becomes 502
-  // with a mark (http/upgrades.h), and a tunnel has no length.
+  // What the request was: in the response to extended CONNECT, 101 becomes 200, and any other 2xx
+  // becomes a marked 502 (http/upgrades.h); a tunnel has no content-length.
   enum class Request : std::uint8_t { plain, connect, upgrade };
   void response(const Head& head, Request request);
   void trailers(const Fields& fields);
 
-  // The bytes of all names and values.
+  // The total size of all names and values.
   static std::size_t text_of(const Fields& fields);
   // Whether trailers() would write any of them.
   static bool any_trail(const Fields& fields);
@@ -52,7 +52,7 @@ class H2HeadWriter {
   net::Buffer& out_;
   const std::uint32_t stream_;
   const bool end_;
-  char* block_ = nullptr;  // behind the room for the first frame's header
+  char* block_ = nullptr;  // after the room for the first frame's header
   char* to_ = nullptr;
 };
 

@@ -17,7 +17,7 @@ H2Keepalive::H2Keepalive(Towards towards, net::Connection& connection, Codec& co
 
 void H2Keepalive::stream_opened() {
   if (timer_.armed() || times_.after <= Duration::zero()) return;
-  // What arrived while no stream was waiting does not matter.
+  // What arrived while no stream was open does not matter.
   heard();
   connection_.loop().timers().arm(timer_, times_.after);
 }
@@ -49,13 +49,13 @@ void H2Keepalive::ask() {
   connection_.loop().timers().arm(timer_, times_.timeout);
 }
 
-// What the peer's kernel has taken.
+// What the peer's kernel has acknowledged.
 std::uint64_t H2Keepalive::delivered() const {
   return connection_.bytes_written() - connection_.channel().unacknowledged();
 }
 
 void H2Keepalive::give_up_or_wait() {
-  // A PING behind megabytes on a slow line is on its way as long as they move.
+  // A PING behind megabytes on a slow link is still on its way as long as they make progress.
   const bool on_its_way = connection_.unsent() + connection_.channel().unacknowledged() > 0;
   const std::uint64_t before = std::exchange(delivered_, delivered());
   if (on_its_way && delivered_ > before) {

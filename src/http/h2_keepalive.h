@@ -1,19 +1,19 @@
 #pragma once
 
-// Finds out whether an HTTP/2 peer that says nothing while streams are open is still there: a PING,
-// and when no byte comes for too long, the end of the connection, whose streams end with it. Owned
-// beside the codec by whoever owns the connection; the worker's thread.
+// Finds out whether an HTTP/2 peer that is silent while streams are open is still there: it sends a
+// PING and, when no byte arrives for too long, ends the connection, and its streams with it. Owned,
+// beside the codec, by the owner of the connection; the worker's thread.
 //
-//   keepalive.stream_opened()   the first stream of several; arms the timer
-//   keepalive.heard()           bytes have come: each of them proves that the peer lives
+//   keepalive.stream_opened()   the first of several streams; arms the timer
+//   keepalive.heard()           bytes have arrived: any of them proves that the peer is alive
 //
-// A connection without streams has no timer armed. A deadline that moves does not move it: the
-// timer looks again when it fires.
+// A connection without streams has no timer armed. When the deadline moves, the timer stays: it
+// checks again when it fires.
 //
-// Towards servers PINGs are scarce. Those of gRPC count a PING that comes within five minutes of
-// the one before, with nothing sent in between that a client would have waited for, and end the
-// connection at the third ("too_many_pings"). A stream may be silent for hours, so that after one
-// answer the next PING waits for `again`, or for the server's next HEADERS or DATA.
+// PINGs to servers are limited. gRPC servers count a PING that arrives within five minutes of the
+// previous one without HEADERS or DATA in between, and end the connection at the third
+// ("too_many_pings"). A stream may be silent for hours, so after one acknowledgement the next PING
+// waits for `again`, or for the server's next HEADERS or DATA.
 
 #include <cstdint>
 
@@ -23,11 +23,11 @@
 
 namespace outrigger::http {
 
-// As config::Http2Ping, which says what they mean to a user.
+// As config::Http2Ping, which explains them to users.
 struct KeepaliveTimes {
-  Duration after = seconds(30);    // nothing heard for so long; zero: never ask
-  Duration timeout = seconds(10);  // for the answer
-  Duration again = seconds(310);   // towards a server, as long as only answers come
+  Duration after = seconds(30);    // silence before a PING; zero: no PINGs
+  Duration timeout = seconds(10);  // to wait for the acknowledgement
+  Duration again = seconds(310);   // as a client, while the server sends only acknowledgements
 };
 
 class H2Keepalive {
@@ -43,8 +43,8 @@ class H2Keepalive {
   }
   void stream_opened();
 
-  // A drain sends a PING of its own, whose answer is waited for until then; TimePoint::max() when
-  // none is.
+  // A drain sends a PING of its own, and its acknowledgement is waited for until then;
+  // TimePoint::max() when there is none to wait for.
   TimePoint last_word_by() const { return last_word_by_; }
   void drain_began() { last_word_by_ = connection_.loop().now() + times_.timeout; }
   void drain_has_waited() { last_word_by_ = TimePoint::max(); }
@@ -69,8 +69,8 @@ class H2Keepalive {
   TimePoint asked_{};
   TimePoint last_word_by_ = TimePoint::max();
   bool ever_asked_ = false;
-  std::uint64_t delivered_ = 0;  // to the peer's kernel, when it was asked
-  std::uint64_t messages_ = 0;   // Codec::message_frames(), when it was asked
+  std::uint64_t delivered_ = 0;  // to the peer's kernel, when the PING was sent
+  std::uint64_t messages_ = 0;   // Codec::message_frames(), when the PING was sent
 };
 
 }  // namespace outrigger::http

@@ -61,7 +61,7 @@ int send_data(nghttp2_session*, nghttp2_frame* frame, const std::uint8_t* header
   return 0;
 }
 
-// The same for all sessions of the process; built once and never changed.
+// Shared by all sessions of the process; built once and never changed.
 struct Setup {
   Setup() {
     check(nghttp2_session_callbacks_new(&callbacks) == 0 && nghttp2_option_new(&options) == 0,
@@ -75,8 +75,8 @@ struct Setup {
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
     nghttp2_session_callbacks_set_send_data_callback(callbacks, send_data);
 
-    // Windows are ours to give. Magic, fields and floods are judged before or behind the library,
-    // whose own limits only must not be in the way; its buckets would read the real clock.
+    // We manage the windows. Magic, fields and floods are checked before or after the library; its
+    // own limits must only not get in the way, and its token buckets would read the real clock.
     nghttp2_option_set_no_auto_window_update(options, 1);
     nghttp2_option_set_no_recv_client_magic(options, 1);
     nghttp2_option_set_no_http_messaging(options, 1);
@@ -131,7 +131,7 @@ void* counting_malloc(std::size_t size, void* counts) {
   return std::malloc(size);
 }
 
-// Makes a session, only to see what that takes.
+// Makes a session only to record its allocations.
 H2Allocations allocations_of_a_session(bool server) {
   H2Allocations seen;
   nghttp2_mem mem{&seen, counting_malloc, [](void* pointer, void*) { std::free(pointer); },
@@ -140,7 +140,7 @@ H2Allocations allocations_of_a_session(bool server) {
                     return pointer == nullptr ? pointer : std::memset(pointer, 0, count * size);
                   },
                   [](void* pointer, std::size_t size, void* counts) {
-                    note_allocation(counts, size);  // its way to the frame buffer
+                    note_allocation(counts, size);  // this is how it gets the frame buffer
                     return std::realloc(pointer, size);
                   }};
   const Setup& setup = setup_of_all();

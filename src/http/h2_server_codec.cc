@@ -14,7 +14,7 @@ class H2ServerSession final : public H2Session {
   void stop_waiting();
 
  private:
-  // What the second GOAWAY waits for.
+  // Progress of the two-step drain.
   enum class Drain : std::uint8_t { none, announced, final };
   static constexpr std::uint64_t drain_ping = 0x647261696e000001;
 
@@ -43,7 +43,7 @@ H2ServerSession::H2ServerSession(ServerEvents& events, const Parts& parts)
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, limits_.stream_window},
       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<std::uint32_t>(limits_.head_bytes)},
       {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, limits_.upgrades->empty() ? 0U : 1U},
-      // Keeps nghttp2 from remembering closed streams for the sake of the old priority tree.
+      // Keeps nghttp2 from remembering closed streams for the old priority tree.
       {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
   }};
   nghttp2_submit_settings(library(), NGHTTP2_FLAG_NONE, settings.data(), settings.size());
@@ -56,7 +56,7 @@ H2ServerSession::H2ServerSession(ServerEvents& events, const Parts& parts)
 H2Stream* H2ServerSession::peer_opened(std::int32_t id) {
   H2Stream& stream = make_stream(id, nullptr);
   nghttp2_session_set_stream_user_data(library(), id, &stream);
-  // Streams take turns; the default would serve one until it has nothing left.
+  // Streams take turns; by default nghttp2 would serve one until it has nothing left.
   const nghttp2_extpri turns{NGHTTP2_EXTPRI_DEFAULT_URGENCY, 1};
   nghttp2_session_change_extpri_stream_priority(library(), id, &turns, 1);
   stream.head = new (stream.arena.allocate(sizeof(Head), alignof(Head))) Head(stream.arena);
@@ -66,7 +66,7 @@ H2Stream* H2ServerSession::peer_opened(std::int32_t id) {
 void H2ServerSession::head_received(H2Stream& stream, bool end) {
   Head& head = *stream.head;
   const H2HeadReader::Verdict verdict = reader_.finish();
-  // What is refused is held too, for as long as the client does not take the answer.
+  // A refused head is held too, until the client takes the response.
   stream.head_bytes = stream.arena.total();
   heads_held_ += stream.head_bytes;
   if (heads_held_ > limits_.connection_heads) {
@@ -136,19 +136,19 @@ void H2ServerSession::drain() {
   phase_.on(H2PhaseEvent::drain);
   drain_ = Drain::announced;
   nghttp2_submit_shutdown_notice(library());
-  // The answer to the PING has to mean that GOAWAY was read, and nghttp2 sends PING first.
+  // The PING acknowledgement must imply that GOAWAY was read, and nghttp2 sends PING first.
   pump();
   submit_ping(drain_ping);
 }
 
 bool H2ServerSession::ping_answered(std::uint64_t opaque) {
   if (opaque != drain_ping || drain_ != Drain::announced) return false;
-  // Whatever the client sent before it knew is here.
+  // Everything the client sent before it read GOAWAY has arrived.
   announce_last();
   return true;
 }
 
-// A client that does not answer its PING is gone, or slower than anybody waits.
+// A client that does not answer the PING is gone, or too slow to wait for.
 void H2ServerSession::stop_waiting() {
   if (drain_ != Drain::announced || !running()) return;
   announce_last();

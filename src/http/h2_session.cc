@@ -10,7 +10,7 @@
 namespace outrigger::http {
 namespace {
 
-// What RST_STREAM tells about the other side's reasons.
+// What RST_STREAM says about the peer's reasons.
 StreamEnd reason_of(std::uint32_t code) {
   switch (static_cast<H2Error>(code)) {
     case H2Error::refused_stream:
@@ -22,7 +22,7 @@ StreamEnd reason_of(std::uint32_t code) {
   }
 }
 
-// The stream that a priority names.
+// The stream that a priority depends on.
 std::uint32_t depends_on(std::string_view priority) {
   std::uint32_t id = 0;
   for (const char c : priority) id = id << 8 | static_cast<unsigned char>(c);
@@ -52,7 +52,7 @@ H2Session::H2Session(bool server, const Parts& parts)
       library_(make_h2_session(server, *this, parts.memory, stream_table_)) {}
 
 H2Session::~H2Session() {
-  // No callbacks: the code that destroys a codec has called connection_lost() or wants none.
+  // No callbacks: whoever destroys a codec has called connection_lost() or wants none.
   while (!streams_.empty()) free_stream(streams_.front());
 }
 
@@ -60,7 +60,7 @@ void H2Session::rest() {
   if (stream_count_ == 0) memory_.rest(stream_table_);
 }
 
-// ---- In -----------------------------------------------------------------------------------------
+// ---- Input --------------------------------------------------------------------------------------
 
 std::size_t H2Session::feed(std::string_view bytes, std::uint64_t now_ms) {
   now_ms_ = now_ms;
@@ -79,7 +79,7 @@ std::size_t H2Session::feed(std::string_view bytes, std::uint64_t now_ms) {
   return bytes.size() - rest.size();
 }
 
-// One frame header and as much of its payload as there is. False: no more in this feed.
+// One frame header and as much of its payload as is available. False: no more in this feed.
 bool H2Session::step(std::string_view& rest) {
   const char* begin = rest.data();
   std::size_t header = 0;
@@ -112,7 +112,7 @@ bool H2Session::step(std::string_view& rest) {
     return true;
   }
   if (header > 0 && header < H2FrameHeader::size) {
-    // The header came in pieces: its first part is in the scanner's memory only.
+    // The header arrived in pieces: its first part is only in the scanner's memory.
     receive(scanner_.header_bytes());
     header = 0;
     begin = rest.data() - size;
@@ -149,7 +149,7 @@ void H2Session::feed_library(std::string_view bytes) {
   if (taken < 0) doom(H2Error::internal_error, StreamEnd::protocol_error);
 }
 
-// What has arrived of a HEADERS or CONTINUATION frame's payload. A block that is here at once is
+// A piece of the payload of a HEADERS or CONTINUATION frame. A block that arrives in one piece is
 // not copied.
 void H2Session::take_block(std::string_view payload) {
   if (scanner_.in_payload()) return block_.append(payload);
@@ -167,8 +167,8 @@ void H2Session::take_block(std::string_view payload) {
   block_.clear();
 }
 
-// Takes off what a HEADERS frame may have around its part of the block: padding, and a priority
-// (RFC 9113 section 6.2) that nobody heeds any more. False: the connection ends.
+// Removes what may surround a HEADERS frame's part of the block: padding, and a priority (RFC 9113
+// section 6.2), which is obsolete. False: the connection ends.
 bool H2Session::unpad(std::string_view& payload) {
   const bool padded = block_headers_.has(H2FrameHeader::padded);
   const bool priority = block_headers_.has(H2FrameHeader::priority);
@@ -192,7 +192,7 @@ bool H2Session::unpad(std::string_view& payload) {
   return true;
 }
 
-// nghttp2 follows the stream's state and opens it, which tells whose fields these are.
+// nghttp2 tracks the stream's state and opens it, which tells whose fields these are.
 void H2Session::block_whole(std::string_view block) {
   event_ = {};
   block_stream_ = nullptr;
@@ -234,7 +234,7 @@ bool H2Session::decode(std::string_view block) {
   }
 }
 
-// Tells what nghttp2 has made of one piece of input.
+// Reports what nghttp2 has made of one piece of input.
 void H2Session::dispatch() {
   const Event event = std::exchange(event_, {});
   if (event.stream != nullptr) {
@@ -253,7 +253,7 @@ void H2Session::dispatch() {
   }
   if (event.settings) settings_received();
   if (event.goaway) peer_retires();
-  // Answers to control frames leave nghttp2 at once, so that its own GOAWAY never goes unnoticed.
+  // Replies to control frames leave nghttp2 at once, so that its own GOAWAY never goes unnoticed.
   if (nghttp2_session_get_outbound_queue_size(library()) > 0) pump();
   if (!doom_) settle();
 }
@@ -327,8 +327,8 @@ void H2Session::pong_received(const std::uint8_t* opaque) {
   }
 }
 
-// A window that was raised beyond its maximum; nghttp2 has queued RST_STREAM. Where it is the whole
-// connection's fault, GOAWAY follows anyway.
+// A window was increased beyond its maximum; nghttp2 has queued RST_STREAM. If the connection's
+// window overflowed, GOAWAY follows anyway.
 void H2Session::on_invalid_frame(const nghttp2_frame& frame) {
   H2Stream* stream = find(frame.hd.stream_id);
   if (stream == nullptr || stream->our_reset) return;
@@ -385,7 +385,8 @@ void H2Session::data_received(H2Stream& stream, std::string_view bytes, bool end
         received_end(stream);
       }
       sink.on_data(bytes, end);
-      // What was not told to wait may be replaced at once; the rest keeps the window closed.
+      // If the user has not paused the stream, the bytes may be replaced at once; otherwise they
+      // keep the window closed.
       if (stream.read_paused) {
         if (stream.held_by_user()) {
           stream.unconsumed += bytes.size();
@@ -433,7 +434,7 @@ void H2Session::user_done(H2Stream& stream) {
   if (stream.unconsumed > 0) unpark(stream);
   stream.holders.on(H2HoldersEvent::user_done);
   if (stream.holders.is(H2Holders::nobody)) {
-    // nghttp2 was done before: only now may it be freed.
+    // nghttp2 was done before: only now may the stream be freed.
     ListLink<H2ClosedTag>& link = stream;
     if (!link.linked()) closed_.push_back(stream);
     schedule();
@@ -442,8 +443,8 @@ void H2Session::user_done(H2Stream& stream) {
 
 void H2Session::fault(H2Stream& stream, H2Error code, StreamEnd reason) {
   if (!stream.held_by_library() && !stream.our_reset) {
-    // Its last frame was the bad one: nghttp2 has closed it, but the peer is still told (section
-    // 5.4.2).
+    // Its last frame was the bad one: nghttp2 has closed the stream, but the peer is still told
+    // (section 5.4.2).
     nghttp2_submit_rst_stream(library(), NGHTTP2_FLAG_NONE, stream.id,
                               static_cast<std::uint32_t>(code));
   }
@@ -475,7 +476,7 @@ void H2Session::on_stream_closed(std::int32_t id, std::uint32_t code) {
   if (!link.linked()) closed_.push_back(*stream);
 }
 
-// Tells what has been noted, frees what nobody holds any more.
+// Reports what has been recorded and frees streams without holders.
 void H2Session::settle() {
   while (!closed_.empty()) {
     H2Stream& stream = closed_.pop_front();
@@ -488,7 +489,8 @@ void H2Session::settle() {
 
 void H2Session::tell_closed(H2Stream& stream) {
   if (!server_ && stream.receive.is(H2Receive::ended)) {
-    // The answer is whole; what the user still sends goes nowhere, as it would have anyway.
+    // The response is complete; what the user still sends is discarded, as it would have been
+    // anyway.
     return;
   }
   StreamSink* sink = stream.sink;
@@ -540,17 +542,17 @@ void H2Session::terminate() {
   wire_.finish();
 }
 
-// `output_lost`: what is in the output now never leaves.
+// `output_lost`: what is in the output now is never sent.
 void H2Session::end_all(StreamEnd reason, bool output_lost) {
   while (!streams_.empty()) {
     H2Stream& stream = streams_.front();
-    // An answer that is whole stays so; its user only must not use the stream any more.
+    // A complete response stays complete; its user just must not use the stream any more.
     const bool answered = !server_ && stream.receive.is(H2Receive::ended);
     StreamSink* sink = stream.sink;
     stream.sink = nullptr;
     ListLink<H2Stream>& link = stream;
     link.unlink();
-    // A request that never left is surely not processed.
+    // A request that was never sent has certainly not been processed.
     const bool kept = !stream.head_framed || (output_lost && head_in_output(stream));
     const StreamEnd end = !server_ && kept ? StreamEnd::refused : reason;
     if (sink != nullptr) sink->on_reset(answered ? StreamEnd::complete : end);
@@ -566,7 +568,8 @@ void H2Session::disconnected(bool orderly) {
   if (phase_.is(H2Phase::over)) return;
   phase_.on(H2PhaseEvent::end);
   ending();
-  // A request in the output may still go to somebody else, so that it must not leave here any more.
+  // A request that is still in the output may be retried elsewhere, so it must not be sent here any
+  // more.
   const bool kept = std::any_of(streams_.begin(), streams_.end(),
                                 [this](const H2Stream& s) { return head_in_output(s); });
   end_all(end_of_connection(), true);

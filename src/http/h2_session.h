@@ -1,23 +1,23 @@
 #pragma once
 
-// What both HTTP/2 codecs share: nghttp2's session, the scanner in front of it, the streams, and
-// the order in which things happen. Owned by its codec; no I/O and no clock; one thread.
+// Shared by both HTTP/2 codecs: nghttp2's session, the scanner in front of it, the streams, and the
+// order in which things happen. Owned by its codec; no I/O and no clock; one thread.
 //
-// In: feed() cuts the bytes into frames. The scanner judges each header, nghttp2 gets the frame,
-// and its callbacks do nothing but note what happened; when it has returned, dispatch() calls the
-// sinks. So sinks may use any stream from inside their callbacks, and nothing of nghttp2 is ever on
-// the stack when they do. A field block is collected until it is whole and decoded here; nghttp2,
-// which tracks the states of streams, is given an empty one in its place.
+// Input: feed() splits the bytes into frames. The scanner judges each header, nghttp2 gets the
+// frame, and its callbacks only record what happened; once it has returned, dispatch() calls the
+// sinks. So sinks may use any stream from inside their callbacks, and nghttp2 is never on the stack
+// when they do. A field block is collected until it is complete and decoded here; nghttp2, which
+// tracks stream states, is given an empty one in its place.
 //
-// Out: streams queue what they send and ask the wire for a produce() at the turn's end. pump() lets
-// nghttp2 make frames until it has none or the wire is full; DATA goes from the stream's queue into
-// the wire's output without a copy in between. A large piece is framed at once from where it lies,
-// and so is a head: nghttp2 is given an empty list, and when its frame is due ours takes its place.
-// What pump() notes (closed streams, drained queues) is reported only by dispatch() or produce(),
-// since callbacks never come from inside a Stream's methods.
+// Output: streams queue what they send and ask the wire for a produce() at the end of the turn.
+// pump() lets nghttp2 make frames until it has none or the wire is full; DATA goes from the
+// stream's queue into the wire's output without a copy in between. A large piece is framed at once
+// from where it is, and so is a head: nghttp2 is given an empty list, and when its frame is due,
+// ours takes its place. What pump() records (closed streams, drained queues) is reported only by
+// dispatch() or produce(), since callbacks never come from inside a Stream's methods.
 //
-// The end: doom() notes that the connection must end and why; terminate() writes GOAWAY, tells all
-// sinks and finishes the wire. Nothing is fed to nghttp2 from then on.
+// The end: doom() records that the connection must end and why; terminate() writes GOAWAY, notifies
+// all sinks and finishes the wire. Nothing is fed to nghttp2 after that.
 
 #include <cstdint>
 #include <optional>
@@ -36,7 +36,8 @@
 
 namespace outrigger::http {
 
-// `draining`: no new streams; the wire is finished when the last one is gone. `over`: it is.
+// `draining`: no new streams; the wire is finished when the last one is gone. `over`: it is
+// finished.
 enum class H2Phase : std::uint8_t { open, draining, over };
 enum class H2PhaseEvent : std::uint8_t { drain, end };
 inline constexpr StateTable<H2Phase, H2PhaseEvent, 4> h2_phase_table{
@@ -70,7 +71,7 @@ class H2Session {
   void rest();
   std::size_t open_streams() const { return stream_count_; }
   bool receiving_head() const { return scanner_.in_head(); }
-  // A field block that does not end.
+  // A field block that does not end in time.
   void head_late();
   void ping();
   std::uint64_t answered_pings() const { return answered_pings_; }
@@ -100,9 +101,9 @@ class H2Session {
   ssize_t on_read_data(H2Stream& stream, std::size_t room, std::uint32_t* flags);
 
  protected:
-  // A client's new stream, which the server session makes.
+  // A client's new stream; only the server session makes one.
   virtual H2Stream* peer_opened(std::int32_t id) = 0;
-  // The stream's first block, or its next one while no final head has come, is whole.
+  // The stream's first block is complete, or the next one while no final head has arrived.
   virtual void head_received(H2Stream& stream, bool end) = 0;
   // Tells nghttp2 that the stream's head is to be sent.
   virtual void submit_head(H2Stream& stream, const Head& head, bool end) = 0;
@@ -112,15 +113,15 @@ class H2Session {
   virtual void peer_retires() = 0;
   // No stream will ever be opened again; the open ones are about to end.
   virtual void ending() {}
-  // All that was noted has been told; `freed`: streams have gone.
+  // Everything recorded has been reported; `freed`: streams have been freed.
   virtual void settled(bool freed) = 0;
-  // The first bytes wait in a stream.
+  // The first bytes are queued in a stream.
   virtual void queueing() {}
-  // A PING that ping() did not send was answered; false: nobody sent it.
+  // A PING that ping() did not send was acknowledged; false: nobody sent it.
   virtual bool ping_answered(std::uint64_t /*opaque*/) { return false; }
-  // Why streams end that the connection takes with it.
+  // The reason with which streams end when the connection does.
   virtual StreamEnd end_of_connection() const = 0;
-  // May the wire be finished, now that no stream is open?
+  // Whether the wire may be finished, now that no stream is open.
   virtual bool may_finish() const = 0;
 
   H2Stream& make_stream(std::int32_t id, StreamSink* sink);
@@ -129,11 +130,11 @@ class H2Session {
   // these end the connection.
   void fault(H2Stream& stream, H2Error code, StreamEnd reason);
   void rst(H2Stream& stream, H2Error code);
-  // Answers without troubling a sink.
+  // Responds without involving a sink.
   void answer(H2Stream& stream, const LocalReply& reply, Flag flag);
-  // The user will not be called any more, and will not call.
+  // The user will not be called any more and will not call.
   void user_done(H2Stream& stream);
-  // What is received and what is sent are whole; a client's user is done then.
+  // The peer's message is complete. If ours is too, a client's user is done.
   void received_end(H2Stream& stream);
   void doom(H2Error code, StreamEnd reason);
   void schedule() {
@@ -143,7 +144,7 @@ class H2Session {
   // Sends the head that has just been submitted, or keeps a copy until it can leave.
   void pump_head(H2Stream& stream, const Head& head);
   void submit_ping(std::uint64_t opaque);
-  // The one that counts: it names the last stream that was accepted.
+  // The final GOAWAY: it names the last stream that was accepted.
   void submit_goaway();
   bool running() const { return !phase_.is(H2Phase::over) && !doom_; }
   IntrusiveList<H2Stream>& streams() { return streams_; }
@@ -158,7 +159,7 @@ class H2Session {
   Machine<h2_phase_table> phase_{H2Phase::open};
   H2FrameScanner scanner_;
   H2HeadReader reader_;
-  // Where a block is decoded to that is read during a callback only.
+  // Holds a decoded block that is read only during a callback.
   Arena block_arena_;
   Head block_head_;
   Fields block_trailers_;
@@ -169,9 +170,9 @@ class H2Session {
  private:
   struct Event {
     H2Stream* stream = nullptr;
-    bool block = false;  // a whole field block
+    bool block = false;  // a complete field block
     bool end = false;    // END_STREAM
-    bool data = false;   // a DATA frame is whole
+    bool data = false;   // a complete DATA frame
     bool invalid = false;
     bool settings = false;
     bool goaway = false;
@@ -225,7 +226,7 @@ class H2Session {
   void* stream_table_ = nullptr;  // nghttp2's, see H2Memory
   HpackEncoder encoder_;
   HpackDecoder decoder_;
-  net::Buffer block_;            // a field block that comes in pieces
+  net::Buffer block_;            // a field block that arrives in pieces
   H2FrameHeader block_headers_;  // of the HEADERS frame that began it
   H2SessionPtr library_;
   IntrusiveList<H2Stream> streams_;
@@ -233,10 +234,10 @@ class H2Session {
   IntrusiveList<H2Stream, H2DrainedTag> drained_;
   IntrusiveList<H2Stream, H2EarlyTag> early_;  // answered before the request has ended
   std::size_t stream_count_ = 0;
-  std::size_t queued_ = 0;            // memory of all streams' queues
-  std::size_t parked_ = 0;            // in all streams' `unconsumed`
-  std::size_t withheld_ = 0;          // of what came, not given back to the connection's window
-  std::size_t blocked_controls_ = 0;  // frames but DATA, written while the wire was full
+  std::size_t queued_ = 0;    // memory held by all streams' queues
+  std::size_t parked_ = 0;    // sum of all streams' `unconsumed`
+  std::size_t withheld_ = 0;  // bytes received but not yet returned to the connection's window
+  std::size_t blocked_controls_ = 0;  // frames other than DATA written while the wire was full
   std::uint64_t now_ms_ = 0;
   H2Stream* block_stream_ = nullptr;
   Event event_;
@@ -245,8 +246,8 @@ class H2Session {
   std::uint64_t sent_pings_ = 0;  // by ping(); each carries its number
   std::uint64_t answered_pings_ = 0;
   bool goaway_sent_ = false;
-  bool data_in_frame_ = false;  // the DATA frame at hand has brought any
-  bool block_written_ = false;  // instead of the frame that nghttp2 is just handing out
+  bool data_in_frame_ = false;  // the current DATA frame has carried data
+  bool block_written_ = false;  // instead of the frame that nghttp2 is handing out
   bool library_ended_ = false;  // it has written its own GOAWAY
   bool reading_paused_ = false;
 };

@@ -10,10 +10,10 @@
 namespace outrigger::http {
 namespace {
 
-// From here on a piece is framed from where it lies instead of being queued first; below, waiting
-// for the turn's end lets small pieces share a frame.
+// From this size on, a piece is framed from where it is instead of being queued first; for smaller
+// ones, waiting for the end of the turn lets them share a frame.
 constexpr std::size_t direct_min = 2048;
-// Larger heads of answers end their stream: the block would be taken for a flood of CONTINUATIONs.
+// A larger response head ends its stream: the block would be taken for a CONTINUATION flood.
 constexpr std::size_t answer_head_max = 128 * 1024;
 
 H2Error code_of(StreamEnd reason) {
@@ -68,7 +68,7 @@ void H2Stream::pause(bool paused) {
   session.pause(*this, paused);
 }
 bool H2Stream::above_high() const {
-  // The question is noted: a user that gets "yes" is owed an on_drained().
+  // The question is recorded: a user that gets "yes" is owed an on_drained().
   return session.above_high(const_cast<H2Stream&>(*this));
 }
 
@@ -77,7 +77,7 @@ const Head* H2Stream::next_head() {
   return &std::exchange(saved_heads, saved_heads->next)->head;
 }
 
-// What is at hand goes to the end of those that wait.
+// The current head goes to the end of the waiting ones.
 void H2Stream::save_head() {
   if (head_at_hand == nullptr) return;
   auto* saved = new (arena.allocate(sizeof(H2SavedHead), alignof(H2SavedHead))) H2SavedHead(arena);
@@ -91,10 +91,10 @@ std::size_t H2Stream::piece_max() const {
   return above_high() ? 0 : session.piece_max();
 }
 
-// ---- What users ask -----------------------------------------------------------------------------
+// ---- Calls from users ---------------------------------------------------------------------------
 
-// False when the stream has ended under its user, which will be notified soon; what it sends until
-// then goes nowhere.
+// False when the stream has ended but its user has not been notified yet; what the user sends until
+// then is discarded.
 bool H2Session::writable(const H2Stream& stream) const {
   return stream.held_by_library() && !stream.our_reset && !phase_.is(H2Phase::over);
 }
@@ -125,14 +125,14 @@ void H2Session::send_data(H2Stream& stream, std::string_view bytes, bool end) {
   check(stream.send.is(H2Send::body), "data before the head or after the end");
   if (end) stream.send.on(H2SendEvent::end);
   if (writable(stream)) {
-    // What ends the message cannot share a frame with what follows.
+    // The end of a message cannot share a frame with what follows.
     if (bytes.size() >= direct_min || end) {
       stream.borrowed = bytes;
       wake(stream);
       pump();
       bytes = std::exchange(stream.borrowed, {});
     }
-    // It may have ended meanwhile, in pump().
+    // The stream may have ended in pump().
     if (writable(stream)) {
       enqueue(stream, bytes);
       wake(stream);
@@ -160,15 +160,15 @@ void H2Session::reset(H2Stream& stream, StreamEnd reason) {
     stream.sink = nullptr;
     return;
   }
-  // What the user has sent until now leaves first, as far as the windows let it: the client of an
-  // answer that breaks off gets its beginning.
+  // What the user has sent so far leaves first, as far as the windows allow: the client of a
+  // truncated response gets its beginning.
   if (server_ && stream.unsent() > 0 && writable(stream)) {
     wake(stream);
     pump();
   }
   rst(stream, code_of(reason));
   if (stream.id == 0 && stream.held_by_library()) {
-    stream.holders.on(H2HoldersEvent::library_done);  // which has never heard of it
+    stream.holders.on(H2HoldersEvent::library_done);  // which never knew of it
   }
   user_done(stream);
   schedule();
@@ -183,14 +183,14 @@ void H2Session::pause(H2Stream& stream, bool paused) {
   schedule();
 }
 
-// What was delivered to the stream while it waited has been forwarded, or is no longer needed.
+// What the stream received while it was paused has been forwarded or is no longer needed.
 void H2Session::unpark(H2Stream& stream) {
   parked_ -= std::exchange(stream.unconsumed, 0);
   give_back(0);
 }
 
-// One stream that waits must not hold up the others, and many that wait must not hold a lot: beyond
-// the limit the connection's window stays as far closed as bytes are parked.
+// One paused stream must not block the others, and many paused ones must not hold a lot of memory:
+// beyond the limit, as much of the connection's window stays closed as there are parked bytes.
 void H2Session::give_back(std::size_t received) {
   const std::size_t keep = parked_ > limits_.parked ? parked_ - limits_.parked : 0;
   withheld_ += received;
@@ -199,8 +199,8 @@ void H2Session::give_back(std::size_t received) {
   withheld_ = keep;
 }
 
-// A stream may queue up to its watermark; once all streams together hold too much, none may hold
-// anything, but each that can send goes on piece by piece.
+// A stream may queue up to its watermark. Once all streams together hold too much, none may queue
+// anything, but those that can send continue piece by piece.
 bool H2Session::above_high(H2Stream& stream) {
   if (!writable(stream)) return false;
   const std::size_t queued = stream.queue.size();
@@ -210,9 +210,9 @@ bool H2Session::above_high(H2Stream& stream) {
   return high;
 }
 
-// At first each stream takes all that one read brings. A read for every stream would be too much,
-// so that pieces shrink long before there is a crowd: with them all streams together stay near the
-// limit.
+// At first each stream takes everything from one read. A full read for every stream would be too
+// much, so pieces shrink long before there are many streams: all streams together then stay near
+// the limit.
 std::size_t H2Session::piece_max() const {
   if (queued_ + wire_.unsent() <= limits_.connection_queue / 4) return any_piece;
   return limits_.connection_queue / 128;
@@ -228,7 +228,7 @@ void H2Session::enqueue(H2Stream& stream, std::string_view bytes) {
   above_high(stream);
 }
 
-// Output waits because its reader takes nothing of it, and not for its turn or for the wire.
+// Output is stuck because the peer does not open the window, not because of its turn or the wire.
 bool H2Session::is_shut(const H2Stream& stream) const {
   if (stream.queue.empty() || !writable(stream)) return false;
   return nghttp2_session_get_stream_remote_window_size(library(), stream.id) <= 0 ||
@@ -261,7 +261,7 @@ void H2Session::discard_queue(H2Stream& stream) {
 
 void H2Session::took_from_queue(H2Stream& stream, std::size_t count) {
   const bool was_crowded = queued_ > limits_.connection_queue;
-  // A block goes back with its last byte.
+  // The block is released with its last byte.
   if (count == stream.queue.size()) queued_ -= stream.queue.capacity();
   const bool crowded = queued_ > limits_.connection_queue;
   const auto note = [this, crowded](H2Stream& s, std::size_t left) {
@@ -277,7 +277,7 @@ void H2Session::took_from_queue(H2Stream& stream, std::size_t count) {
   }
 }
 
-// nghttp2 asked for data when there was none: now there is.
+// nghttp2 asked for data when there was none; now there is some.
 void H2Session::wake(H2Stream& stream) {
   const bool something = stream.unsent() > 0 || stream.sent_all();
   if (stream.waiting && something) {
@@ -300,7 +300,7 @@ void H2Session::pump() {
   }
 }
 
-// False: nghttp2 has no frame that may leave now.
+// False: nghttp2 has no frame that may be sent now.
 bool H2Session::pump_frame() {
   if (hold_output_) return false;
   const std::uint8_t* data = nullptr;
@@ -321,7 +321,7 @@ void H2Session::pump_head(H2Stream& stream, const Head& head) {
   stream.save_head();
 }
 
-// nghttp2 sends a field block now: of all that was encoded, ours is the next to leave.
+// nghttp2 sends a field block now: the block encoded here is the next one to be sent.
 void H2Session::block_due(const nghttp2_frame& frame) {
   H2Stream* stream = find(frame.hd.stream_id);
   check(stream != nullptr, "a field block of no stream");
@@ -337,8 +337,8 @@ void H2Session::block_due(const nghttp2_frame& frame) {
   block_written_ = true;
 }
 
-// Requests that are answered and still have not ended when the turn does: the rest is of no use to
-// anybody (RFC 9113 section 8.1).
+// Requests that have been answered but have not ended by the end of the turn: nobody needs the rest
+// (RFC 9113 section 8.1).
 void H2Session::cut_requests() {
   while (!early_.empty()) rst(early_.pop_front(), H2Error::no_error);
 }
@@ -362,7 +362,7 @@ void H2Session::output_drained() {
   schedule();
 }
 
-// How much of its queue the stream's next DATA frame takes.
+// How much of its queue goes into the stream's next DATA frame.
 ssize_t H2Session::on_read_data(H2Stream& stream, std::size_t room, std::uint32_t* flags) {
   if (wire_.above_high()) return NGHTTP2_ERR_PAUSE;
   const std::size_t unsent = stream.unsent();
@@ -415,8 +415,8 @@ void H2Session::on_frame_sent(const nghttp2_frame& frame) {
     case NGHTTP2_RST_STREAM: {
       counters_.resets_sent.add();
       scanner_.reset_sent(static_cast<std::uint32_t>(frame.hd.stream_id));
-      // nghttp2's own idea: windows that overflow through a change of SETTINGS, which is an error
-      // of the connection (RFC 9113 section 6.9.2).
+      // nghttp2's own RST_STREAM: a change of SETTINGS made a window overflow, which is a
+      // connection error (RFC 9113 section 6.9.2).
       const H2Stream* stream = find(frame.hd.stream_id);
       if (stream != nullptr && !stream->our_reset && !library_ended_) {
         doom(H2Error::flow_control_error, StreamEnd::protocol_error);
@@ -441,8 +441,8 @@ void H2Session::on_frame_sent(const nghttp2_frame& frame) {
     if (stream != nullptr && !stream->receive.is(H2Receive::ended)) early_.push_back(*stream);
   }
   if (frame.hd.type != NGHTTP2_DATA && wire_.above_high()) {
-    // Control frames leave even when the wire is full, up to a limit; long before it, no more are
-    // provoked.
+    // Control frames are written even when the wire is full, up to a limit; reading pauses well
+    // before it, so that no more are provoked.
     const std::size_t most = limits_.queued_control_frames + 3 * std::size_t{limits_.streams};
     if (++blocked_controls_ > most) doom(H2Error::enhance_your_calm, StreamEnd::flood);
     if (blocked_controls_ > most / 2 && !std::exchange(reading_paused_, true)) {
@@ -451,7 +451,7 @@ void H2Session::on_frame_sent(const nghttp2_frame& frame) {
   }
 }
 
-// A head that nghttp2 could not send: its stream has gone, or the head is beyond all limits.
+// A head that nghttp2 could not send: its stream is gone, or the head exceeds all limits.
 void H2Session::on_frame_not_sent(const nghttp2_frame& frame) {
   if (frame.hd.type != NGHTTP2_HEADERS || phase_.is(H2Phase::over)) return;
   H2Stream* stream = find(frame.hd.stream_id);

@@ -1,8 +1,8 @@
 #pragma once
 
 // One HTTP/2 stream: what its session keeps about it, and the Stream that its user holds. Made in
-// H2Memory and freed by the session, when both the user and nghttp2 are done with it; one thread.
-// All work is done by the session; this has the state.
+// H2Memory and freed by the session when both the user and nghttp2 are done with it; one thread.
+// The session does all the work; this holds the state.
 
 #include <cstdint>
 #include <optional>
@@ -34,8 +34,8 @@ inline constexpr StateTable<H2Receive, H2ReceiveEvent, 3> h2_receive_table{
       {H2Receive::head, H2ReceiveEvent::head_and_end, H2Receive::ended},
       {H2Receive::body, H2ReceiveEvent::end, H2Receive::ended}}}};
 
-// `trailers`: they wait for the body to leave; `ended`: the user has sent all, the rest may still
-// be queued.
+// `trailers`: they wait until the body has been sent; `ended`: the user has sent everything, but
+// some may still be queued.
 enum class H2Send : std::uint8_t { head, body, trailers, ended };
 enum class H2SendEvent : std::uint8_t { head, head_and_end, end, trailers };
 inline constexpr StateTable<H2Send, H2SendEvent, 4> h2_send_table{
@@ -48,7 +48,7 @@ struct H2ClosedTag {};
 struct H2DrainedTag {};
 struct H2EarlyTag {};
 
-// A head that could not leave at once; in the stream's arena.
+// A head that could not be sent at once; in the stream's arena.
 struct H2SavedHead {
   explicit H2SavedHead(Arena& arena) : head(arena) {}
   Head head;
@@ -75,7 +75,7 @@ class H2Stream final : public Stream,
   bool above_high() const override;
   std::size_t piece_max() const override;
 
-  // The head that leaves next; null when it is trailers.
+  // The head to send next; null when it is trailers.
   const Head* next_head();
   void save_head();
 
@@ -84,7 +84,7 @@ class H2Stream final : public Stream,
     return holders.is(H2Holders::both) || holders.is(H2Holders::library);
   }
   bool sent_all() const { return send.is(H2Send::ended) || send.is(H2Send::trailers); }
-  // Queued, the piece that its user is just handing over included.
+  // Queued bytes, including the piece that the user is handing over.
   std::size_t unsent() const { return queue.size() + borrowed.size(); }
 
   H2Session& session;
@@ -99,16 +99,17 @@ class H2Stream final : public Stream,
   bool head_framed = false;
   std::uint32_t head_write =
       0;  // Wire::writes() when its head was framed: the peer may have it after the next
-  bool no_body = false;  // the answer to HEAD, 204, 304
+  bool no_body = false;  // response to HEAD, 204, 304
   bool head_request = false;
   bool connect = false;    // plain CONNECT
   bool upgrade = false;    // extended CONNECT
-  bool no_tunnel = false;  // which the server does not know
+  bool no_tunnel = false;  // which the server does not support
   bool tunnel = false;     // either, accepted
   std::uint8_t interims = 0;
-  std::uint32_t shut_since = 0;  // when its window was found shut, in ms (low bits); 0: not so
-  std::uint32_t close_code = 0;  // when the library is done
-  StreamSink* sink;              // null when there are to be no callbacks
+  std::uint32_t shut_since =
+      0;  // when its window was found closed, in ms (low bits); 0: it was not
+  std::uint32_t close_code = 0;  // set when the library is done
+  StreamSink* sink;              // null when there are to be no more callbacks
   Arena arena;
   Head* head = nullptr;  // server: the request's, in the arena
   std::size_t head_bytes = 0;
@@ -120,8 +121,8 @@ class H2Stream final : public Stream,
   net::Buffer queue;
   std::string_view borrowed;
   Fields trailers;  // to send
-  // Heads that nghttp2 has been asked to send and has not: the one at hand, behind copies of those
-  // that had to wait.
+  // Heads that nghttp2 has been asked to send but has not sent: the current one, and before it
+  // copies of those that had to wait.
   const Head* head_at_hand = nullptr;
   H2SavedHead* saved_heads = nullptr;
 };
