@@ -1,9 +1,9 @@
 #pragma once
 
 // The deadlines of one exchange as a value: which are running, which comes next, which has passed.
-// Each event of an exchange has a method, which starts and stops all deadlines it concerns, so
-// that none survives what it was set for and none is forgotten when the timer is set. Knows neither
-// loop nor timer.
+// Each event of an exchange has a method, which starts and stops all deadlines it concerns, so that
+// no deadline outlives its purpose and none is forgotten when the timer is set. Knows neither loop
+// nor timer.
 
 #include <algorithm>
 #include <array>
@@ -18,9 +18,9 @@ namespace outrigger::proxy {
 
 // In the order in which they are reported when several have passed.
 enum class Deadline : std::uint8_t {
-  whole,    // of the exchange, its answer's end included
-  answer,   // until the answer's head, all tries included
-  attempt,  // for one try's head
+  whole,    // of the exchange, including the end of the response
+  answer,   // for the response's head, including all tries
+  attempt,  // for the response's head of one try
   pause,    // not a failure: the next try is due
   body,     // the request body is too slow
   idle,     // nothing moved for too long
@@ -30,26 +30,25 @@ class Deadlines {
  public:
   static constexpr TimePoint never = TimePoint::max();
 
-  // A body may come at any rate for this long.
+  // A body may arrive at any rate for this long.
   static constexpr Duration body_grace = seconds(30);
   static constexpr Duration body_credit_max = hours(1);
 
   Deadlines() { at_.fill(never); }
 
-  // The request's head is here. `idle` runs while a body, either one, is coming.
+  // The request's head has arrived. `idle` runs while either body is being transferred.
   void request_began(TimePoint now, std::optional<Duration> whole, Duration idle) {
     idle_ = idle;
     if (whole) set(Deadline::whole, now + *whole);
     set(Deadline::idle, now + idle);
   }
-  // Its body has begun, and is to come at so many bytes a second on the average, pauses that were
-  // ours not counted.
+  // Its body has begun and must arrive at this average rate; pauses that we caused do not count.
   void body_began(TimePoint now, std::uint64_t bytes_per_second) {
     if (answering_) return;
     per_byte_ = Duration(seconds(1)) / static_cast<std::int64_t>(bytes_per_second);
     set(Deadline::body, now + body_grace);
   }
-  // What came faster than that may be followed by less, for an hour at the most.
+  // What arrives faster earns credit for slower times, at most an hour's worth.
   void body_came(TimePoint now, std::size_t bytes) {
     const Duration earned = per_byte_ * static_cast<std::int64_t>(bytes);
     TimePoint& by = at(Deadline::body);
@@ -68,27 +67,28 @@ class Deadlines {
     body_is_over();
     if (!answering_) at(Deadline::idle) = never;
   }
-  // The request is there, or is a tunnel's: the time for its answer runs from now on, and that of
-  // the try that is under way. Only the first call counts: a tunnel's body is no part of it.
+  // The request is complete, or is a tunnel's: the time for its response runs from now on, and so
+  // does that of the current try. Only the first call counts: a tunnel's body is not part of the
+  // request.
   void answer_expected(TimePoint now, std::optional<Duration> answer) {
     if (answering_ || answer_due_) return;
     answer_due_ = true;
     if (answer) set(Deadline::answer, now + *answer);
     if (attempt_) set(Deadline::attempt, now + *attempt_);
   }
-  // A slow upload is not the endpoint's fault, so the try's time begins at the request's end.
+  // A slow upload is not the endpoint's fault, so the try's time begins at the end of the request.
   void attempt_began(TimePoint now, std::optional<Duration> allowed) {
     at(Deadline::pause) = never;
     attempt_ = allowed;
     set(Deadline::attempt, allowed && answer_due_ ? now + *allowed : never);
   }
-  // One try is over, and none is under way until `until`.
+  // One try has ended, and the next begins at `until`.
   void paused(TimePoint until) {
     attempt_.reset();
     at(Deadline::attempt) = never;
     set(Deadline::pause, until);
   }
-  // The answer's head goes down: from here on only the end and idleness count.
+  // The response's head is sent: from here on only the whole deadline and idleness count.
   void answer_began(TimePoint now) {
     answering_ = true;
     attempt_.reset();
@@ -96,18 +96,18 @@ class Deadlines {
     set(Deadline::idle, now + idle_);
     body_is_over();
   }
-  // A piece of a body has come.
+  // A piece of a body has arrived.
   void moved(TimePoint now) {
     if (at(Deadline::idle) != never) at(Deadline::idle) = now + idle_;
   }
 
   TimePoint operator[](Deadline which) const { return at_[static_cast<std::size_t>(which)]; }
-  // None comes before this; `never` when none has been set. What has been put off or stopped since
-  // the last look_again() still counts.
+  // No deadline comes before this; `never` when none has been set. Deadlines postponed or stopped
+  // since the last look_again() still count.
   TimePoint soonest() const { return soonest_; }
   // The earliest; `never` when none is running.
   TimePoint look_again() { return soonest_ = *std::min_element(at_.begin(), at_.end()); }
-  // The gravest of those that have passed.
+  // Of those that have passed, the first in the order of Deadline.
   std::optional<Deadline> due(TimePoint now) const {
     for (std::size_t i = 0; i < at_.size(); ++i) {
       if (at_[i] <= now) return static_cast<Deadline>(i);
@@ -131,7 +131,7 @@ class Deadlines {
   Duration idle_{};
   Duration per_byte_{};
   std::optional<Duration> body_left_;  // while the caller is paused
-  std::optional<Duration> attempt_;    // what the try that is under way may take
+  std::optional<Duration> attempt_;    // what the current try may take
   bool answer_due_ = false;
   bool answering_ = false;
 };

@@ -14,7 +14,7 @@ namespace {
 using policy::AttemptEnd;
 
 constexpr int grpc_unavailable = 14;
-// How much earlier than here a deadline may expire at the endpoint: the time that is passed on is
+// How much earlier a deadline may expire at the endpoint than here: the time that is passed on is
 // rounded down, and the loop's clock does not advance during a turn.
 constexpr Duration deadline_slack = milliseconds(10);
 
@@ -51,7 +51,7 @@ AttemptEnd::Kind kind_of(AttemptFailure failure) {
   }
 }
 
-// What an attempt without an answer says about its endpoint.
+// What an attempt without a response says about its endpoint.
 Outcome::Kind outcome_of(AttemptFailure failure, http::StreamEnd end) {
   switch (failure) {
     case AttemptFailure::no_endpoint:
@@ -60,7 +60,8 @@ Outcome::Kind outcome_of(AttemptFailure failure, http::StreamEnd end) {
     case AttemptFailure::timeout:
       return Outcome::Kind::timed_out;
     case AttemptFailure::stream:
-      // A request that could not be written is its caller's fault, and HTTP/2 without tunnels nobody's.
+      // A request that could not be written is the caller's fault; HTTP/2 without tunnels is no
+      // fault.
       return end == http::StreamEnd::local || end == http::StreamEnd::no_tunnel
                  ? Outcome::Kind::cancelled
                  : Outcome::Kind::failed;
@@ -122,7 +123,7 @@ Exchange::Exchange(Scope& scope, const Peer& peer, http::Stream& stream, HeldBod
       timer_(net::Timer::to<&Exchange::on_timer>(*this)),
       started_at_(scope.worker.loop.now()) {}
 
-// The entry.
+// The entry point.
 void Exchange::on_head(http::Head& head, bool end) {
   request_ = &head;
   grpc_ = head.is_grpc();
@@ -138,7 +139,7 @@ void Exchange::on_head(http::Head& head, bool end) {
   if (end) {
     request_complete();
   } else if (http::asks_for_tunnel(head)) {
-    // Its answer is due although the request has not ended.
+    // Its response is due although the request has not ended.
     deadlines_.answer_expected(started_at_, allowed_.answer);
   }
   start_attempt();
@@ -167,7 +168,7 @@ bool Exchange::find_destination() {
     return false;
   }
   if (routes != nullptr) route_ = routes->match(*request_);
-  // An HTTP/1.0 request may have none; the next hop must get one.
+  // An HTTP/1.0 request may have no authority; the next hop must get one.
   if (request_->authority.empty()) {
     const std::string& name = destination_->service;
     request_->authority = name.empty() ? std::string_view("localhost") : std::string_view(name);
@@ -258,7 +259,7 @@ config::Millis Exchange::timeout() const {
 }
 
 upstream::Offer Exchange::offer() const {
-  // On a connection of its own: an upgraded connection is never reused.
+  // On a new connection: an upgraded connection is never reused.
   return needs_http1() || http1_tunnel_ ? upstream::Offer::http1 : plain_offer();
 }
 
@@ -272,7 +273,7 @@ upstream::Offer Exchange::plain_offer() const {
       break;
   }
   if (destination_->cluster->secure()) return upstream::Offer::http;
-  // In clear text nothing is negotiated: gRPC is HTTP/2 by definition, everything else is HTTP/1.1
+  // Without TLS, nothing is negotiated: gRPC is HTTP/2 by definition, everything else is HTTP/1.1
   // unless the app has shown otherwise.
   const bool http2 = service().protocol == config::Protocol::grpc || grpc_ ||
                      destination_->cluster->speaks_http2();
@@ -301,7 +302,7 @@ void Exchange::start_attempt() {
   }
 }
 
-// The time for the answer is whole until the request has ended.
+// Until the request has ended, the full time for the response is left.
 policy::TimeAllowed Exchange::time_left() const {
   const TimePoint now = loop_.now();
   policy::TimeAllowed left = allowed_;
@@ -332,7 +333,7 @@ void Exchange::send_request() {
   if (!upstream.above_high()) pause_caller(false);
 }
 
-// From its first byte on, a body must keep a minimum rate, except for streams that may be slow.
+// Once a body has begun, it must keep a minimum rate, except for streams that may be slow.
 void Exchange::expect_body() {
   if (scope_.body_rate == 0 || grpc_ || http::asks_for_tunnel(*request_)) return;
   deadlines_.body_began(loop_.now(), scope_.body_rate);
@@ -367,7 +368,7 @@ void Exchange::on_data(std::string_view bytes, bool end) {
   if (end) request_complete();
   http::Stream* upstream = attempt_.stream();
   if (upstream == nullptr) {
-    // More than could be sent again is not read from the caller until there is a connection.
+    // Until there is a connection, no more is read from the caller than could be sent again.
     body_.hold(bytes);
     if (body_.beyond(retry().body_max)) pause_caller(true);
     return;
@@ -475,7 +476,7 @@ void Exchange::on_attempt_trailers(http::Fields& trailers) {
 }
 
 // The request's head is freed with its stream, so everything is reported before the last call on
-// it.
+// the stream.
 http::Stream& Exchange::complete() {
   report_attempt(Outcome::Kind::answered);
   http::Stream& stream = *std::exchange(stream_, nullptr);
@@ -485,8 +486,8 @@ http::Stream& Exchange::complete() {
 
 void Exchange::on_attempt_failed(AttemptFailure failure, http::StreamEnd end,
                                  const std::string& detail) {
-  // A gRPC server enforces the caller's deadline as well, and may be the first to do so: with
-  // RST_STREAM(CANCEL), since nobody waits for an answer any more.
+  // A gRPC server enforces the caller's deadline as well and may be the first to do so: with
+  // RST_STREAM(CANCEL), since no one is waiting for a response any more.
   const bool late = loop_.now() + deadline_slack >= deadlines_[Deadline::whole];
   if (grpc_ && end == http::StreamEnd::cancelled && late) return out_of_time();
   attempt_failed(failure, end, detail);
@@ -500,7 +501,7 @@ void Exchange::attempt_failed(AttemptFailure failure, http::StreamEnd end,
   if (state_.is(ExchangeState::answering))
     return fail_answer(flag, http::StreamEnd::connection_lost);
   if (end == http::StreamEnd::no_tunnel) {
-    // Where HTTP/2 was negotiated, HTTP/1 may do.
+    // Where HTTP/2 was negotiated, HTTP/1 may work.
     http1_tunnel_ = plain_offer() == upstream::Offer::http;
     if (!http1_tunnel_) {
       attempt_.cancel(http::StreamEnd::local);
@@ -529,7 +530,7 @@ policy::RetryState Exchange::spent() const {
 // Starts another attempt if policy, budget and time allow; otherwise the result stands.
 bool Exchange::try_again(const AttemptEnd& end) {
   const TimePoint now = loop_.now();
-  tries_.release();  // the try that has just failed was no longer under way
+  tries_.release();  // the failed try is no longer in flight
   policy::RetryState state = spent();
   state.replayable = body_.whole();
   state.budget_left = destination_->cluster->retry_budget().has_left(now);
@@ -544,7 +545,7 @@ bool Exchange::try_again(const AttemptEnd& end) {
   if (decision.free) {
     tries_.take_free();
   } else if (const auto took = tries_.take(*destination_->cluster, now); took != Tries::Took::yes) {
-    // The breaker counts what it refuses.
+    // The breaker counts its own refusals.
     if (took == Tries::Took::budget_exhausted) cells_->retry_budget_exhausted();
     return false;
   }
@@ -582,8 +583,8 @@ void Exchange::report_attempt(Outcome::Kind kind) {
   attempt_.report(outcome);
 }
 
-// The timer is only moved to earlier times: a deadline that has moved later is noticed when it
-// fires.
+// The timer is only moved to earlier times: a deadline that has moved later is noticed when the
+// timer fires.
 void Exchange::watch_deadlines() {
   const TimePoint at = deadlines_.soonest();
   if (at == Deadlines::never || (timer_.armed() && timer_.deadline() <= at)) return;

@@ -1,9 +1,9 @@
 #pragma once
 
-// One request and its answer, from the head that came in to the last byte that went out: the sink
+// One request and its response, from the head that came in to the last byte that went out: the sink
 // of the downstream stream and the owner of the attempts upstream. Made by its HttpConnection on
 // the worker's thread; storage is recycled. It is in one state of `exchange_table`; on_head() is
-// the entry, finish() the only exit, after which it belongs to Loop::retire().
+// the entry point, finish() the only exit, after which it belongs to Loop::retire().
 //
 //   on_head → find_destination → prepare_head → start_attempt → [wait for a connection]
 //           → send_request → on_attempt_head → (another attempt | answer)
@@ -31,9 +31,9 @@ namespace outrigger::proxy {
 
 enum class ExchangeState : std::uint8_t {
   begun,        // nothing decided
-  attempting,   // an attempt is waiting for a connection or for its answer
+  attempting,   // an attempt is waiting for a connection or for its response
   backing_off,  // between two attempts
-  answering,    // the answer's head has been sent downstream
+  answering,    // the response's head has been sent downstream
   done,
 };
 enum class ExchangeEvent : std::uint8_t { attempt, back_off, answer, end };
@@ -57,7 +57,7 @@ class Exchange final : public net::Retirable,
                        public http::StreamSink,
                        private AttemptOwner {
  public:
-  // `bodies`: what all requests of its connection hold; outlives it.
+  // `bodies`: the bodies held for all requests of its connection; outlives it.
   Exchange(Scope& scope, const Peer& peer, http::Stream& stream, HeldBodies& bodies);
 
   // http::StreamSink: the downstream side.
@@ -100,12 +100,12 @@ class Exchange final : public net::Retirable,
   const config::Retry& retry() const;
   config::Millis timeout() const;
 
-  // The end of an attempt whose answer is not passed downstream.
+  // The end of an attempt whose response is not passed downstream.
   void attempt_failed(AttemptFailure failure, http::StreamEnd end, const std::string& detail);
   bool try_again(const policy::AttemptEnd& end);
   void report_attempt(Outcome::Kind kind);
 
-  // The answer.
+  // The response.
   http::Stream& complete();
   void redirect();
   void reply(int status, std::string_view content_type, std::string_view body, http::Fields* extra,
@@ -126,22 +126,22 @@ class Exchange final : public net::Retirable,
   Scope& scope_;
   const Peer& peer_;
   net::Loop& loop_;
-  http::Stream* stream_;  // null once it is over
+  http::Stream* stream_;  // null once it has ended
   Pin<Routing> routing_;
   Destination* destination_ = nullptr;  // where attempts go
   const Route* route_ = nullptr;
   telemetry::RequestCells* cells_ = nullptr;
-  http::Head* request_ = nullptr;     // the codec's, until the stream is over
+  http::Head* request_ = nullptr;     // the codec's, until the stream has ended
   http::Fields* trailers_ = nullptr;  // the request's, copied to its arena
   Attempt attempt_;
   RequestBody body_;
   Tries tries_;
   Deadlines deadlines_;
-  net::Timer timer_;  // the next deadline, or earlier: looked at again when it fires
+  net::Timer timer_;  // at the next deadline or earlier: they are checked again when it fires
   const TimePoint started_at_;
   TimePoint answered_at_{};  // when the newest attempt's head arrived; otherwise the epoch
-  Duration pause_asked_{};   // requested by the newest attempt's answer
-  std::optional<telemetry::RetryReason> retry_reason_;  // of the attempt that is to come
+  Duration pause_asked_{};   // requested by the newest attempt's response
+  std::optional<telemetry::RetryReason> retry_reason_;  // of the next attempt
   policy::TimeAllowed allowed_;
   std::uint64_t bytes_out_ = 0;
   std::string_view endpoint_;  // of the newest attempt, in the request's arena
@@ -154,7 +154,7 @@ class Exchange final : public net::Retirable,
   bool grpc_ = false;
   bool request_ended_ = false;  // it has arrived completely
   bool downstream_paused_ = false;
-  bool http1_tunnel_ = false;  // the upgrade met an HTTP/2 that cannot carry it
+  bool http1_tunnel_ = false;  // the upgrade met an HTTP/2 endpoint that cannot carry it
 };
 
 }  // namespace outrigger::proxy

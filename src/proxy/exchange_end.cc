@@ -1,4 +1,4 @@
-// How an exchange ends: responses of our own, time that is up, the only exit, and the log.
+// How an exchange ends: local replies, timeouts, the only exit, and the log.
 
 #include <utility>
 
@@ -21,7 +21,7 @@ void Exchange::local_reply(int status, Flag flag, std::string_view detail) {
       http::make_local_reply(*request_->arena, status, flag, detail, grpc_);
   http::Fields extra(*request_->arena);
   http::add_reply_fields(extra, made, flag);
-  // The callee's sidecar attests that its app has seen nothing of the request: it may go elsewhere.
+  // The callee's sidecar attests that its app has not seen the request: it may be sent elsewhere.
   if (status == 503 && tries_.unseen() && scope_.direction == telemetry::Direction::inbound &&
       peer_.secure)
     extra.add(not_processed_name, "1");
@@ -31,7 +31,7 @@ void Exchange::local_reply(int status, Flag flag, std::string_view detail) {
 
 void Exchange::reply(int status, std::string_view content_type, std::string_view body,
                      http::Fields* extra, const HeaderEdits* edits) {
-  report_attempt(Outcome::Kind::cancelled);  // unless it has been reported
+  report_attempt(Outcome::Kind::cancelled);  // unless already reported
   attempt_.cancel(http::StreamEnd::local);
   state_.on(ExchangeEvent::answer);
   status_ = status;
@@ -53,7 +53,7 @@ void Exchange::reply(int status, std::string_view content_type, std::string_view
   if (!bare) stream.send_data(body, true);
 }
 
-// The answer has begun and cannot be completed: it must look truncated.
+// The response has begun and cannot be completed: it must look truncated.
 void Exchange::fail_answer(Flag flag, http::StreamEnd reason) {
   flag_ = flag;
   http::Stream* stream = std::exchange(stream_, nullptr);
@@ -69,7 +69,7 @@ void Exchange::out_of_time() {
   end_grpc(504, Flag::UT, "the response did not end in time");
 }
 
-// A gRPC answer that has begun can still say why it ends.
+// A gRPC response that has begun can still say why it ends.
 void Exchange::end_grpc(int status, Flag flag, std::string_view detail) {
   flag_ = flag;
   const http::LocalReply made =
@@ -84,7 +84,7 @@ void Exchange::end_grpc(int status, Flag flag, std::string_view detail) {
 
 void Exchange::fell_idle() {
   const bool answering = state_.is(ExchangeState::answering);
-  // A body that was not read does not count as missing.
+  // A body that we did not read does not count as missing.
   if (!answering && (downstream_paused_ || http::asks_for_tunnel(*request_))) return out_of_time();
   report_attempt(Outcome::Kind::cancelled);
   if (answering) return fail_answer(Flag::SI, http::StreamEnd::idle);

@@ -15,13 +15,13 @@ std::uint64_t milliseconds_of(TimePoint t) {
   return static_cast<std::uint64_t>(t.time_since_epoch() / milliseconds(1));
 }
 
-// On a connection at rest a request may be on its way, and HTTP/1 cannot take it back: a connection
-// that is to drain gets this long for one more, whose answer says close.
+// On an idle connection a request may be on its way, and HTTP/1 cannot take it back: a connection
+// that is to drain waits this long for one more, whose response says close.
 constexpr Duration last_patience = seconds(1);
-// Streams are looked at this often in a write timeout: one that nobody reads from is noticed twice
-// that interval too late at the most.
+// Streams are checked this often per write timeout: one whose reader has stalled is noticed at most
+// two of these intervals too late.
 constexpr int looks_a_stall = 4;
-// What strangers cause is logged this often at most.
+// What unknown clients cause is logged at most this often.
 constexpr Duration tell_interval = seconds(10);
 
 }  // namespace
@@ -38,7 +38,7 @@ HttpConnection::HttpConnection(Scope& scope, std::unique_ptr<net::Connection> co
 
 HttpConnection::~HttpConnection() {
   if (!connection_->closed()) connection_->abort();
-  // Streams that are still open must not reach into a dead codec.
+  // Streams that are still open must not reach into a destroyed codec.
   if (codec_ && codec_->open_streams() > 0) codec_->connection_lost(true);
 }
 
@@ -54,7 +54,7 @@ void HttpConnection::start() {
 void HttpConnection::on_open() {
   learn_peer();
   since_.set_to(scope_.worker.loop.now());
-  // The first request's head must come in time; without one this is the idle timeout's business.
+  // The first request's head must arrive in time; after that, the idle timeout applies.
   scope_.worker.loop.timers().arm(
       timer_, draining_ == Draining::soon ? last_patience : scope_.header_timeout);
   if (!connection_->secure() || connection_->transport()->info().alpn != "h2") return;
@@ -98,12 +98,12 @@ bool HttpConnection::choose_codec(std::string_view first_bytes) {
     refuse_opaque();
     return false;
   }
-  // What begins like the preface and is not gets HTTP/2's answer to that.
+  // What begins like the preface but is not gets HTTP/2's error for that.
   make_codec(detected == Detected::http2 || first_bytes.starts_with("PRI * HTTP/2."));
   return true;
 }
 
-// Nothing that reads HTTP would read it, so that no answer would be understood either.
+// The client does not speak HTTP, so it would not understand a response either.
 void HttpConnection::refuse_opaque() {
   if (connection_->closed()) return;
   scope_.connections->not_http.add();
@@ -145,8 +145,8 @@ std::size_t HttpConnection::on_bytes(std::string_view bytes) {
   return consumed;
 }
 
-// The header deadline is absolute: it runs from a head's first byte and is checked by the one
-// timer.
+// The header deadline is absolute: it runs from a head's first byte and is checked by the
+// connection's one timer.
 void HttpConnection::watch_head() {
   if (codec_->receiving_head()) {
     head_begins();
@@ -178,7 +178,7 @@ void HttpConnection::on_timer() {
   if (head_begun()) {
     const Duration waited = since_.until(now);
     if (waited < scope_.header_timeout) return wait_for(scope_.header_timeout - waited);
-    // Too little to tell which protocol it is: an HTTP/1 answer is the one that may be understood.
+    // Too few bytes to tell the protocol: an HTTP/1 response is the one that may be understood.
     if (!codec_) make_codec(false);
     return codec_->head_late(connection_->kept_input());
   }
@@ -203,7 +203,7 @@ void HttpConnection::wait_for(Duration most) {
   scope_.worker.loop.timers().arm(timer_, most);
 }
 
-// Streams that nobody reads from are found by looking at them now and then.
+// Streams that nobody reads from are found by periodic checks.
 void HttpConnection::on_output_queued() {
   const Duration look = connection_->limits().write_stall / looks_a_stall;
   const TimePoint now = scope_.worker.loop.now();
@@ -229,7 +229,7 @@ bool HttpConnection::output_stalled(TimePoint now) {
     waits_since_.clear();
     return false;
   }
-  // Bytes that have left since are reported by on_output_waits(), a moment later.
+  // Bytes that have been sent since are reported by on_output_waits(), a moment later.
   const auto written = static_cast<std::uint32_t>(connection_->bytes_written() & waits_at_mask);
   if (written != waits_at_ || (codec_ && codec_->reader_may_stall())) {
     waits_since_.set_to(now);
@@ -272,12 +272,12 @@ void HttpConnection::on_closed(net::CloseReason reason) {
 
 http::StreamSink& HttpConnection::on_stream(http::Stream& stream) {
   if (keepalive_) keepalive_->stream_opened();
-  waits_for_ = WaitsFor::head;  // the one that follows has a time of its own
-  // Owned by itself from here on: finish() hands it to Loop::retire().
+  waits_for_ = WaitsFor::head;  // the next one gets its own deadline
+  // Owns itself from here on: finish() hands it to Loop::retire().
   return *std::make_unique<Exchange>(scope_, *peer_, stream, bodies_).release();
 }
 
-// A request that no exchange was made for counts and is logged all the same.
+// A request without an exchange is counted and logged too.
 void HttpConnection::on_refused(const http::Refusal& refusal) {
   WorkerContext& worker = scope_.worker;
   const Duration duration = head_begun() ? since_.until(worker.loop.now()) : Duration(0);
@@ -327,7 +327,7 @@ void HttpConnection::drain_after_next() {
 void HttpConnection::drain() {
   if (draining_ >= Draining::soon) return;
   draining_ = Draining::soon;
-  if (!codec_ && head_begun()) return;  // the first bytes are here
+  if (!codec_ && head_begun()) return;  // the first bytes have arrived
   const bool at_rest =
       codec_ == nullptr || (codec_->version() != http::Version::http2 &&
                             codec_->open_streams() == 0 && !codec_->receiving_head());
@@ -338,7 +338,7 @@ void HttpConnection::drain() {
 void HttpConnection::drain_codec() {
   draining_ = Draining::now;
   codec_->drain();
-  // A client that is gone answers no PING; this bounds how long its last word is waited for.
+  // A client that is gone does not answer the PING; this bounds the wait for it.
   if (!keepalive_) return;
   keepalive_->drain_began();
   wait_for(head_begun() ? scope_.header_timeout : scope_.idle_timeout);

@@ -1,9 +1,8 @@
 #pragma once
 
-// One downstream connection that speaks HTTP: the connection, its server codec and the exchanges on
-// it. Chooses the codec by ALPN or by the first bytes, keeps the connection's own deadlines
-// (headers, idle) and tells its owner when it is gone. Listed by the worker; the worker's thread;
-// retires itself.
+// One downstream HTTP connection: the connection, its server codec and the exchanges on it. Chooses
+// the codec by ALPN or by the first bytes, enforces the connection's own deadlines (headers, idle)
+// and tells its owner when it is gone. Listed by the worker; the worker's thread; retires itself.
 
 #include <algorithm>
 #include <cstdint>
@@ -23,7 +22,7 @@ class HttpConnection;
 
 class HttpConnectionOwner {
  public:
-  // It is gone; it retires itself after this call.
+  // The connection is gone; it retires itself after this call.
   virtual void on_http_connection_done(HttpConnection& connection, net::CloseReason reason) = 0;
 
  protected:
@@ -41,13 +40,13 @@ class HttpConnection final : public net::Retirable,
 
   // Starts the connection, or takes it over when detection has opened it already.
   void start();
-  // Closes when the open requests are done. An idle HTTP/1 connection waits a moment for a request
+  // Closes when the open requests are done. An idle HTTP/1 connection waits briefly for a request
   // that may be on its way.
   void drain();
-  // HTTP/1: the next answer announces the close; an idle connection stays open. HTTP/2: nothing
+  // HTTP/1: the next response announces the close; an idle connection stays open. HTTP/2: nothing
   // yet.
   void drain_after_next();
-  // Closes at once (the drain's end, memory pressure).
+  // Closes at once (end of the drain, memory pressure).
   void close() { connection_->kill(false); }
 
   Scope& scope() { return scope_; }
@@ -84,8 +83,7 @@ class HttpConnection final : public net::Retirable,
   bool head_begun() const { return waits_for_ == WaitsFor::rest_of_head; }
 
   // A point in time, or none, in four bytes, since thousands of connections are idle. Wraps after
-  // 49
-  // days.
+  // 49 days.
   class Moment {
    public:
     bool set() const { return ms_ != 0; }
@@ -106,11 +104,11 @@ class HttpConnection final : public net::Retirable,
   http::ConnectionWire wire_;
   std::unique_ptr<http::ServerCodec> codec_;
   std::unique_ptr<http::H2Keepalive> keepalive_;  // HTTP/2
-  PeerBook::Hold peer_;                           // once it is open
-  net::Timer timer_;  // idleness, checked lazily; the header deadline; a reader that takes nothing
-  Moment since_;      // when it became idle, or when the head that is coming in began
-  // The client has read nothing of the pending output since then, and this many bytes before (the
-  // low bits; exactly 16 MiB between two checks would once count as nothing).
+  PeerBook::Hold peer_;                           // once the connection is open
+  net::Timer timer_;  // idleness, checked lazily; the header deadline; a client that does not read
+  Moment since_;      // when it became idle, or when the incoming head began
+  // The client has read none of the pending output since this time, when this many bytes had been
+  // written (the low bits; exactly 16 MiB between two checks would be mistaken for none).
   Moment waits_since_;
   static constexpr std::uint32_t waits_at_mask = 0xffffff;
   std::uint32_t waits_at_ : 24 = 0;

@@ -16,8 +16,8 @@ std::string place_of(const config::Position& at) {
   return out;
 }
 
-// "/api/x" with /api/ -> /v2/ is "/v2/x"; "/api" itself and "/api?q" are "/v2/" and "/v2/?q".
-// Prefixes end where segments end; the text on both sides is joined by exactly one slash.
+// "/api/x" with /api/ -> /v2/ is "/v2/x"; "/api" itself and "/api?q" are "/v2/" and "/v2/?q". A
+// prefix ends where a segment ends; both sides are joined by exactly one slash.
 std::string_view replace_prefix(std::string_view path, std::string_view from, std::string_view to,
                                 Arena& arena) {
   if (from.ends_with('/')) from.remove_suffix(1);
@@ -60,7 +60,7 @@ std::string_view Route::location(const http::Head& request) const {
   std::string_view host = redirect.host;
   if (host.empty()) {
     host = request.authority;
-    // The default port of the scheme that is left means nothing to the other one.
+    // The old scheme's default port means nothing in the new one.
     const std::uint16_t old_port = request.scheme == "https" ? 443 : 80;
     const bool other_scheme = !redirect.scheme.empty() && redirect.scheme != request.scheme;
     if (other_scheme && http::is_authority(host) && http::port_of(host) == old_port) {
@@ -86,7 +86,7 @@ const RouteIndex::List& RouteIndex::with(std::string_view first_segment) const {
 const Route* ServiceRoutes::match(const http::Head& request) const {
   RequestView view(request);
   const std::string_view segment = view.first_segment();
-  // Four lists, each in order; of their heads the lowest is asked next.
+  // Four lists, each in order; of their first routes, the lowest is tried next.
   struct Rest {
     const Route* const* at;
     const Route* const* end;
@@ -125,7 +125,7 @@ Result<std::shared_ptr<const RouteTable>> RouteTable::compile(
   return std::shared_ptr<const RouteTable>(table);
 }
 
-// Disabled ones are compiled too, so that their errors are found before somebody enables them.
+// Disabled ones are compiled too, so that their errors are found before they are enabled.
 Result<void> RouteTable::add(const config::Route& config, std::uint32_t order) {
   auto matcher = RouteMatcher::compile(config.match);
   if (!matcher) return matcher.error();

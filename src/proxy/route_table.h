@@ -9,8 +9,8 @@
 //   const Route* route = routes ? routes->match(head) : nullptr;
 //   if (route == nullptr) ...                               // no route: to the service as it is
 //
-// The path is matched as it is in the head: where ServiceRoutes::reads_paths(), it has to be in its
-// normal form by then (http::normalise_path()), so that what is matched is what is forwarded.
+// The path is matched as it is in the head: where ServiceRoutes::reads_paths(), it must already be
+// normalised (http::normalise_path()), so that what is matched is what is forwarded.
 
 #include <cstdint>
 #include <map>
@@ -31,8 +31,8 @@
 
 namespace outrigger::proxy {
 
-// A service, or a subset of one, that some route sends to. Routes know targets by their number, so
-// that a snapshot can keep an array of what they are beside it.
+// A service, or a subset of one, that some route sends to. Routes refer to targets by number, so
+// that a snapshot can keep what belongs to each in a parallel array.
 struct Target {
   std::string service;
   std::string subset;  // empty: all of it
@@ -41,24 +41,24 @@ struct Target {
 
 class Route {
  public:
-  // Name, timeout, retry, redirect, answer: as configured.
+  // Name, timeout, retry, redirect, response: as configured.
   const config::Route& config() const { return *config_; }
-  // Its place among all routes; the lower one wins.
+  // Its position among all routes; the lowest that matches wins.
   std::uint32_t order() const { return order_; }
 
-  // Goes to the service that was called (nothing else is configured).
+  // Goes to the service that was called (no other is configured).
   bool to_called_service() const { return shares_.empty(); }
   bool reads_path() const { return matcher_.reads_path() || !rewrite_from_.empty(); }
   // One of its targets, by weight. REQUIRES: !to_called_service()
   std::uint32_t choose(Random& random) const;
-  // Several targets, or one.
+  // The number of its targets.
   std::size_t target_count() const { return shares_.size(); }
 
   const HeaderEdits& request_edits() const { return request_edits_; }
   const HeaderEdits& response_edits() const { return response_edits_; }
-  // Replaces the path's prefix and the authority, where configured. New text goes to the arena.
+  // Replaces the path's prefix and the authority, if configured. New text goes to the arena.
   void rewrite(http::Head& request) const;
-  // Where a redirect leads: what is not configured stays as it was called, the query too.
+  // Where a redirect leads: what is not configured stays as requested, including the query.
   // REQUIRES: config().redirect
   std::string_view location(const http::Head& request) const;
 
@@ -66,7 +66,7 @@ class Route {
   friend class RouteTable;
   friend class ServiceRoutes;
   struct Share {
-    std::uint32_t until;  // weights up to and with this one
+    std::uint32_t until;  // weights up to and including this one
     std::uint32_t target;
   };
   Route(const config::Route& config, RouteMatcher matcher, std::uint32_t order)
@@ -86,8 +86,8 @@ class Route {
   std::string rewrite_to_;    // normalised
 };
 
-// Routes in their order, those that ask for a certain first path segment found by it: a service
-// with a thousand paths costs a request about as much as one with ten.
+// Routes in order, indexed by first path segment for those that require one: a service with a
+// thousand paths costs a request about as much as one with ten.
 class RouteIndex {
  public:
   using List = std::vector<const Route*>;
@@ -96,7 +96,7 @@ class RouteIndex {
   const List& with(std::string_view first_segment) const;
   const List& rest() const { return rest_; }
   bool empty() const { return by_segment_.empty() && rest_.empty(); }
-  // Whether one of them decides by the path or changes it.
+  // Whether one of them depends on the path or changes it.
   bool reads_paths() const { return reads_paths_; }
 
  private:
@@ -108,8 +108,8 @@ class RouteIndex {
 // The routes that concern one service: its own, and those for any service.
 class ServiceRoutes {
  public:
-  // The first route whose conditions hold; null when there is none. Does not allocate but from the
-  // head's arena.
+  // The first route whose conditions hold; null when there is none. Allocates only from the head's
+  // arena.
   const Route* match(const http::Head& request) const;
   bool reads_paths() const { return own_.reads_paths() || any_->reads_paths(); }
 
@@ -121,7 +121,7 @@ class ServiceRoutes {
 
 class RouteTable {
  public:
-  // All errors in one message, a line each, beginning with file, line and column.
+  // All errors in one message, one per line, each beginning with file, line and column.
   static Result<std::shared_ptr<const RouteTable>> compile(
       const std::shared_ptr<const config::Config>& config);
   RouteTable(const RouteTable&) = delete;
@@ -135,9 +135,9 @@ class RouteTable {
     return routes != nullptr ? routes->match(request) : nullptr;
   }
 
-  // By their number.
+  // By number.
   std::span<const Target> targets() const { return targets_; }
-  // In their order, without the disabled ones.
+  // In order, without the disabled ones.
   std::span<const std::unique_ptr<const Route>> routes() const { return routes_; }
 
  private:
@@ -155,8 +155,8 @@ class RouteTable {
   ServiceRoutes only_any_;  // of services without routes of their own
 };
 
-// Which service a Host or :authority names: the host in lower case without port and trailing dot is
-// looked up as it is, then without one of the known suffixes ("orders.mesh" is "orders").
+// Which service a Host or :authority names: the host, in lower case and without port and trailing
+// dot, is looked up as it is, then without one of the known suffixes ("orders.mesh" is "orders").
 class HostTable {
  public:
   // The names of the services that speak HTTP, and discovery's suffixes. `config` outlives this.
@@ -164,8 +164,8 @@ class HostTable {
 
   // The service's name, as configured; empty when it names none.
   std::string_view service_of(std::string_view authority, Arena& arena) const;
-  // The name to look up on demand: normalised, the longest known suffix removed. Empty when the
-  // authority is malformed, an IPv6 address, or nothing but a suffix.
+  // The name to look up on demand: normalised, with the longest known suffix removed. Empty when
+  // the authority is malformed, an IPv6 address, or just a suffix.
   std::string_view name_of(std::string_view authority, Arena& arena) const;
 
  private:
