@@ -116,6 +116,7 @@ struct CodecCounters {
   Counter resets_sent;
   Counter goaways_received;
   Counter goaways_sent;
+  Counter refused;             // streams of a client beyond what it may have open, or in heads
   Counter stalled;             // streams reset because their windows stayed shut
   Counter keepalive_pings;     // sent because a peer was silent
   Counter keepalive_timeouts;  // connections closed because nothing arrived after it

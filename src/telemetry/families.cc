@@ -156,6 +156,13 @@ constexpr std::array<FamilyInfo, family_count> table = {{
      "HTTP fields dropped because their names differ from a significant one only in having '_' for "
      "'-'.",
      {"side"}},
+    {Family::http_refused_streams,
+     "outrigger_http_refused_streams_total",
+     counter,
+     "",
+     "HTTP/2 streams of clients refused because too many were open, or their heads too large "
+     "together.",
+     {"side"}},
     {Family::http_stalled_streams,
      "outrigger_http_stalled_streams_total",
      counter,

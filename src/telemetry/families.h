@@ -35,6 +35,7 @@ enum class Family : std::uint8_t {
   http_too_large,
   http_floods,
   http_twins,
+  http_refused_streams,
   http_stalled_streams,
   http_glitches,
   http_resets,

@@ -43,6 +43,7 @@ void gather_codec(Scrape& scrape, std::string_view side, const http::CodecCounte
   count(Family::http_too_large, c.too_large);
   count(Family::http_floods, c.floods);
   count(Family::http_twins, c.twins);
+  count(Family::http_refused_streams, c.refused);
   count(Family::http_stalled_streams, c.stalled);
   count(Family::http_glitches, c.glitches);
   count_way(Family::http_resets, "received", c.resets_received);

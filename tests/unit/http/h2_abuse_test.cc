@@ -321,6 +321,7 @@ TEST_F(H2Abuse, BombOnManyStreams) {
   EXPECT_GT(server.events.sinks.size(), 10U);
   EXPECT_LT(server.events.sinks.size(), 30U);
   EXPECT_EQ(count(h2::type_rst_stream), 100 - server.events.sinks.size());
+  EXPECT_EQ(world.counters.refused.value(), 100 - server.events.sinks.size());
   EXPECT_FALSE(server.wire.finished);
   // Each of them is in the access log and the request metrics.
   const std::string& refused = server.events.refused;
