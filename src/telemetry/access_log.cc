@@ -18,8 +18,8 @@
 namespace outrigger::telemetry {
 namespace {
 
-// Linux reports a pipe as writable when this much fits, so a write of it does not block, and it
-// does not mix with what other processes write.
+// Linux reports a pipe as writable when this much fits, so a write of this size does not block and
+// is not interleaved with other processes' writes.
 constexpr std::size_t pipe_chunk = 4096;
 constexpr int blocked_poll_millis = 100;
 
@@ -59,7 +59,7 @@ bool AccessLogLane::chosen(const AccessRecord& record) {
 AccessLog::AccessLog(config::AccessLog options, int lanes, std::uint64_t seed,
                      std::size_t ring_bytes)
     : options_(std::move(options)), enabled_(options_.path != "none") {
-  // If there is nothing to write, no memory is allocated for it.
+  // If nothing is written, no memory is allocated for it.
   const std::size_t bytes = enabled_ ? ring_bytes : 1;
   for (int i = 0; i < lanes; ++i) {
     lanes_.push_back(
@@ -76,7 +76,7 @@ Result<std::unique_ptr<AccessLog>> AccessLog::open(const config::AccessLog& opti
   if (!log->event_.valid()) {
     return Error{std::string("access log: eventfd: ") + std::strerror(errno)};
   }
-  // Signals are the main thread's business: the writer inherits a mask that blocks them all.
+  // Signals are handled by the main thread: the writer inherits a mask that blocks them all.
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
@@ -105,7 +105,7 @@ Result<void> AccessLog::open_target() {
   if (options_.path == "stderr") {
     target = STDERR_FILENO;
   } else if (options_.path != "stdout") {
-    // Non-blocking for the sake of named pipes; a regular file does not care.
+    // Non-blocking for named pipes; for a regular file it has no effect.
     file = net::Fd(::open(options_.path.c_str(),
                           O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0640));
     if (!file.valid()) {
@@ -151,7 +151,7 @@ void AccessLog::collect(Scrape& scrape) const {
   scrape.counter(Family::access_log_dropped, {"write_failed"}, static_cast<double>(write_failed_));
 }
 
-// The ring's store came before this load and the writer's store of `idle` comes before its last
+// The ring's store came before this load, and the writer's store of `idle` comes before its last
 // look at the rings, all sequentially consistent: one of the two sees the other.
 void AccessLog::wake_if_asleep(const ByteRing& ring) {
   Sleep seen = sleep_.load(std::memory_order_seq_cst);
@@ -163,7 +163,7 @@ void AccessLog::wake_if_asleep(const ByteRing& ring) {
 
 void AccessLog::wake() {
   const std::uint64_t one = 1;
-  // Non-blocking: it fails only when it is awake enough already.
+  // Non-blocking: it fails only if the writer is certain to wake anyway.
   [[maybe_unused]] const auto written = ::write(event_.get(), &one, sizeof(one));
 }
 
@@ -187,7 +187,7 @@ void AccessLog::run() {
   }
 }
 
-// Writes what each ring held when its turn came: whole lines, so that another ring's can follow.
+// Writes what each ring held when its turn came: complete lines, so that another ring's can follow.
 bool AccessLog::drain_all() {
   bool any = false;
   for (const auto& lane : lanes_) {
@@ -200,7 +200,7 @@ bool AccessLog::drain_all() {
   return any;
 }
 
-// What cannot be written is lost, so that the ring moves on: a full disk must not stop the log for
+// What cannot be written is lost, so that the ring advances: a full disk must not stop the log for
 // longer than it is full.
 void AccessLog::write_piece(std::string_view piece, ByteRing& ring) {
   if (skipping_) {
@@ -224,7 +224,7 @@ void AccessLog::write_piece(std::string_view piece, ByteRing& ring) {
   }
 }
 
-// Returns the bytes written, at least one, or 0 when these cannot be.
+// Returns the number of bytes written, at least one, or 0 when they cannot be written.
 std::size_t AccessLog::write_some(std::string_view bytes) {
   const std::size_t size = regular_ ? bytes.size() : std::min(bytes.size(), pipe_chunk);
   for (;;) {
@@ -240,7 +240,7 @@ std::size_t AccessLog::write_some(std::string_view bytes) {
   }
 }
 
-// False when the log is being closed and the target has not moved for long enough.
+// False when the log is being closed and the target has accepted nothing for long enough.
 bool AccessLog::wait_writable() {
   for (int waited = 0; !gave_up_;) {
     pollfd target{target_, POLLOUT, 0};
@@ -272,7 +272,7 @@ void AccessLog::sleep(bool nap) {
   const bool waiting =
       std::ranges::any_of(lanes_, [](const auto& lane) { return lane->ring_.used() > 0; });
   pollfd event{event_.get(), POLLIN, 0};
-  // A nap gathers lines even where some are there already; without one there must be none.
+  // A nap collects lines even if some are already there; without a nap there must be none.
   const int timeout = nap ? nap_millis : waiting ? 0 : -1;
   ::poll(&event, 1, timeout);
   sleep_.store(Sleep::awake, std::memory_order_seq_cst);

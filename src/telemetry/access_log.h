@@ -1,12 +1,12 @@
 #pragma once
 
-// The access log: workers format lines into rings of their own, one thread writes them out. A disk
-// that is full or a pipe that nobody reads fills the rings; lines are dropped then, and counted,
-// and no request waits.
+// The access log: workers format lines into rings of their own, one thread writes them out. If a
+// disk is full or a pipe is not read, the rings fill up; lines are then dropped and counted, and no
+// request waits.
 //
-// Owned by the server. Workers use their lanes; everything else is for any thread. Destroying it
-// writes what is there, for as long as the target takes it, and ends the thread; no lane may be
-// used any more by then.
+// Owned by the server. Workers use their lanes; everything else may be used from any thread. The
+// destructor writes what is left, for as long as the target accepts it, and ends the thread; no
+// lane may be used by then.
 //
 //   auto log = AccessLog::open(config.telemetry.access_log, workers, seed);
 //   log.value()->lane(worker).write(record);
@@ -39,7 +39,7 @@ class AccessLogLane {
  public:
   AccessLogLane(AccessLog& log, std::size_t ring_bytes, std::uint64_t seed);
 
-  // Whether any record could be written: false with `path: none`, so that nobody gathers its
+  // Whether any record could be written: false with `path: none`, so that no one collects its
   // fields.
   bool enabled() const;
   // Formats and queues the line, if sampling or `always` says so. No allocation, never blocks.
@@ -61,7 +61,7 @@ class AccessLog {
  public:
   static constexpr std::size_t ring_bytes_default = 256 * 1024;
 
-  // Opens the target; an error tells why that failed. `path: none` starts no thread.
+  // Opens the target; an error says why that failed. `path: none` starts no thread.
   static Result<std::unique_ptr<AccessLog>> open(const config::AccessLog& options, int lanes,
                                                  std::uint64_t seed,
                                                  std::size_t ring_bytes = ring_bytes_default);
@@ -74,8 +74,8 @@ class AccessLog {
   const config::AccessLog& options() const { return options_; }
   bool enabled() const { return enabled_; }
 
-  // The file has been moved away: the writer opens it anew by its name before the next line. When
-  // that fails it goes on with the old one and says so in the log.
+  // The file has been renamed: the writer opens it again by its name before the next line. If that
+  // fails, it continues with the old one and logs an error.
   void reopen();
   // Waits until all lines queued before are written or lost; false when that took longer than
   // `wait`.
@@ -86,14 +86,14 @@ class AccessLog {
 
  private:
   friend class AccessLogLane;
-  // Whether the writer must be told that there is something to write.
+  // Whether the writer must be woken when there is something to write.
   enum class Sleep : std::uint8_t {
     awake,
-    napping,  // looks again soon by itself, unless a ring runs half full before
+    napping,  // wakes soon by itself, or earlier if a ring becomes half full
     idle,
   };
   static constexpr int nap_millis = 20;
-  // How long a blocked target is waited for once the log is being closed.
+  // How long a blocked target is waited for while the log is being closed.
   static constexpr int give_up_millis = 500;
 
   AccessLog(config::AccessLog options, int lanes, std::uint64_t seed, std::size_t ring_bytes);
@@ -117,12 +117,12 @@ class AccessLog {
   net::Fd file_;  // of a file target; the standard streams are not ours to close
   int target_ = -1;
   bool regular_ = false;
-  // Independent facts about what went wrong, for lines to stay whole.
+  // Independent facts about failures, so that lines stay complete.
   bool in_line_ = false;       // the last byte out was not a line's end
   bool newline_owed_ = false;  // the rest of that line is lost
   bool skipping_ = false;      // up to the end of a line whose beginning is lost
-  bool failing_ = false;       // the last write failed; said so already
-  bool gave_up_ = false;       // the log is being closed and the target does not move
+  bool failing_ = false;       // the last write failed, and that has been logged
+  bool gave_up_ = false;       // the log is being closed and the target accepts nothing
   net::Fd event_;
   std::atomic<Sleep> sleep_{Sleep::awake};
   std::atomic<bool> stop_{false};

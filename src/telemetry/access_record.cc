@@ -44,14 +44,14 @@ void append_millis(LineBuilder& out, Duration duration) {
   append_padded(out, micros % 1000, 3);
 }
 
-// logfmt leaves out the quotes where a value is one plain word.
+// logfmt omits the quotes around a value that is one plain word.
 bool plain_word(std::string_view text) {
   return !text.empty() && std::ranges::all_of(text, [](char c) {
     return c > ' ' && c < 0x7f && c != '"' && c != '=' && c != '\\';
   });
 }
 
-// A record's fields one after the other, as JSON or logfmt: both are keys and values.
+// Writes a record's fields one after the other, as JSON or logfmt: both are keys and values.
 class PairWriter {
  public:
   PairWriter(LineBuilder& line, bool json) : line_(line), json_(json) {}
@@ -129,7 +129,7 @@ void write_pairs(PairWriter out, const AccessRecord& r) {
   out.text("tls_version", r.tls_version);
 }
 
-// One column of the text format; what has spaces is cut into more columns for no reader.
+// One column of the text format; text with spaces is quoted so that no reader sees extra columns.
 void write_word(LineBuilder& out, std::string_view text, std::size_t max = access_text_max) {
   out.push_back(' ');
   if (text.empty()) {

@@ -1,7 +1,7 @@
 #pragma once
 
-// What the access log says about one exchange or one TCP session, and the three ways to write it.
-// Pure: the line is formatted into memory that the caller gives, without allocation.
+// What the access log says about one exchange or one TCP session, and the three formats for it.
+// Pure: the line is formatted into memory that the caller provides, without allocation.
 
 #include <cstddef>
 #include <cstdint>
@@ -16,17 +16,17 @@
 
 namespace outrigger::telemetry {
 
-// All text is borrowed for the call. What is empty was not known or does not apply: it is left out
-// of JSON and logfmt and is "-" in text.
+// All text is borrowed for the call. Empty means unknown or not applicable: it is left out of JSON
+// and logfmt and is "-" in text.
 struct AccessRecord {
   WallTime time{};  // when it began
   Direction direction = Direction::inbound;
   std::string_view service{};
   std::string_view route{};
-  std::string_view endpoint{};  // address of the last attempt's
+  std::string_view endpoint{};  // address of the last attempt's endpoint
   std::string_view locality{};  // of that endpoint: "aws/eu-west-1/a"
   std::string_view method{};    // empty for a TCP session
-  std::string_view path{};      // what follows a '?' is not written
+  std::string_view path{};      // anything from '?' on is not written
   int status = 0;
   int grpc_status = -1;  // -1: not gRPC
   Flag flag = Flag::none;
@@ -39,7 +39,7 @@ struct AccessRecord {
   std::string_view trace_id{};
   std::string_view request_id{};
   std::string_view protocol_in{};   // "HTTP/1.1", "HTTP/2", "tcp"
-  std::string_view protocol_out{};  // towards the endpoint
+  std::string_view protocol_out{};  // to the endpoint
   std::string_view tls_version{};   // of the downstream connection
 };
 
@@ -64,11 +64,11 @@ class LineBuilder {
   std::size_t size_ = 0;
 };
 
-// Bytes of a text field that are written; the path and the peer's identity have room of their own.
+// Maximum bytes written of a text field; the path and the peer's identity have limits of their own.
 inline constexpr std::size_t access_text_max = 256;
 inline constexpr std::size_t access_peer_max = 512;
 inline constexpr std::size_t access_path_max = 2048;
-// No record's line is longer, whatever the escapes (at most six bytes for one).
+// No record's line is longer, whatever is escaped (at most six bytes per byte).
 inline constexpr std::size_t access_line_max = 40 * 1024;
 static_assert(access_line_max >
               6 * (10 * access_text_max + access_peer_max + access_path_max) + 1024);
@@ -81,8 +81,8 @@ static_assert(access_line_max >
 //           TRACE_ID PROTOCOL_OUT TLS_VERSION
 void format_access(LineBuilder& line, config::AccessLog::Format format, const AccessRecord& record);
 
-// Whether the log's `always: [errors]` means this record: no answer, 5xx, a failed gRPC status, or
-// a reason flag.
+// Whether the log's `always: [errors]` applies to this record: no response, 5xx, a failed gRPC
+// status, or a reason flag.
 bool is_error(const AccessRecord& record);
 
 }  // namespace outrigger::telemetry

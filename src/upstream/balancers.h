@@ -1,7 +1,7 @@
 #pragma once
 
-// The available balancers, by their name in the configuration. main registers the built-in ones and
-// those of extensions; const afterwards, read by every worker.
+// The available balancers, by configured name. main registers the built-in ones and those of
+// extensions; const afterwards, read by every worker.
 
 #include <map>
 #include <memory>
@@ -21,10 +21,10 @@ class Balancers {
 
   // False when the name is taken.
   bool add(std::string name, BalancerFactory factory);
-  // Null when there is none of that name, or its factory made none.
+  // Null when there is none of that name, or its factory returned none.
   std::unique_ptr<LoadBalancer> make(std::string_view name, const BalancerOptions& options) const;
   bool has(std::string_view name) const { return factories_.find(name) != factories_.end(); }
-  // For the error that names what could be meant.
+  // For the error message that lists what is available.
   std::vector<std::string> names() const;
 
  private:

@@ -5,8 +5,8 @@
 namespace outrigger::upstream {
 namespace {
 
-// A draw that meets an endpoint which may not be picked is repeated this often before the whole set
-// is scanned: with half of the endpoints eligible one draw in 256 comes to that.
+// A draw that meets an ineligible endpoint is repeated this often before the whole set is scanned:
+// with half of the endpoints eligible, that happens once in 256 picks.
 constexpr int draws_max = 8;
 
 }  // namespace
@@ -17,7 +17,7 @@ Candidates::Candidates(const PickContext& context, std::uint32_t count)
     none_ = true;
     return;
   }
-  // Eligible ones counted only until there are more than could have been tried.
+  // Eligible endpoints are counted only until there are more than could have been tried.
   std::size_t eligible = 0;
   for (const std::uint64_t word : eligible_.words()) {
     eligible += static_cast<std::size_t>(std::popcount(word));
@@ -27,7 +27,7 @@ Candidates::Candidates(const PickContext& context, std::uint32_t count)
   for (std::uint32_t i = 0; i < count && !none_; ++i) {
     if (has(i)) return;
   }
-  tried_ = {};  // all have been tried: again, then
+  tried_ = {};  // all have been tried, so all are candidates again
 }
 
 std::optional<std::uint32_t> Candidates::draw(const WeightedSampler& sampler,
@@ -42,7 +42,8 @@ std::optional<std::uint32_t> Candidates::draw(const WeightedSampler& sampler,
 
 std::optional<std::uint32_t> Candidates::draw_by_scan(std::span<const BalancedEndpoint> endpoints,
                                                       Random& random, std::uint32_t except) const {
-  // One pass with a reservoir of one: each replaces the choice with its share of the weight so far.
+  // One pass with a reservoir of one: each endpoint replaces the choice with a probability equal to
+  // its share of the weight so far.
   std::optional<std::uint32_t> chosen;
   double total = 0;
   for (std::uint32_t i = 0; i < endpoints.size(); ++i) {

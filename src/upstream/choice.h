@@ -1,7 +1,7 @@
 #pragma once
 
-// What the built-in balancers share: who may be picked, a draw among those, and the cheaper of two.
-// Nothing here allocates.
+// Shared by the built-in balancers: which endpoints may be picked, a draw among those, and the
+// cheaper of two. Nothing here allocates.
 
 #include <algorithm>
 #include <cmath>
@@ -22,7 +22,7 @@ class Candidates {
   // `count` endpoints are in the set; context.eligible covers them.
   Candidates(const PickContext& context, std::uint32_t count);
 
-  // Nobody may be picked.
+  // No endpoint may be picked.
   bool none() const { return none_; }
   bool has(std::uint32_t index) const {
     return eligible_(index) && std::find(tried_.begin(), tried_.end(), index) == tried_.end();
@@ -44,19 +44,19 @@ class Candidates {
   bool none_ = false;
 };
 
-// At most this many endpoints are all compared; of more, two are drawn.
+// Up to this many endpoints are all compared; of more, two are drawn.
 inline constexpr std::size_t full_scan_max = 4;
 
 // The cheapest of all when there are few, or else the cheaper of two distinct ones drawn by weight
-// (Mitzenmacher 2001). Two draws among two would pick the more expensive one a quarter of the time.
+// (Mitzenmacher 2001). With two endpoints, drawing with replacement would pick the more expensive
+// one a quarter of the time.
 //
-// `cost(i)` is what one more request costs at endpoint i; ties go to chance.
-// `race(i, x)` is used instead where few endpoints of different weights are all compared: the same
-// cost, but with the waiting request itself counted as `x`, an exponential variate of mean 1, and
-// divided by the weight. The smallest of such variates belongs to i with a probability in
-// proportion to its weight, so that weights hold even while everybody is idle. Without it the
-// heaviest idle endpoint would be picked every time, or a light idle one ahead of every heavy busy
-// one.
+// `cost(i)` is what one more request costs at endpoint i; ties are broken at random. `race(i, x)`
+// is used instead where few endpoints of different weights are all compared: the same cost, but
+// with the waiting request itself counted as `x`, an exponential variate of mean 1, and divided by
+// the weight. The smallest of such variates belongs to i with a probability in proportion to its
+// weight, so that weights hold even while all endpoints are idle. Without it the heaviest idle
+// endpoint would be picked every time, or a light idle one ahead of every heavy busy one.
 template <typename Cost, typename Race>
 std::optional<std::uint32_t> pick_cheapest(const PickContext& context,
                                            std::span<const BalancedEndpoint> endpoints,

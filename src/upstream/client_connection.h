@@ -1,8 +1,9 @@
 #pragma once
 
 // One connection to an endpoint with its client codec. Owned by its Pool; the worker's thread. It
-// connects, shakes hands, learns by ALPN which protocol is spoken, then carries streams until it
-// retires (GOAWAY, Connection: close, errors, idleness) and dies through Loop::retire().
+// connects, completes the handshake, learns by ALPN which protocol is spoken, then carries streams
+// until it retires (GOAWAY, Connection: close, errors, idleness) and is destroyed through
+// Loop::retire().
 
 #include <memory>
 #include <optional>
@@ -20,7 +21,7 @@ namespace outrigger::upstream {
 
 class Pool;
 
-// What every client connection of a worker shares.
+// Shared by all client connections of a worker.
 struct ClientContext {
   net::Loop& loop;
   http::H2Memory& h2_memory;
@@ -36,7 +37,7 @@ class ClientConnection final : public net::Retirable,
   enum class State {
     connecting,  // until the transport is open
     ready,       // streams may be opened while capacity() > 0
-    retiring,    // open streams go on, no new ones
+    retiring,    // open streams continue, no new ones
     closed,
   };
 
@@ -50,7 +51,7 @@ class ClientConnection final : public net::Retirable,
   bool http2() const { return codec_ && codec_->version() == http::Version::http2; }
   std::size_t open_streams() const { return codec_ ? codec_->open_streams() : 0; }
   std::size_t capacity() const { return state_ == State::ready ? codec_->capacity() : 0; }
-  // Streams opened so far: the next one is on a reused connection when this is not zero.
+  // Streams opened so far: if not zero, the next one reuses the connection.
   std::uint64_t streams_opened() const { return streams_opened_; }
   // REQUIRES: capacity() > 0. Send the head before returning to the loop.
   http::Stream& open_stream(http::StreamSink& sink);
@@ -80,13 +81,13 @@ class ClientConnection final : public net::Retirable,
   std::unique_ptr<http::H2Keepalive> keepalive_;  // HTTP/2
   const http::KeepaliveTimes* keepalive_times_ = nullptr;
   const Offer offer_;
-  // Kept by the pool: whether it counts as at work, and the breaker's permit for it, which the only
-  // one at work may be without.
+  // Maintained by the pool: whether the connection counts as in use, and the breaker's permit for
+  // it, which the pool's only connection in use may lack.
   bool working_ = true;
-  // A byte has come from the peer: in TLS 1.3 it may still refuse our certificate when, for us, the
-  // handshake is over.
+  // A byte has arrived from the peer: in TLS 1.3 it may still refuse our certificate after the
+  // handshake is over for us.
   bool accepted_ = false;
-  // It has carried a request, or was ready when nobody needed it.
+  // It has carried a request, or was ready when no request was waiting.
   bool offered_ = false;
   policy::Permit permit_;
   State state_ = State::connecting;

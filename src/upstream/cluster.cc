@@ -18,7 +18,7 @@ Duration since_epoch(TimePoint t) {
   return t.time_since_epoch();
 }
 
-// An app's, whose configuration leaves it open; with mTLS the handshake tells.
+// For apps whose configuration leaves it open; with mTLS the handshake tells.
 bool finds_out_of(const config::Service& service, const Connector& connector) {
   const bool open = service.protocol == config::Protocol::auto_ ||
                     service.protocol == config::Protocol::http_or_tcp;
@@ -46,7 +46,7 @@ Cluster::~Cluster() = default;
 
 http::StreamEnd Cluster::attempt_ended(http::StreamEnd end, bool http2, bool reused) {
   using http::StreamEnd;
-  // Elsewhere the version was agreed on, and what came is wrong in it.
+  // Otherwise the version was agreed on, and what arrived violates it.
   if (!finds_out_) return end == StreamEnd::wrong_version ? StreamEnd::protocol_error : end;
   if (http2) {
     // No server has ever answered HTTP/2 here: this one could not read the preface.
@@ -58,7 +58,7 @@ http::StreamEnd Cluster::attempt_ended(http::StreamEnd end, bool http2, bool reu
   if (end == StreamEnd::wrong_version) spoken_.on(SpokenEvent::settings);
   if (end != StreamEnd::connection_lost || reused || !finding_out()) return end;
   spoken_.on(SpokenEvent::silence);
-  // It may have read the request, as one that left a kept connection may.
+  // The app may have read the request, as with a request lost on a reused connection.
   return StreamEnd::stale;
 }
 

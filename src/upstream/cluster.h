@@ -28,7 +28,7 @@
 
 namespace outrigger::upstream {
 
-// What a service's clusters on all workers share. Outlives them.
+// Shared by a service's clusters on all workers. Outlives them.
 struct ServiceLimits {
   ServiceLimits(const config::Breaker& config, std::uint32_t workers) : breaker(config, workers) {}
   policy::SharedBreaker breaker;
@@ -49,7 +49,7 @@ class Cluster final : private net::TurnHook {
   bool secure() const { return connector_.secure(); }
   const Connector& connector() const { return connector_; }
   const PoolCounters& counters() const { return counters_; }
-  // The version of HTTP that is spoken, if it is detected from answers (spoken.h).
+  // Whether the HTTP version is detected from responses (spoken.h).
   bool finds_out() const { return finds_out_; }
   bool finding_out() const {
     return finds_out_ && (spoken_.is(Spoken::unknown) || spoken_.is(Spoken::perhaps_http2));
@@ -62,7 +62,7 @@ class Cluster final : private net::TurnHook {
     if (!finds_out_ || spoken_.is(http2 ? Spoken::http2 : Spoken::http1)) return;
     spoken_.on(http2 ? SpokenEvent::http2_answer : SpokenEvent::http1_answer);
   }
-  // Learns from the end of an attempt that had no answer; returns how that end is to be
+  // Learns from the end of an attempt that had no response; returns how that end is to be
   // interpreted.
   http::StreamEnd attempt_ended(http::StreamEnd end, bool http2, bool reused);
   policy::Breaker& breaker() { return breaker_; }
@@ -75,9 +75,9 @@ class Cluster final : private net::TurnHook {
   // The worker's view of endpoint `index` of the newest set; null when it has never been called.
   const Host* host_at(std::size_t index) const { return hosts_[index]; }
   std::size_t connections() const;
-  // What the balancer expects of endpoint `index`; 0 is no expectation.
+  // The latency that the balancer expects of endpoint `index`; 0: no expectation.
   Duration expected_latency(std::size_t index) const;
-  // No new requests come: idle connections close, busy ones finish.
+  // No new requests will come: idle connections close, busy ones finish.
   void drain();
 
   struct Chosen {
@@ -86,7 +86,7 @@ class Cluster final : private net::TurnHook {
     LoadBalancer::Ticket ticket;
     explicit operator bool() const { return host != nullptr; }
   };
-  // An endpoint, other than those tried while others are eligible; none when there is none.
+  // An endpoint; one of those tried only if no other is eligible; none when none is eligible.
   Chosen choose(std::span<const std::uint64_t> tried, std::optional<std::uint64_t> hash = {});
   // `now - started` is the latency that counts.
   void finished(const Chosen& chosen, const Outcome& outcome);

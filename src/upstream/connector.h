@@ -18,8 +18,8 @@ enum class Offer { http, http1, http2, tcp };
 // Makes the client side of a TLS session; empty for plain text.
 using TransportFactory = std::function<std::unique_ptr<net::Transport>(Offer offer)>;
 
-// Makes a channel on its way to an address, or null and an errno; empty for sockets. The seam where
-// tests and simulations put pipes in memory.
+// Makes a channel that connects to an address, or null and an errno; empty for sockets. The seam
+// where tests and simulations insert in-memory pipes.
 using ChannelFactory = std::function<std::unique_ptr<net::Channel>(
     net::Loop& loop, const net::SocketAddress& address, int& error)>;
 
@@ -32,8 +32,8 @@ struct Connector {
 
   bool secure() const { return static_cast<bool>(transport); }
 
-  // A connection on its way to `address`, not started: call start(handler, true, connect_timeout).
-  // Null when the connect failed at once; `error` says why (errno).
+  // A connection to `address` that is connecting but not started: call start(handler, true,
+  // connect_timeout). Null when the connect failed at once; `error` says why (errno).
   std::unique_ptr<net::Connection> connect(net::Loop& loop, const net::SocketAddress& address,
                                            Offer offer, int& error) const;
 };

@@ -15,7 +15,7 @@ struct PoolCounters {
   PoolCells& pool;
 
   // How the handshake with an endpoint went, once for each connection: when its first bytes have
-  // come (a TLS 1.3 server refuses our certificate only after the handshake), or at its end.
+  // arrived (a TLS 1.3 server refuses our certificate only after the handshake), or at its end.
   void count_handshake(const net::Connection& connection,
                        std::optional<net::CloseReason> ended) const;
   // The end of a connection that was counted as opened.

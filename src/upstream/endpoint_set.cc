@@ -7,8 +7,8 @@
 namespace outrigger::upstream {
 namespace {
 
-// FNV-1a over the bytes of each part and its length, and a last mix (SplitMix64's), since FNV's low
-// bits alone are weak.
+// FNV-1a over the bytes and the length of each part, with a final mix (SplitMix64's), since FNV's
+// low bits alone are weak.
 class Hash {
  public:
   void add(std::string_view text) {
@@ -53,7 +53,8 @@ std::size_t EndpointStates::alive() const {
                                                 [](const auto& s) { return !s.second.expired(); }));
 }
 
-// Forgets the dead, each time the map has doubled, so that churn of addresses does not fill it.
+// Removes expired entries each time the map has doubled, so that churn of addresses does not fill
+// it.
 void EndpointStates::sweep() {
   std::erase_if(states_, [](const auto& s) { return s.second.expired(); });
   sweep_at_ = std::max<std::size_t>(1024, states_.size() * 2);

@@ -5,8 +5,8 @@
 //
 // An EndpointSet is made on the back thread from what the configuration and the registries say,
 // shared as `shared_ptr<const EndpointSet>` and adopted by workers one by one. EndpointStates hands
-// out one EndpointState per identity; a state lives as long as any set (or anybody else) holds it,
-// so that an ejection or the load is not forgotten because a list was delivered again.
+// out one EndpointState per identity; a state lives as long as any set (or anything else) holds it,
+// so that ejections and load are not forgotten when a list is delivered again.
 //
 //   EndpointStates states(workers);
 //   auto set = EndpointSet::make("orders", endpoints, {.expect_ids = ...}, states);
@@ -28,7 +28,7 @@
 
 namespace outrigger::upstream {
 
-// What is known about one endpoint across snapshots and workers: the one mutable thing that const
+// What is known about one endpoint across snapshots and workers: the only mutable object that const
 // sets point to. Any thread; all fields are independent of one another.
 class EndpointState {
  public:
@@ -39,13 +39,13 @@ class EndpointState {
   EndpointLoad& load() { return load_; }
   const EndpointLoad& load() const { return load_; }
 
-  // Ejected by outlier detection until then (loop time); TimePoint{} is not ejected.
+  // Ejected by outlier detection until then (loop time); TimePoint{}: not ejected.
   TimePoint ejected_until() const { return TimePoint(Duration(ejected_until_.load(relaxed))); }
   void eject_until(TimePoint t) { ejected_until_.store(t.time_since_epoch().count(), relaxed); }
-  // How often it was ejected in a row; the next ejection lasts that much longer.
+  // How often it was ejected in a row; the next ejection lasts correspondingly longer.
   std::uint32_t ejections() const { return ejections_.load(relaxed); }
   void set_ejections(std::uint32_t n) { ejections_.store(n, relaxed); }
-  // An operator takes it out: no new requests, open ones go on.
+  // An operator has taken it out of service: no new requests, open ones continue.
   bool draining() const { return draining_.load(relaxed); }
   void set_draining(bool draining) { draining_.store(draining, relaxed); }
 
@@ -59,16 +59,16 @@ class EndpointState {
 };
 
 // Interns states by identity. Any thread, behind a lock: for code that builds sets, never on the
-// request path. Outlives nothing: states live on by themselves.
+// request path. Need not outlive anything: states live on by themselves.
 class EndpointStates {
  public:
   explicit EndpointStates(std::uint32_t workers) : workers_(workers) {}
 
-  // The state of that identity, made when there is none.
+  // The state of that identity, created if there is none.
   std::shared_ptr<EndpointState> get(std::uint64_t identity);
-  // Without making one; null when nobody holds it.
+  // Without creating one; null when nothing holds it.
   std::shared_ptr<EndpointState> find(std::uint64_t identity) const;
-  // States somebody holds. Linear.
+  // The number of states in use. Linear.
   std::size_t alive() const;
 
  private:
@@ -82,7 +82,7 @@ class EndpointStates {
 
 // The identity of an endpoint: a 64-bit hash of service, address and the identities its peer may
 // present. The same in every worker, process and release. An endpoint whose expected identities
-// change is a new one: what was learnt belongs to somebody else.
+// change is a new one: what was learnt belongs to the old one.
 std::uint64_t identity_of(std::string_view service, const config::Address& address,
                           std::span<const std::string> expect_ids);
 
@@ -94,8 +94,8 @@ struct EndpointInfo {
 
 class EndpointSet {
  public:
-  // Of endpoints with one address (two registries may list the same) the first stays. Those of
-  // weight 0 are left out: they are there, but want no traffic.
+  // Of endpoints with the same address (two registries may list it), the first is kept. Those of
+  // weight 0 are left out: they exist but receive no traffic.
   static std::shared_ptr<const EndpointSet> make(std::string_view service,
                                                  std::vector<config::Endpoint> endpoints,
                                                  std::span<const std::string> expect_ids,
@@ -109,7 +109,7 @@ class EndpointSet {
   std::span<const EndpointInfo> endpoints() const { return endpoints_; }
   auto begin() const { return endpoints_.begin(); }
   auto end() const { return endpoints_.end(); }
-  // The same, in the same order, as balancers take them. Lives as long as the set.
+  // The same, in the same order, in the form that balancers take. Lives as long as the set.
   std::span<const BalancedEndpoint> balanced() const { return balanced_; }
   // The index of an identity. Linear: for admin actions.
   std::optional<std::uint32_t> find(std::uint64_t identity) const;
@@ -122,7 +122,7 @@ class EndpointSet {
 };
 
 // Which endpoints of a set may be picked, kept by a worker beside its balancer: the words that
-// EligibleSet reads. Changed on ejection, return, drain and health; read by every pick.
+// EligibleSet reads. Changed by ejection, return, drain and health; read by every pick.
 class Eligibility {
  public:
   // `count` endpoints, all eligible.

@@ -1,7 +1,7 @@
 #pragma once
 
-// One endpoint on one worker: its address and its pools. Owned by the worker's Cluster; lives on
-// after a registry has withdrawn it until its last stream is done.
+// One endpoint on one worker: its address and its pools. Owned by the worker's Cluster; after a
+// registry has withdrawn it, it lives until its last stream is done.
 
 #include <array>
 #include <cstdint>

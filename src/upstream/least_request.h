@@ -1,7 +1,7 @@
 #pragma once
 
-// `least_request`: the endpoint with fewer requests in flight for its weight, of two drawn by
-// weight, or of all when there are four or fewer. Load is what all workers have in flight.
+// `least_request`: the endpoint with the fewest requests in flight relative to its weight, of two
+// drawn by weight, or of all when there are four or fewer. Load counts the requests of all workers.
 
 #include "base/random.h"
 #include "outrigger/load_balancer.h"

@@ -10,12 +10,12 @@
 namespace outrigger::upstream {
 namespace {
 
-// No answer is expected sooner: expectations that have decayed to next to nothing are all the same,
-// and then load decides.
+// No response is expected sooner: expectations that have decayed to almost nothing count as equal,
+// and load decides.
 constexpr double latency_min = 1e3;
 
-// What failures that double the average can make of it: 60 s. An endpoint that failed for an hour
-// is not worse than one that failed for a minute.
+// The limit to which failures, each doubling the average, can raise it: 60 s. An endpoint that
+// failed for an hour is not worse than one that failed for a minute.
 constexpr double doubled_max = 60e9;
 
 double weight_of_past(std::chrono::nanoseconds since, std::chrono::nanoseconds decay) {
@@ -32,7 +32,7 @@ void PeakEwmaBalancer::update(std::span<const BalancedEndpoint> endpoints, Nanos
   const auto by_identity = [](const Member& a, const Member& b) { return a.identity < b.identity; };
   std::sort(fresh.begin(), fresh.end(), by_identity);
 
-  // Both lists are in the order of identities: walk them together.
+  // Both lists are sorted by identity: walk them together.
   slot_of_.assign(endpoints.size(), 0);
   sampled_ = 0;
   auto old = members_.begin();
@@ -136,8 +136,9 @@ PeakEwmaBalancer::Nanos PeakEwmaBalancer::expected_latency(std::uint32_t index, 
   return Nanos(std::llround(latency(slots_[slot_of_[index]], now)));
 }
 
-// While some have no sample yet, those that have set the expectation for the rest. The median is
-// taken anew whenever their number has doubled: often enough to be right, seldom enough to be free.
+// While some have no sample yet, those that have one set the expectation for the rest. The median
+// is recomputed whenever their number has doubled: often enough to be right, rarely enough to cost
+// nothing.
 void PeakEwmaBalancer::first_sample(Nanos now) {
   ++sampled_;
   if (sampled_ < members_.size() && std::has_single_bit(sampled_)) set_starting_latency(now);

@@ -10,7 +10,7 @@
 // Linkerd's peak EWMA:
 //
 //   - A sample above the average replaces it. A lower one moves the average towards itself with a
-//     time constant of 10 s, whatever the rate of requests.
+//     time constant of 10 s, whatever the request rate.
 //   - When read, the average has decayed with the same constant since its last sample: an endpoint
 //     that has had no request for long gets one again, and with it a new sample.
 //   - A new endpoint starts with the median of the set, so that it is neither flooded nor starved.
@@ -18,12 +18,12 @@
 //     would look the cheapest.
 //   - A retry-after is a lower bound of the expected latency for as long as it lasts.
 //   - A cancelled request is not held against the endpoint: callers have reasons of their own, and
-//     a watch may wait for hours. But while one waits without an answer, the endpoint must not look
+//     a watch may wait for hours. But while one waits without a response, the endpoint must not look
 //     better because of it: the decay since the last sample is undone, up to the time waited.
 //
-// Averages belong to endpoint identities and outlive updates; each worker has its own, and load is
-// what all workers have in flight. An endpoint's slot lives until it has left the set and its last
-// ticket is finished.
+// Averages belong to endpoint identities and outlive updates; each worker has its own, while load
+// counts the requests of all workers. An endpoint's slot lives until it has left the set and its
+// last ticket is finished.
 
 #include <cstdint>
 #include <vector>
@@ -61,7 +61,7 @@ class PeakEwmaBalancer final : public LoadBalancer {
     Nanos hold_until{};  // retry-after
     double hold = 0;
     std::uint32_t tickets = 0;
-    bool sampled = false;  // else the set's starting latency holds
+    bool sampled = false;  // otherwise the set's starting latency applies
     bool in_set = false;
   };
   struct Member {
@@ -82,9 +82,9 @@ class PeakEwmaBalancer final : public LoadBalancer {
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_;
   std::vector<Member> members_;   // by identity
-  std::vector<double> averages_;  // room for the median
-  // What those without a sample are expected to take. Before the first sample of all only its being
-  // the same for everybody matters.
+  std::vector<double> averages_;  // scratch space for the median
+  // The expected latency of members without a sample. Before the very first sample, it only matters
+  // that it is the same for all.
   double starting_latency_ = 1e6;
   Nanos starting_at_{};
   std::size_t sampled_ = 0;  // members with a sample

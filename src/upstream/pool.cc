@@ -12,7 +12,7 @@ namespace {
 constexpr Duration sweep_interval = seconds(10);
 constexpr Duration tell_interval = seconds(10);
 
-// In TLS 1.3 this comes after the handshake is over for us.
+// In TLS 1.3 this arrives after the handshake is over for us.
 bool was_refused(const ClientConnection& connection) {
   const net::Transport* transport = connection.connection().transport();
   return transport != nullptr && connection.state() == ClientConnection::State::closed &&
@@ -85,14 +85,14 @@ Pool::Grant Pool::acquire(PoolTicket& ticket) {
   ticket.pool_ = this;
   waiting_.push_back(ticket);
   ++waiting_count_;
-  // Behind somebody whom the breaker has refused, idle connections come first.
+  // Behind a request that the breaker has refused, idle connections come first.
   if (idle_.empty()) {
     open_for_waiting();
   } else {
     context_.loop.at_turn_end(*this);
   }
-  // Requests for which a connection is being opened are bounded by the number of connections; those
-  // beyond that are pending.
+  // Requests for which a connection is being opened are bounded by the number of connections; only
+  // those beyond that count as pending.
   if (waiting_count_ > connecting_count_ && connect_error_ == 0) {
     ticket.permit_ = breaker_.pending.try_take();
     if (!ticket.permit_ || connection_count_ == 0) {
@@ -116,7 +116,7 @@ ClientConnection* Pool::find_ready() {
     if (connection.open_streams() < crowded) return &connection;
     if (least == nullptr || connection.open_streams() < least->open_streams()) least = &connection;
   }
-  // All are crowded: this request takes the least crowded one, later ones find a new one.
+  // All are crowded: this request takes the least crowded one, later ones will find a new one.
   if (least != nullptr && connecting_count_ == 0 && may_open()) open_connection();
   return least;
 }
@@ -127,7 +127,7 @@ policy::Permit Pool::ask_breaker() {
   return permit;
 }
 
-// False when the breaker allows no more and another connection of this pool is at work.
+// False when the breaker allows no more and another connection of this pool is in use.
 bool Pool::put_to_work(ClientConnection& connection) {
   if (connection.working_) return true;
   connection.permit_ = ask_breaker();
@@ -147,8 +147,8 @@ void Pool::put_to_rest(ClientConnection& connection) {
 bool Pool::may_open() const {
   if (draining_ && connection_count_ > 0) return false;
   if (speaks_ == Speaks::http1) return true;
-  // The first connection shows which version is spoken; then HTTP/2 connections are opened one by
-  // one.
+  // The first connection shows which version is spoken; after that, HTTP/2 connections are opened
+  // one at a time.
   if (connecting_count_ > 0) return false;
   return speaks_ == Speaks::unknown || sharing_count_ < http2_connections_max;
 }
@@ -178,13 +178,14 @@ void Pool::open_connection() {
   ++working_count_;
   counters_.connections.on_opened();
   if (!sweep_timer_.armed()) context_.loop.timers().arm(sweep_timer_, sweep_interval);
-  // The lists own their connections: what leaves the last one is retired in connection_closed().
+  // The lists own their connections: once removed from its last list, a connection is retired in
+  // connection_closed().
   ClientConnection& started = *client.release();
   connecting_.push_back(started);
   started.start(connector_);
 }
 
-// For humans, and not for every connection of an outage.
+// For humans, and not for every connection during an outage.
 void Pool::tell_failure(const ClientConnection& connection) {
   const TimePoint now = context_.loop.now();
   if (now < tell_again_at_) return;
@@ -235,8 +236,8 @@ void Pool::connection_retiring(ClientConnection& connection) {
   if (!waiting_.empty()) context_.loop.at_turn_end(*this);
 }
 
-// It opened and ended before anybody could use it, as a connect that failed a little later. Who
-// waits has to be told: otherwise an endpoint that closes every connection would be dialled
+// The connection opened and ended before it could be used, like a connect that fails a little
+// later. Waiters must be told: otherwise an endpoint that closes every connection would be dialled
 // forever.
 void Pool::connection_was_no_use(const ClientConnection& connection, std::size_t itself) {
   const bool alive = connection_count_ > connecting_count_ + itself;
@@ -269,7 +270,7 @@ void Pool::connection_closed(ClientConnection& connection, ClientConnection::Sta
   if (was_refused(connection)) tell_failure(connection);
   if (was_connecting) {
     const ConnectFailure failure = failure_of(connection.close_reason());
-    // Otherwise the pool has given it up.
+    // Otherwise the pool has abandoned it.
     if (connection.close_reason() != net::CloseReason::aborted) tell_failure(connection);
     // If others are established, the endpoint is alive: only one waiter pays for this failure.
     const bool alive = connection_count_ > connecting_count_;
@@ -288,8 +289,9 @@ void Pool::on_turn_end() {
   serve();
 }
 
-// The oldest, whose connections are under way, do not pay for it, and if others are established,
-// only one does. One that queues here again when it is told is not told twice.
+// The oldest waiters, whose connections are being opened, are not affected, and if other
+// connections are established, only one waiter fails. A waiter that queues here again when notified
+// is not notified twice.
 void Pool::told_at_once(int error) {
   if (waiting_count_ <= connecting_count_) return;
   const bool alive = connection_count_ > connecting_count_;
@@ -309,16 +311,16 @@ void Pool::serve() {
     if (ready == nullptr) break;
     take_first_waiting().on_pool_ready(*ready);
     if (ready->open_streams() == 0 && ready->state() == ClientConnection::State::ready) {
-      // The waiter did not want it any more.
+      // The waiter no longer wanted it.
       connection_has_capacity(*ready);
     }
   }
   open_for_waiting();
-  // What is idle now was not needed: its end will say nothing about the endpoint.
+  // Connections that are idle now were not needed: their end will say nothing about the endpoint.
   for (ClientConnection& connection : idle_) {
     if (std::exchange(connection.offered_, true)) break;
   }
-  // Whoever else waits for the breaker may have what is left.
+  // Other pools that wait for the breaker may have what is left.
   if (waiting_.empty()) breaker_.connections.wake_next();
 }
 
@@ -359,7 +361,7 @@ void Pool::drain() {
 
 void Pool::sweep() {
   const TimePoint oldest = context_.loop.now() - idle_timeout;
-  // The coldest HTTP/1 connections are at the back.
+  // The HTTP/1 connections idle the longest are at the back.
   while (!idle_.empty() && idle_.back().idle_since() <= oldest) {
     ClientConnection& connection = idle_.pop_back();
     busy_.push_back(connection);

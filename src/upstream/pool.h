@@ -1,14 +1,15 @@
 #pragma once
 
 // The connections of one worker to one endpoint over one wire, and the requests that wait for them.
-// HTTP/1 connections are reused last in, first out (warm caches, and the coldest ones grow old
-// enough to be closed). HTTP/2 connections are few: another one is opened when all carry `crowded`
-// streams.
+// HTTP/1 connections are reused last in, first out (warm caches, and the least used ones become
+// idle long enough to be closed). HTTP/2 connections are few: another one is opened when all carry
+// `crowded` streams.
 //
 // The breaker limits the connections in use: an idle one returns its permit and asks for another
 // with its next request. A pool may always have one in use, whatever the breaker says, so that no
-// endpoint is unreachable because others are busy. Who waits because of the breaker goes on when
-// another pool of this worker needs less, and looks again every 10 s for what other workers leave.
+// endpoint is unreachable because others are busy. Requests that wait because of the breaker
+// continue when another pool of this worker needs less; every 10 s the pool also checks what other
+// workers leave.
 //
 //   Pool::Grant grant = pool.acquire(ticket);
 //   grant.connection   -> open a stream on it now
@@ -31,10 +32,10 @@ enum class ConnectFailure : std::uint8_t {
   timeout,
   handshake,
   overflow,
-  wrong_version,  // it speaks HTTP/2, as its first bytes said
+  wrong_version,  // the endpoint speaks HTTP/2, as its first bytes showed
 };
 
-// A place in the queue. Embedded in the waiter; destroying it or leave() gives the place up.
+// A place in the queue. Embedded in the waiter; its destructor or leave() gives the place up.
 class Pool;
 
 class PoolTicket : private ListLink<PoolTicket> {
@@ -53,7 +54,7 @@ class PoolTicket : private ListLink<PoolTicket> {
   friend class Pool;
   friend class IntrusiveList<PoolTicket>;
   Pool* pool_ = nullptr;
-  policy::Permit permit_;  // of the breaker's pending requests, while it waits
+  policy::Permit permit_;  // for the breaker's pending requests, while it waits
 };
 
 class Pool final : private net::TurnHook, private policy::LimitWaiter {
@@ -74,7 +75,7 @@ class Pool final : private net::TurnHook, private policy::LimitWaiter {
   };
   Grant acquire(PoolTicket& ticket);
 
-  // Closes idle connections and lets busy ones finish; queued tickets still get served.
+  // Closes idle connections and lets busy ones finish; queued tickets are still served.
   void drain();
   std::size_t connections() const { return connection_count_; }
   // No connections and no waiting requests: may be destroyed.
@@ -85,7 +86,7 @@ class Pool final : private net::TurnHook, private policy::LimitWaiter {
   friend class PoolTicket;
   using List = IntrusiveList<ClientConnection>;
 
-  // From ClientConnection.
+  // Called by ClientConnection.
   void connection_ready(ClientConnection& connection);
   void connection_has_capacity(ClientConnection& connection);
   void connection_retiring(ClientConnection& connection);
@@ -120,7 +121,7 @@ class Pool final : private net::TurnHook, private policy::LimitWaiter {
   enum class Speaks { unknown, http1, http2 } speaks_;
   // A connection is in exactly one of these.
   List connecting_;
-  List idle_;     // HTTP/1, ready and unused: the front is the warmest
+  List idle_;     // HTTP/1, ready and unused: the most recently used at the front
   List sharing_;  // HTTP/2, ready
   List busy_;     // HTTP/1 in use, and whatever is retiring
   IntrusiveList<PoolTicket> waiting_;

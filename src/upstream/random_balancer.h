@@ -1,6 +1,6 @@
 #pragma once
 
-// `random`: each pick is drawn by weight, whatever came before.
+// `random`: each pick is drawn by weight, independently of previous ones.
 
 #include "base/random.h"
 #include "outrigger/load_balancer.h"

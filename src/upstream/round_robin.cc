@@ -66,8 +66,8 @@ void RoundRobinBalancer::update(std::span<const BalancedEndpoint> endpoints,
 std::optional<std::uint32_t> RoundRobinBalancer::pick(const PickContext& context) {
   const Candidates candidates(context, count_);
   if (candidates.none()) return std::nullopt;
-  // Those that may not be picked are passed over, as if the schedule had been made without them.
-  // Ends: everybody has a place in it, and somebody may be picked.
+  // Ineligible endpoints are skipped, as if the schedule had been made without them. The loop ends
+  // because every endpoint has a place in the schedule, and at least one is eligible.
   for (;;) {
     const std::uint32_t index = advance();
     if (candidates.has(index)) return index;

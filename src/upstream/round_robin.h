@@ -2,11 +2,11 @@
 
 // `round_robin`: endpoints in turn, each as often as its weight says and evenly spaced.
 //
-// update() makes a schedule that pick() walks round. In it an endpoint of weight w has w places at
-// equal distances, shifted by a fraction of its own so that endpoints of equal weight do not bunch
-// up: in any stretch of the schedule an endpoint comes as often as its share asks for, give or take
-// one or two. Each worker begins at a random place, or all would send their first request to the
-// same endpoint.
+// update() makes a schedule that pick() cycles through. In it an endpoint of weight w has w equally
+// spaced places, shifted by a fraction of its own so that endpoints of equal weight do not bunch
+// up: in any stretch of the schedule an endpoint appears as often as its share requires, give or
+// take one or two. Each worker starts at a random place; otherwise all would send their first
+// request to the same endpoint.
 
 #include <vector>
 
@@ -34,7 +34,7 @@ class RoundRobinBalancer final : public LoadBalancer {
   }
 
   std::uint32_t count_ = 0;
-  std::vector<std::uint32_t> schedule_;  // empty when all weights are equal: in order, then
+  std::vector<std::uint32_t> schedule_;  // empty when all weights are equal: then in order
   std::size_t length_ = 0;               // of the schedule
   std::size_t next_ = 0;
   Random random_;

@@ -1,10 +1,10 @@
 #pragma once
 
-// Which version of HTTP an app in clear text speaks, found out from what it answers (`protocol:
-// auto`): nothing is asked for that purpose, so that an app sees requests of callers and nothing
-// else. A request is sent by HTTP/1.1 first. A server of HTTP/2 alone answers that with SETTINGS
-// (RFC 9113 section 3.4) and has read nothing of it, so that it goes again at once; one that closes
-// without a word may have read it, so that only idempotent requests do.
+// Which version of HTTP an app without TLS speaks, detected from its responses (`protocol: auto`):
+// no probe is sent, so an app sees callers' requests and nothing else. A request is first sent over
+// HTTP/1.1. A server that speaks only HTTP/2 answers it with SETTINGS (RFC 9113 section 3.4) and
+// has not read the request, so it is sent again at once; a server that closes without a byte may
+// have read it, so only idempotent requests are sent again.
 
 #include <cstdint>
 
@@ -14,18 +14,18 @@ namespace outrigger::upstream {
 
 enum class Spoken : std::uint8_t {
   unknown,         // HTTP/1.1 is tried first
-  perhaps_http2,   // HTTP/1.1 was met with silence, before any other answer
+  perhaps_http2,   // HTTP/1.1 got no response, before any other response
   http1,           // and perhaps HTTP/2 too
-  http2,           // HTTP/2 was answered
-  http2_doubtful,  // but since then a new connection has ended without an answer
+  http2,           // HTTP/2 got a response
+  http2_doubtful,  // but since then a new connection has ended without a response
 };
 enum class SpokenEvent : std::uint8_t {
   http1_answer,
   http2_answer,
-  settings,      // HTTP/2's SETTINGS, to HTTP/1.1
+  settings,      // SETTINGS in response to HTTP/1.1
   silence,       // HTTP/1.1 on a new connection: closed without a byte
-  http2_broken,  // what came is not HTTP/2
-  http2_lost,    // HTTP/2 on a new connection: it ended before an answer
+  http2_broken,  // what arrived is not HTTP/2
+  http2_lost,    // HTTP/2 on a new connection: it ended before a response
 };
 
 inline constexpr StateTable<Spoken, SpokenEvent, 30> spoken_table{{{

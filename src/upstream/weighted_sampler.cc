@@ -17,7 +17,7 @@ void WeightedSampler::build(std::span<const BalancedEndpoint> endpoints) {
 
   double total = 0;
   for (const BalancedEndpoint& e : endpoints) total += e.weight;
-  // Each column holds a share of 1. Those with less than that are filled up by those with more.
+  // Each column holds a share of 1. Columns with less are filled up from those with more.
   std::vector<double> share(size_);
   std::vector<std::uint32_t> poor, rich;
   for (std::uint32_t i = 0; i < size_; ++i) {
@@ -36,7 +36,7 @@ void WeightedSampler::build(std::span<const BalancedEndpoint> endpoints) {
       poor.push_back(high);
     }
   }
-  // What is left on either side holds exactly 1 but for rounding.
+  // Whatever remains on either side holds exactly 1, except for rounding.
   for (const std::uint32_t i : rich) columns_[i] = {~0U, i};
   for (const std::uint32_t i : poor) columns_[i] = {~0U, i};
 }

@@ -21,7 +21,7 @@ class WeightedSampler {
   // REQUIRES: build() was given at least one endpoint.
   std::uint32_t draw(Random& random) const {
     const std::uint64_t r = random.next();
-    // The high half chooses the column, the low half which of the column's two it is.
+    // The high half chooses the column, the low half which of the column's two entries.
     const auto column = static_cast<std::uint32_t>(((r >> 32) * size_) >> 32);
     if (columns_.empty()) return column;
     const Column& c = columns_[column];
