@@ -341,7 +341,8 @@ void Worker::gone(proxy::Scope& scope, const net::Connection& connection, net::C
   } else if (reason == net::CloseReason::handshake_failed) {
     scope.tls->on_ended(transport->failure(), "");
     tell_handshake_failure(scope, connection);
-  } else if (connection.was_open()) {
+  } else if (connection.was_open() && !transport->info().version.empty()) {
+    // Clear text on a permissive port has no version and was no handshake.
     scope.tls->on_ended(net::TlsFailure::none, transport->info().version);
   }
 }
