@@ -269,8 +269,8 @@ std::unique_ptr<net::Transport> Worker::server_transport(const Door& door) {
 void Worker::on_incoming_http(proxy::Scope& scope, std::unique_ptr<net::Connection> connection) {
   auto http = std::make_unique<proxy::HttpConnection>(scope, std::move(connection), http_owner());
   http_.push_back(*http);
-  http.release()->start();
-  drain(http_.back());
+  drain(*http);
+  http.release()->start();  // may end it
 }
 
 void Worker::on_incoming_tcp(proxy::Scope& scope, std::unique_ptr<net::Connection> connection) {
