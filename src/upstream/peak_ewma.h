@@ -18,8 +18,8 @@
 //     would look the cheapest.
 //   - A retry-after is a lower bound of the expected latency for as long as it lasts.
 //   - A cancelled request is not held against the endpoint: callers have reasons of their own, and
-//     a watch may wait for hours. But while one waits without a response, the endpoint must not look
-//     better because of it: the decay since the last sample is undone, up to the time waited.
+//     a watch may wait for hours. But while one waits without a response, the endpoint must not
+//     look better because of it: the decay since the last sample is undone, up to the time waited.
 //
 // Averages belong to endpoint identities and outlive updates; each worker has its own, while load
 // counts the requests of all workers. An endpoint's slot lives until it has left the set and its

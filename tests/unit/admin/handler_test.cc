@@ -32,7 +32,7 @@ Request request(std::string_view method, std::string_view target) {
 
 struct AdminHandlerTest : testing::Test {
   AdminHandlerTest() {
-    // A little traffic for the pages that show metrics.
+    // Some traffic for the pages that show metrics.
     series = metrics.request_series(telemetry::Direction::outbound, "orders", "r1");
     for (int i = 0; i < 3; ++i) {
       series->cells(0).started();

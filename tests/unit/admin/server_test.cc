@@ -14,7 +14,7 @@ namespace {
 using test::ManualLoop;
 using test::MemoryChannel;
 
-// Tells the request back.
+// Echoes the request.
 struct EchoHandler : PageHandler {
   Response handle(const Request& r) override {
     ++requests;
@@ -30,7 +30,7 @@ struct EchoHandler : PageHandler {
   Request last;
 };
 
-// The peer: writes raw bytes and keeps what comes.
+// The peer: writes raw bytes and keeps what arrives.
 struct Peer : net::ChannelHandler {
   explicit Peer(std::unique_ptr<MemoryChannel> c) : channel(std::move(c)) { channel->open(*this); }
   void on_channel_ready(bool, bool, bool) override {
@@ -140,7 +140,7 @@ TEST_F(PageServerTest, a_body_beyond_the_limit_is_refused) {
   for (int i = 0; i < 7; ++i) send(peer, std::string(10'000, 'x'));
   EXPECT_TRUE(has(peer.got, "HTTP/1.1 413 ")) << peer.got;
   EXPECT_EQ(handler.requests, 0);
-  // Exactly the limit is taken.
+  // Exactly the limit is accepted.
   Peer& other = connect();
   send(other, "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 65536\r\n\r\n");
   for (int i = 0; i < 8; ++i) send(other, std::string(8192, 'x'));
@@ -192,7 +192,7 @@ TEST_F(PageServerTest, idle_connections_end) {
 TEST_F(PageServerTest, a_request_must_arrive_in_time) {
   Peer& peer = connect();
   send(peer, "GET /slow HT");
-  // Dribbling does not help.
+  // Sending byte by byte does not extend the deadline.
   for (int i = 0; i < 9; ++i) {
     loop.advance(seconds(1));
     send(peer, i == 0 ? "TP/1.1\r\nx" : "x");

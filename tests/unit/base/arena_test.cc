@@ -74,7 +74,7 @@ TEST_F(ArenaTest, every_size_around_a_blocks_fits) {
   for (std::size_t size = BlockPool::block_size - 64; size <= BlockPool::block_size + 8; ++size) {
     auto* piece = static_cast<char*>(arena.allocate(size, 16));
     EXPECT_EQ(reinterpret_cast<std::uintptr_t>(piece) % 16, 0U) << size;
-    std::memset(piece, 'x', size);  // a sanitizer sees what is beyond
+    std::memset(piece, 'x', size);  // lets a sanitizer detect overruns
   }
 }
 

@@ -1,4 +1,4 @@
-// Who owns what, and for how long: pins, weak references, recycled storage, lists that own nothing.
+// Ownership and lifetime: pins, weak references, recycled storage, non-owning lists.
 
 #include <gtest/gtest.h>
 
@@ -48,7 +48,7 @@ TEST_F(PinTest, the_last_one_hands_the_value_over) {
 TEST_F(PinTest, a_move_leaves_nothing_behind) {
   Pin<std::string> first = make("value");
   Pin<std::string> second = std::move(first);
-  EXPECT_FALSE(first);  // NOLINT(bugprone-use-after-move): that is what is asked
+  EXPECT_FALSE(first);  // NOLINT(bugprone-use-after-move): that is what is tested
   EXPECT_TRUE(second);
   EXPECT_TRUE(released.empty());
   second = make("other");

@@ -11,7 +11,7 @@
 namespace outrigger::log {
 namespace {
 
-// What one message becomes on stderr, without its time.
+// What one message looks like on stderr, without its time.
 std::string written(Format format, std::string_view message, const Pairs& fields) {
   configure(Level::info, format);
   testing::internal::CaptureStderr();
@@ -38,7 +38,7 @@ TEST(Log, JsonStaysJsonWhateverBytesPeersSend) {
             "net\",\"message\":\"m\\u000a\",\"path\":\"\\u001b\\u007f\\u009b\\ufffd\\\"\\\\ü\"}\n");
 }
 
-// A pipe of one page that is full.
+// A one-page pipe that is full.
 struct StuckPipe {
   StuckPipe() {
     EXPECT_EQ(pipe2(ends.data(), O_CLOEXEC), 0);
@@ -50,7 +50,7 @@ struct StuckPipe {
     close(ends[0]);
     close(ends[1]);
   }
-  // All that comes until `word` has.
+  // Reads everything up to and including `word`.
   std::string read_until(std::string_view word) {
     std::string all;
     std::array<char, 65536> block{};
@@ -71,7 +71,7 @@ TEST(Log, APipeNobodyReadsHoldsUpNobodyAndWhatDoesNotFitIsCounted) {
   const std::string value(1000, 'v');
   for (int i = 0; i < 3000; ++i) info("net", "busy", {{"value", value}});
   EXPECT_GT(dropped() - before, 1000U);
-  stop_writer(milliseconds(100));  // returns, though nobody reads
+  stop_writer(milliseconds(100));  // returns although the pipe is not read
 }
 
 TEST(Log, WhoReadsAgainIsToldHowManyLinesAreMissing) {

@@ -73,7 +73,7 @@ TEST_F(CertCommandsTest, MakesACaAndAnIdentityThatLoads) {
   ASSERT_TRUE(context) << context.error().message;
   EXPECT_EQ((*context)->id().text(), "spiffe://example.org/web");
   EXPECT_TRUE((*context)->warnings().empty());
-  // Nothing temporary stays behind.
+  // No temporary files are left.
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir_ / "web/certs"), {}), 2);
 }
 

@@ -39,7 +39,7 @@ TEST(Diagnostic, LongLinesAreCutAroundThePlace) {
   const std::size_t excerpt = text.find("HERE");
   const std::size_t carets = text.rfind("^^^^");
   ASSERT_NE(excerpt, std::string::npos);
-  // The dots in front are one character of three bytes.
+  // The ellipsis in front is one character of three bytes.
   EXPECT_EQ(excerpt - text.find("    1 | ") - 2, carets - text.rfind("      | "));
 }
 

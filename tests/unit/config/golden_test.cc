@@ -1,4 +1,4 @@
-// Reports of whole files, as a person sees them: tests/golden/config/NAME.yaml gives NAME.txt.
+// Reports of whole files, as users see them: tests/golden/config/NAME.yaml gives NAME.txt.
 
 #include <gtest/gtest.h>
 

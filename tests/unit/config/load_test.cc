@@ -22,7 +22,7 @@ std::shared_ptr<const Config> good(const std::string& text, const World& world =
   return result.ok() ? result.config : std::make_shared<const Config>();
 }
 
-// Expects exactly one error, at this line (the version counts) and with this text in it.
+// Expects exactly one error, on this line (the `version` line counts), that contains this text.
 void bad(const std::string& text, int line, const std::string& part, const World& world = {}) {
   const LoadResult result = load_text("version: 1\n" + text, "web.yaml", world.environment());
   EXPECT_FALSE(result.ok()) << text;
@@ -31,7 +31,7 @@ void bad(const std::string& text, int line, const std::string& part, const World
   EXPECT_NE(result.errors[0].message.find(part), std::string::npos) << all_messages(result);
 }
 
-// A service `orders` without mTLS, for what needs one to refer to.
+// A service `orders` without mTLS, for configurations that must refer to one.
 const std::string orders = "services: {orders: {endpoints: [\"10.0.0.7:1\"], mtls: disabled}}\n";
 std::string with_route(const std::string& route) {
   return orders + "routes:\n  - {" + route + "}\n";
@@ -251,13 +251,13 @@ TEST(Load, WarningsShowNamesAsTheyAreWritten) {
   EXPECT_EQ(warnings(outbound(name + listen, "")).find("outbound '${NAME}': route 'route-1' "), 0U);
   EXPECT_EQ(warnings(outbound(filled, name)).find("outbound '127.0.0.1:${PORT}': route '${NAME}' "),
             0U);
-  // The path of a socket may hold anything.
+  // The path of a socket may contain any character.
   const std::string escapes = "listen: \"unix:/run/a\\u009bb\"";
   EXPECT_EQ(warnings(inbound(escapes)).find("inbound 'unix:/run/a?b': "), 0U);
   EXPECT_EQ(warnings(outbound(escapes, "")).find("outbound 'unix:/run/a?b': "), 0U);
 }
 
-// A configuration that is good, but what a variable holds is not for everybody who may read it.
+// A valid configuration whose variables hold values that not everyone who reads the dump may see.
 TEST(Load, TheDumpShowsVariablesAsTheyAreWritten) {
   World world;
   world.files = {{"/run/secret", "hunter2"}};
@@ -295,11 +295,11 @@ TEST(Load, TheHashIsOfWhatIsInForce) {
   for (const std::string& text :
        both(orders + "routes:\n  - {match: {service: orders, path: \"/", "\"}}\n"))
     EXPECT_NE(hash(text, "a"), hash(text, "b")) << text;
-  // However it is written: the same is in force.
+  // However it is written, the same configuration is in force.
   EXPECT_EQ(hash(service + "timeout: \"${VALUE}\"}}\n", "5s"),
             hash(service + "timeout: 5s}}\n", ""));
   EXPECT_NE(hash(service + "timeout: 5s}}\n", ""), hash(service + "timeout: 6s}}\n", ""));
-  // What may be a secret could be guessed by its hash.
+  // A hash would let a possible secret be guessed.
   for (const char* secret : {"match: {service: orders, headers: {authorization: \"",
                              "match: {service: orders, query: {key: \"",
                              "match: orders, request_headers: {set: {authorization: \"",
@@ -307,7 +307,7 @@ TEST(Load, TheHashIsOfWhatIsInForce) {
     for (const std::string& text : both(orders + "routes:\n  - {" + secret, "\"}}}\n"))
       EXPECT_EQ(hash(text, "hunter2"), hash(text, "hunter3")) << text;
   }
-  // Instances of one configuration have one version.
+  // Instances with the same configuration have the same version.
   for (const std::string& text : both("node: {service: web, id: \"", "\"}\n"))
     EXPECT_EQ(hash(text, "web-0"), hash(text, "web-1")) << text;
 }
@@ -598,7 +598,7 @@ TEST(Load, ListenersThatLeadNowhere) {
   bad("inbound: [{listen: 127.0.0.1:1, app: 127.0.0.1:2, mtls: disabled, protocol: tcp, upgrades: "
       "[foo]}]\n",
       2, "upgrades has no effect with protocol: tcp");
-  // HTTP itself is never switched to, and a name must be one that Upgrade may hold.
+  // HTTP itself cannot be upgraded to, and a name must be valid in Upgrade.
   for (const char* upgrade : {"h2c", "H2", "HTTP/2.0"}) {
     bad("inbound: [{listen: 127.0.0.1:1, app: 127.0.0.1:2, mtls: disabled, upgrades: [" +
             std::string(upgrade) + "]}]\n",
@@ -622,7 +622,7 @@ TEST(Load, ListenersThatLeadNowhere) {
 }
 
 TEST(Load, WhatOnlyHttpReadsIsRefusedWithTcp) {
-  // What `defaults` says is for services of both kinds.
+  // `defaults` applies to services of both kinds.
   const auto with = [](const std::string& service, const std::string& listener) {
     return "defaults: {mtls: disabled, retry: 2, timeout: 5s, http2_ping: 1m}\n"
            "services: {db: {endpoints: [\"10.0.0.1:1\"], " +
@@ -640,7 +640,7 @@ TEST(Load, WhatOnlyHttpReadsIsRefusedWithTcp) {
     bad(with(std::string("protocol: tcp, ") + field, ""), 3, "has no effect with protocol: tcp");
   }
   good(with("protocol: tcp, idle_timeout: 1s, breaker: {connections: 1}", ""));
-  // The half that is HTTP reads them.
+  // They apply to the HTTP half.
   good(
       "inbound: [{listen: 127.0.0.1:1, app: 127.0.0.1:2, mtls: disabled, protocol: [http, tcp], "
       "paths: normalise, upgrades: [], http2_ping: 1m}]\n");
@@ -671,7 +671,7 @@ TEST(Load, TcpIsTakenBesideHttpOnlyWhereItIsListed) {
     bad(inbound(std::string("protocol: ") + wrong), 2, "[http, tcp]");
   bad(inbound("protocol: udp"), 2, "is none of auto, http, grpc, tcp");
   bad(inbound("protocol:"), 2, "a value is missing");
-  // Opaque bytes would pass it unread.
+  // Opaque bytes would bypass it.
   bad(inbound("protocol: [http, tcp], limits: {body: 1MiB}"), 2, "limits.body cannot be enforced");
   bad(inbound("protocol: [http, tcp], limits: {body_rate: 1KiB}"), 2,
       "limits.body_rate cannot be enforced");

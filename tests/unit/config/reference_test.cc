@@ -1,5 +1,5 @@
-// What is made from the tables and what is written beside them must agree: the committed schema,
-// the reference page, the sample files and every example of the documentation.
+// What is generated from the tables must agree with what is maintained by hand: the committed
+// schema, the reference page, the sample files and every example in the documentation.
 
 #include "config/reference.h"
 
@@ -40,7 +40,7 @@ void expect_file(const fs::path& path, const std::string& made) {
       << path << " is stale; run test_config with OUTRIGGER_UPDATE_GOLDEN=1";
 }
 
-// Certificates and the like are taken to be there.
+// Certificates and other files are assumed to exist.
 LoadResult load_here(const std::string& text, const std::string& name) {
   static const World world;
   return load_text(text, name, world.environment());
@@ -121,7 +121,7 @@ std::vector<fs::path> pages() {
   return out;
 }
 
-// The blocks that are whole configurations.
+// The blocks that are complete configurations.
 std::vector<std::string> examples_of(const std::string& page) {
   const std::string fence = "```yaml\n";
   std::vector<std::string> out;
@@ -156,7 +156,7 @@ TEST(Reference, ExplainFindsItsWay) {
   for (const char* path : {"services.orders.retry", "services.retry", "defaults.retry",
                            "routes[0].retry", "routes.retry", "services.NAME.retry"}) {
     const auto text = explain(path);
-    // Without a name, the next word is taken for one.
+    // Without a name, the next word is taken as the name.
     if (std::string(path) == "services.retry") {
       EXPECT_NE(text->find("services.NAME\n"), std::string::npos);
       continue;

@@ -19,7 +19,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-// Remembers what it is told, as "address address".
+// Records what it is told, as "address address".
 struct Heard final : EndpointObserver {
   void on_endpoints(std::span<const RegisteredEndpoint> endpoints) override {
     std::string text;
@@ -281,7 +281,7 @@ TEST_F(FileRegistryTest, AChangeWhileReadingIsReadAfterwards) {
   registry->reload();
   EXPECT_EQ(tasks.size(), 1U) << "one at a time";
   auto first = std::exchange(tasks, {});
-  directory.write("e.yaml", two);  // as the first reading finds it
+  directory.write("e.yaml", two);  // what the first read finds
   first[0]();
   directory.write("e.yaml", one);
   loop.settle();
@@ -300,7 +300,7 @@ TEST_F(FileRegistryTest, MayEndWhileReading) {
   EXPECT_THAT(events.take(), IsEmpty());
 }
 
-// --- what registries share ---
+// --- shared by all registries ---
 
 TEST(Watches, TellsEachListOnceToEverySubscriber) {
   ManualLoop loop;

@@ -57,7 +57,7 @@ TEST_F(BufferTest, BeginsAsLargeAsItHadToBe) {
   buffer.clear();
   buffer.append("x");
   EXPECT_EQ(buffer.capacity(), 32'768U);
-  // Each life that needs less halves it, down to the smallest.
+  // Each use that needs less halves it, down to the smallest size.
   for (int i = 0; i < 5; ++i) {
     buffer.consume(buffer.size());
     buffer.append("x");

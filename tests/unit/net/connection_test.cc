@@ -212,7 +212,7 @@ TEST_F(ConnectionTest, a_reset_is_told_once) {
   right->abort(true);
   loop.settle();
   EXPECT_EQ(l.closed, CloseReason::peer_reset);
-  EXPECT_FALSE(r.closed);  // who aborts knows
+  EXPECT_FALSE(r.closed);  // whoever aborts is not notified
 }
 
 // One packet instead of two, and the peer wakes up once.
@@ -277,7 +277,7 @@ TEST_F(ConnectionTest, a_connection_rests_when_nothing_moves_and_again_after_tra
     EXPECT_EQ(r.rests, round - 1);
     loop.advance(seconds(1));
     EXPECT_EQ(r.rests, round);
-    // Once is enough, however long it lasts.
+    // Once is enough, however long the idle time.
     loop.advance(seconds(60));
     EXPECT_EQ(r.rests, round);
   }
@@ -286,8 +286,8 @@ TEST_F(ConnectionTest, a_connection_rests_when_nothing_moves_and_again_after_tra
 }
 
 TEST(ConnectionSize, thousands_may_be_idle) {
-  // An idle connection of HTTP/1 is to cost less than a KiB in all; this is a quarter of it.
-  EXPECT_LE(sizeof(Connection), 264U);  // what malloc gives for 256 too
+  // An idle HTTP/1 connection should cost less than 1 KiB in all; this is a quarter of it.
+  EXPECT_LE(sizeof(Connection), 264U);  // what malloc returns for 256 too
   EXPECT_LE(sizeof(SocketChannel), 96U);
   EXPECT_LE(sizeof(SocketAddress), 48U);
 }
@@ -317,7 +317,7 @@ SocketAddress address_of(const Fd& listener) {
   return SocketAddress::ip("127.0.0.1", ntohs(name.sin_port));
 }
 
-// A poller says "hang-up" of both: only one of them has lost bytes.
+// A poller reports a hang-up for both: only one of them has lost bytes.
 TEST(SocketChannelTest, the_end_of_both_sides_is_not_a_reset) {
   ManualLoop loop;
   const auto pair = [&loop](int family) {
@@ -349,7 +349,7 @@ TEST(SocketChannelTest, the_end_of_both_sides_is_not_a_reset) {
     auto [theirs, ours] = pair(family);
     std::array<iovec, 1> parts{iovec{const_cast<char*>("unread"), 6}};
     ASSERT_EQ(ours->write(parts, false).bytes, 6U);
-    theirs.reset();  // a close over unread bytes
+    theirs.reset();  // a close with unread bytes
     EXPECT_TRUE(ours->was_reset()) << family;
   }
 }
@@ -400,7 +400,7 @@ TEST(ConnectionBulk, every_fragment_size_gives_the_same_bytes) {
 
 // --- One way to the end --------------------------------------------------------------------------
 
-// A codec lets go of its pauses when it hears of the end; that must not look like a second one.
+// A codec releases its pauses when the connection ends; that must not look like a second end.
 TEST_F(ConnectionTest, a_paused_connection_that_ends_is_told_once) {
   left->pause_reading(true);
   l.when_closed = [this] {
@@ -433,7 +433,7 @@ TEST_F(ConnectionTest, who_aborts_what_was_killed_hears_nothing) {
 
 // --- Turns ---------------------------------------------------------------------------------------
 
-// Consumes one byte and asks for the rest again, for as long as there is any.
+// Consumes one byte and asks for the rest again, as long as there is any.
 struct Nibbler final : ConnectionHandler {
   void on_open() override {}
   std::size_t on_bytes(std::string_view) override {
@@ -463,7 +463,7 @@ TEST_F(ConnectionTest, what_is_delivered_again_waits_for_the_next_turn) {
   EXPECT_GE(nibbler.deliveries, 100);
 }
 
-// Answers each piece at once, as a codec does.
+// Responds to each piece at once, as a codec does.
 struct Answerer final : ConnectionHandler {
   void on_open() override {}
   std::size_t read_max() override { return 1000; }
@@ -480,7 +480,7 @@ struct Answerer final : ConnectionHandler {
   int deliveries = 0;
 };
 
-// A turn's share of reading is over, and what has been answered so far leaves with that turn.
+// The turn's read share is used up, and the responses so far are sent in the same turn.
 TEST_F(ConnectionTest, an_answer_is_not_put_off_with_the_reading_nor_brings_it_forward) {
   auto [a, b] = MemoryChannel::make(loop, {.capacity = 1'000'000});
   Recorder writer;
@@ -497,7 +497,7 @@ TEST_F(ConnectionTest, an_answer_is_not_put_off_with_the_reading_nor_brings_it_f
   for (int turn = 1; turn <= 8; ++turn) {
     const int before = answerer.deliveries;
     loop.turn();
-    // A share when the poller tells, and one among what was put off.
+    // One share when the poller reports, and one among the postponed reads.
     EXPECT_LE(answerer.deliveries - before, 8) << turn;
     EXPECT_EQ(answering.unsent(), 0U) << turn;
   }
@@ -564,7 +564,7 @@ TEST_F(ConnectionTest, how_far_the_end_is_away_is_told_while_reading_is_paused) 
   EXPECT_TRUE(l.ended);
 }
 
-// --- Readers that take nothing -------------------------------------------------------------------
+// --- Readers that do not read --------------------------------------------------------------------
 
 TEST_F(ConnectionTest, last_bytes_have_as_long_as_their_reader_takes_some) {
   right->pause_reading(true);
@@ -590,7 +590,7 @@ TEST_F(ConnectionTest, output_that_waits_is_told_however_it_began_to_wait) {
   EXPECT_GE(l.waits, 1);
 }
 
-// The kernel takes a shut window for a dead peer.
+// The kernel takes a peer with a closed window for dead.
 TEST_F(ConnectionTest, a_reader_with_a_shut_window_is_not_taken_for_dead_but_a_silent_one_is) {
   const ConnectionLimits bounded{.peer_silence = seconds(30)};
   auto [a, b] = MemoryChannel::make(loop);
@@ -619,15 +619,15 @@ TEST_F(ConnectionTest, a_reader_with_a_shut_window_is_not_taken_for_dead_but_a_s
   EXPECT_EQ(writer.closed, CloseReason::timed_out);
 }
 
-// What a peer said before it went is heard even if the first sign of its going is a write that
-// fails.
+// What a peer sent before it closed is read even if the first sign of the close is a failed write.
 TEST_F(ConnectionTest, last_words_are_read_before_a_failed_write_is_told) {
   struct Hook final : TurnHook {
     explicit Hook(std::function<void()> f) : act(std::move(f)) {}
     void on_turn_end() override { act(); }
     std::function<void()> act;
   };
-  // All in one turn's end, so that the failed write is found before the poller tells of the bytes.
+  // All at the end of one turn, so that the failed write is found before the poller reports the
+  // bytes.
   Hook hook([this] {
     right->output().append("last words");
     right->flush();

@@ -1,4 +1,4 @@
-// Names to addresses, as far as that needs no network: /etc/hosts, and names that cannot be.
+// Name resolution that needs no network: /etc/hosts, and invalid names.
 
 #include "net/dns.h"
 

@@ -1,5 +1,5 @@
-// Real files and a real inotify, under a clock moved by hand: events are there as soon as the write
-// has returned, so nothing waits.
+// Real files and a real inotify, with a clock advanced by hand: events are there as soon as the
+// write has returned, so nothing waits.
 
 #include "net/file_watch.h"
 
@@ -30,7 +30,7 @@ struct Fixture {
     for (const auto& n : names) paths.push_back(directory.path(n));
   }
   void start() { watch.emplace(loop, paths, changes); }
-  // Changes seen once things have been quiet for the pause.
+  // Changes reported after a quiet period as long as the pause.
   int after_pause() {
     loop.advance(FileWatch::pause + 10ms);
     return std::exchange(changes.count, 0);
@@ -119,7 +119,7 @@ TEST(FileWatch, FollowsSwappedLinksAsKubernetesMakesThem) {
   EXPECT_EQ(f.after_pause(), 1);
   fs::remove_all(f.directory.path("mount/..1"));
   EXPECT_EQ(f.after_pause(), 0);
-  // What the links point to now is watched too.
+  // The links' current target is watched too.
   f.directory.write("mount/..2/tls.crt", "second, edited");
   EXPECT_EQ(f.after_pause(), 1);
 }
@@ -149,7 +149,7 @@ TEST(FileWatch, AwaitsADirectoryThatIsNotThereYet) {
   fs::rename(f.directory.path("later"), f.directory.path("gone"));
   EXPECT_EQ(f.after_pause(), 1);
   EXPECT_FALSE(f.watch->watching());
-  f.directory.write("gone/a.yaml", "xyz");  // not ours any more
+  f.directory.write("gone/a.yaml", "xyz");  // no longer watched
   EXPECT_EQ(f.after_pause(), 0);
   fs::rename(f.directory.path("gone"), f.directory.path("later"));
   f.loop.advance(FileWatch::look_interval + FileWatch::pause + 20ms);

@@ -1,4 +1,4 @@
-// A listener on real loopback sockets and a loop driven by hand.
+// A listener on real loopback sockets, with a loop driven by hand.
 
 #include "net/listener.h"
 
@@ -53,7 +53,7 @@ struct ListenerTest : testing::Test {
     EXPECT_EQ(::connect(fd.get(), address.get(), address.length()), 0);
     return fd;
   }
-  // 0 is an orderly end; -1 a reset.
+  // 0 is an orderly close, -1 a reset.
   static ssize_t read_end(const Fd& fd) {
     char byte = 0;
     return ::recv(fd.get(), &byte, 1, 0);
@@ -81,7 +81,7 @@ int option(int fd, int level, int name) {
   return value;
 }
 
-// A port that nobody has; the kernel gives it out to nobody else for a while.
+// An unused port; the kernel does not assign it again for a while.
 SocketAddress free_address() {
   auto made = listen_on(SocketAddress::ip("127.0.0.1", 0), {});
   EXPECT_TRUE(made.ok());
@@ -91,7 +91,7 @@ SocketAddress free_address() {
   return SocketAddress::ip("127.0.0.1", ntohs(name.sin_port));
 }
 
-// 0, or why it failed.
+// 0, or the errno.
 int connect_error(const SocketAddress& address) {
   const Fd fd(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
   return ::connect(fd.get(), address.get(), address.length()) == 0 ? 0 : errno;
@@ -112,7 +112,7 @@ TEST(ListenLater, a_port_is_nobody_elses_before_it_listens) {
     EXPECT_EQ(connect_error(address), 0);
     EXPECT_EQ(option(mine->get(), IPPROTO_TCP, TCP_NODELAY), 1);
     EXPECT_EQ(option(mine->get(), IPPROTO_TCP, TCP_USER_TIMEOUT), 30'000);
-    // We close first, so that the connection is remembered for a minute.
+    // We close first, so that the connection stays in TIME_WAIT for a minute.
     const Fd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     ASSERT_EQ(::connect(client.get(), address.get(), address.length()), 0);
     for (int i = 0; i < 2; ++i) Fd(::accept(mine->get(), nullptr, nullptr)).reset();
@@ -199,7 +199,8 @@ TEST(SocketChannelTest, a_reset_is_seen_without_reading) {
   EXPECT_TRUE(server.was_reset());
 }
 
-// The backlog never runs dry here: what one turn accepts grows with patience, up to a limit.
+// The backlog never becomes empty here: the number accepted per turn doubles every `patience`
+// turns, up to a limit.
 TEST_F(ListenerTest, a_turn_accepts_one_and_more_when_many_keep_coming) {
   std::vector<Fd> clients;
   std::vector<std::size_t> batches;
@@ -269,10 +270,9 @@ TEST_F(ListenerTest, destroying_it_refuses_who_comes) {
   EXPECT_EQ(::connect(fd.get(), address.get(), address.length()), -1);
 }
 
-// At the descriptor limit a client is turned away at once, and accepting pauses instead of
-// spinning.
+// At the descriptor limit a client is refused at once, and accepting pauses instead of spinning.
 TEST_F(ListenerTest, out_of_descriptors_it_refuses_politely_and_comes_back) {
-  // A sanitizer needs a descriptor when it meets a type for the first time: let it meet all of them
+  // A sanitizer needs a descriptor when it first encounters a type: let it encounter all of them
   // now.
   log::warn("net", "this test is about to use up all descriptors");
   const Fd before_the_limit = connect();
@@ -285,7 +285,7 @@ TEST_F(ListenerTest, out_of_descriptors_it_refuses_politely_and_comes_back) {
   const Fd second = connect();
   rlimit before{};
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
-  // The lowest free number is where the next descriptor would go.
+  // The next descriptor would get the lowest free number.
   const int next = ::dup(0);
   ASSERT_GE(next, 0);
   ::close(next);

@@ -1,5 +1,5 @@
-// Bulk between two sockets moves through a pipe. Real sockets and the real, edge-triggered loop: an
-// edge that is missed shows as a test that hangs.
+// Bulk data between two sockets moves through a pipe. Real sockets and the real, edge-triggered
+// loop: a missed edge makes the test hang.
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -30,7 +30,7 @@ namespace {
 
 const ConnectionLimits limits;
 
-// Passes what it gets to another connection, as a TCP session does.
+// Forwards what it receives to another connection, as a TCP session does.
 struct Relay : ConnectionHandler {
   void on_open() override {}
   std::size_t on_bytes(std::string_view bytes) override {
@@ -93,7 +93,7 @@ struct SpliceTest : testing::Test {
     return {Fd(ends[0]), std::make_unique<Connection>(loop, std::move(channel), nullptr, limits)};
   }
 
-  // Numbers in sequence: nothing may be lost, doubled or swapped.
+  // Consecutive numbers: none may be lost, duplicated or reordered.
   static void send_numbers(int fd, std::size_t bytes) {
     std::vector<std::uint32_t> block(std::size_t{64} * 1024);
     std::uint32_t next = 0;
@@ -126,7 +126,7 @@ struct SpliceTest : testing::Test {
       ASSERT_EQ(number, i);
     }
   }
-  // The whole upload through the loop, and the end of both connections.
+  // Runs the whole upload through the loop, to the end of both connections.
   std::string pass(std::size_t bytes) {
     std::string got;
     thread = std::thread([this, bytes, &got] {
@@ -144,8 +144,8 @@ struct SpliceTest : testing::Test {
     return got;
   }
 
-  // Once, when the reader takes nothing any more and a pipe is held; the copied beginning does not
-  // count.
+  // Runs once, when the reader has stopped reading and a pipe is held; the copied beginning does
+  // not count.
   void when_a_pipe_waits(std::function<void()> what) {
     in.when_held = [this, what = std::move(what)] {
       if (loop.pipes().in_use() == 0) return;
@@ -261,7 +261,7 @@ TEST_F(SpliceTest, a_pipe_that_still_holds_bytes_serves_nobody_else) {
   const auto pipe = loop.pipes().take();
   ASSERT_TRUE(pipe);
   EXPECT_EQ(pipe->held(), 0U);
-  // Empty in truth: what goes in comes out first.
+  // Verifies that the pipe is empty: what goes in comes out first.
   Fd to;
   Fd from;
   std::array<int, 2> ends{};
@@ -276,7 +276,8 @@ TEST_F(SpliceTest, a_pipe_that_still_holds_bytes_serves_nobody_else) {
   EXPECT_STREQ(got.data(), "fresh");
 }
 
-// Otherwise a read after it would find nothing but the end, and what was cut short would look whole.
+// Otherwise a later read would find nothing but the end, and a truncated stream would look
+// complete.
 TEST_F(SpliceTest, an_error_of_the_socket_is_not_taken_for_a_kernel_that_cannot_splice) {
   int error = 0;
   Fd refused;

@@ -95,7 +95,7 @@ TEST(TimerWheel, tells_when_an_earlier_deadline_came) {
   EXPECT_TRUE(wheel.take_rearmed());
 }
 
-// Against a plain map of deadlines: thousands of timers over hours, jumps of any size.
+// Against a plain map of deadlines: thousands of timers over hours, with jumps of any size.
 TEST(TimerWheel, agrees_with_a_sorted_map) {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     Random random(seed);
@@ -121,7 +121,7 @@ TEST(TimerWheel, agrees_with_a_sorted_map) {
         ASSERT_LE(*next, model.begin()->first + TimerWheel::tick) << "seed " << seed;
       }
       wheel.advance(now);
-      // A tick of grace: a deadline inside the running tick fires with the next.
+      // One tick of tolerance: a deadline inside the current tick fires with the next.
       while (!model.empty() && model.begin()->first <= now - TimerWheel::tick) {
         expected[model.begin()->second] = 1;
         model.erase(model.begin());

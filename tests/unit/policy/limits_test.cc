@@ -65,7 +65,7 @@ TEST(RetryBudget, ForgetsAfterTenSeconds) {
   EXPECT_TRUE(budget.has_left(start + 9s));
   EXPECT_EQ(budget.requests(start + 10s), 0U);
   EXPECT_FALSE(budget.has_left(start + 10s));
-  // Second by second it slides.
+  // The window slides second by second.
   for (int s = 20; s < 50; ++s) {
     budget.on_request(start + seconds(s));
     EXPECT_EQ(budget.requests(start + seconds(s)), std::min<std::uint64_t>(10, s - 19));
@@ -140,7 +140,7 @@ TEST(LocalLimit, IsNeverExceededBySeveralWorkersAndRefusesLittleTooEarly) {
     std::vector<Permit> permits;
     std::uint32_t least_at_refusal = limit;
     for (int i = 0; i < 300'000; ++i) {
-      // A load that wanders between half and more than all of the limit.
+      // A load that varies between half of the limit and more than all of it.
       const bool take = random.unit() < (i / 20'000 % 2 == 0 ? 0.6 : 0.45);
       if (take) {
         Permit p = locals[random.below(workers)]->try_take();
@@ -186,7 +186,7 @@ TEST(LocalLimit, GoesOneByOneNearTheEdge) {
     EXPECT_EQ(shared.taken(), i < 150 ? i / 10 * 10 + 10 : i + 1) << i;
   }
   EXPECT_FALSE(other.try_take());
-  // What one worker gives back another can have at once.
+  // What one worker returns is available to another at once.
   for (int i = 0; i < 5; ++i) {
     permits.pop_back();
     EXPECT_EQ(shared.taken(), 159U);

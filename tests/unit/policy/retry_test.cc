@@ -51,7 +51,7 @@ TEST(DecideRetry, ByWhatIsWishedAndWhatIsSafe) {
   config::Retry none = retry_on({});
   const auto all_resets = {StreamEnd::cancelled, StreamEnd::peer_reset, StreamEnd::connection_lost};
   std::vector<Case> cases = {
-      // The defaults: what is provably safe, whatever the method.
+      // The defaults: what is provably safe for any method.
       {"200", defaults, answered(200), true, Cause::none},
       {"503 is an answer", defaults, answered(503), true, Cause::none},
       {"refused, POST", defaults, reset(StreamEnd::refused), false, Cause::refused_stream},
@@ -70,13 +70,13 @@ TEST(DecideRetry, ByWhatIsWishedAndWhatIsSafe) {
       {"too large", defaults, reset(StreamEnd::too_large), true, Cause::none},
       {"idle", defaults, reset(StreamEnd::idle), true, Cause::none},
       {"local", defaults, reset(StreamEnd::local), true, Cause::none},
-      // Nothing wished: only what is not a retry.
+      // Nothing configured: only what is not a retry.
       {"refused unwished", none, reset(StreamEnd::refused), true, Cause::none},
       {"attested unwished", none, attested, true, Cause::none},
       {"reset unwished", none, reset(StreamEnd::peer_reset), true, Cause::none},
       {"connect failure is free", none, connect_failed, false, Cause::connect_failure,
        Refusal::none, true},
-      // Names that mean what they say.
+      // Each name covers exactly what it says.
       {"refused under not_processed", retry_on({RetryOn::not_processed}), reset(StreamEnd::refused),
        false, Cause::refused_stream},
       {"reset, POST", retry_on({RetryOn::reset}), reset(StreamEnd::peer_reset), false,

@@ -1,31 +1,32 @@
 // What goes in comes out: a seeded world of callers, endpoints and faults, in memory and in
-// simulated time, and an oracle that knows for each request which ends are acceptable. The world is
-// played by tests/support/sim.h; here it is set up, shaken, brought to rest and judged.
+// simulated time, and an oracle that knows which ends are acceptable for each request. The world is
+// played by tests/support/sim.h; here it is set up, disturbed, brought to rest and judged.
 //
-//   OUTRIGGER_SEED=N     that seed alone
-//   OUTRIGGER_SEEDS=N    so many of them
-//   OUTRIGGER_SURVEY=1   goes on after a failure, with one line for each
-//   OUTRIGGER_TRACE=1    what happened to all requests, not only to the one that a rule is about
+//   OUTRIGGER_SEED=N     only that seed
+//   OUTRIGGER_SEEDS=N    the number of seeds
+//   OUTRIGGER_SURVEY=1   continues after a failure, with one line for each
+//   OUTRIGGER_TRACE=1    prints what happened to all requests, not only to the one at fault
 //
 // A failure names its seed, the rule that was broken and what happened to the request.
 //
 // What the oracle checks, and in which function:
 //
-//   judge(Call)         every request that has begun ends; the caller's reader finds no fault
-//   judge_answer        status, length, body and trailers are its endpoint's; what is cut looks cut
-//   judge_delivery      an answer is cut only by its endpoint, a deadline, a limit or its caller; a
-//                       caller of HTTP/1 gets all that came before its endpoint's FIN
-//   judge_loss          a request is answered, or its connection had a reason to end before; an
-//                       endpoint's sound answer is not replaced by a sidecar's own
-//   judge_own_answer    a sidecar's own answer has a status and a flag with a reason: UF only where
-//                       nothing that steadily took connections could have been tried
+//   judge(Call)         every request that has begun ends; the caller's parser finds no error
+//   judge_answer        status, length, body and trailers are its endpoint's; a truncated response
+//                       looks truncated
+//   judge_delivery      a response is truncated only by its endpoint, a deadline, a limit or its
+//                       caller; an HTTP/1 caller gets everything sent before its endpoint's FIN
+//   judge_loss          a request gets a response, or its connection had a reason to end before; an
+//                       endpoint's sound response is not replaced by a sidecar's own
+//   judge_own_answer    a sidecar's own response has a status and a flag with a reason: UF only
+//                       where no endpoint that reliably accepted connections could have been tried
 //   judge_attestation   "not processed" is said where it is true, only there, only to sidecars
-//   judge_sightings     retries keep to limits and methods; a cut request looks cut
-//   judge_outcomes      a balancer hears of each attempt once, and nothing bad of a healthy endpoint;
-//                       a latency ends with an answer's head
+//   judge_sightings     retries respect limits and methods; a truncated request looks truncated
+//   judge_outcomes      a balancer is told of each attempt once, and nothing bad of a healthy
+//                       endpoint; a latency ends with the response's head
 //   judge_metrics       requests, attempts and retries add up
-//   watch               retry permits go back when the answer has begun; what is held for a client
-//                       that does not read stays near the high watermark
+//   watch               retry permits are returned when the response has begun; what is held for a
+//                       client that does not read stays near the high watermark
 //   expect_quiet        no connection, permit, byte, block or timer is left
 
 #include <gtest/gtest.h>
@@ -62,7 +63,7 @@ constexpr std::size_t callers_max = 6;
 constexpr std::uint32_t endpoints_max = 4;
 constexpr Duration timeout = seconds(10);
 constexpr Duration idle = seconds(20);
-// An answer that begins this soon has every right to arrive.
+// A response that begins this soon must always arrive.
 constexpr Duration prompt = milliseconds(250);
 
 // --- Balancers that remember ---------------------------------------------------------------------
@@ -128,7 +129,7 @@ class Chaos {
   std::vector<Finding> findings;
 
  private:
-  // Who the proxy is: a caller's sidecar, a callee's, or one of each kind in a row.
+  // The proxy's role: a caller's sidecar, a callee's, or one of each in a row.
   enum class Place { caller, callee, both };
 
   bool chance(std::uint32_t percent) { return sim_.chance(percent); }
@@ -173,7 +174,7 @@ class Chaos {
     findings.push_back({rule, call, std::move(text)});
   }
 
-  // The people outlive the connections, which call them.
+  // Callers and apps outlive the connections, which call them.
   std::deque<std::unique_ptr<Caller>> callers_;
   std::deque<std::unique_ptr<App>> apps_;
   std::deque<Reported> reported_;
@@ -183,15 +184,15 @@ class Chaos {
   Place place_ = Place::caller;
   bool fine_ = false;    // small bodies, cut into single bytes
   bool calm_ = false;    // no more faults
-  bool bold_ = false;    // a POST may be sent again after an error: configured so
-  bool faults_ = false;  // endpoints do what they should not
+  bool bold_ = false;    // a POST may be sent again after an error, as configured
+  bool faults_ = false;  // endpoints misbehave
   bool rough_ = false;   // connections to endpoints break
-  bool rude_ = false;    // callers reset, stall, leave
+  bool rude_ = false;    // callers reset, stall, disconnect
   bool drains_ = false;
   bool limited_ = false;  // breakers that may trip
-  bool known_ = false;    // callers prove who they are
+  bool known_ = false;    // callers are authenticated
   std::uint32_t endpoints_ = 1;
-  std::set<int> unsteady_;  // endpoints that have not always taken connections
+  std::set<int> unsteady_;  // endpoints that have not always accepted connections
   std::set<int> broken_;    // endpoints whose connections were broken
   proxy::Scope* door_ = nullptr;
   config::Service* service_ = nullptr;
@@ -310,7 +311,7 @@ void Chaos::configure() {
   door_->connection = world_.scope->connection;
 }
 
-// For whoever reads a trace.
+// For readers of a trace.
 void Chaos::describe() {
   const config::Retry& retry = service_->retry;
   const char* where = place_ == Place::caller   ? "a caller's sidecar"
@@ -411,7 +412,7 @@ void Chaos::trouble_an_endpoint() {
   if (!peer.open()) return;
   const std::uint32_t what = sim_.random.below(4);
   if (what == 3 && peer.codec() != nullptr) {
-    // A server that retires in good order harms nobody.
+    // A server that drains in good order breaks nothing.
     sim_.tell(-1, "endpoint " + std::to_string(app.number()) + " says GOAWAY");
     return peer.drain();
   }
@@ -453,7 +454,7 @@ Caller* Chaos::some_caller() {
     access.tls->version = "TLSv1.3";
     access.tls->peer_identity = "spiffe://mesh/caller";
   } else if (!breaks && chance(30)) {
-    // Half a preface and the end of it would be opaque bytes, which are none of our business.
+    // A partial preface and then FIN would be opaque bytes, which are not tested here.
     access.as = ProxyWorld::Access::As::detected;
   }
   if (breaks) {
@@ -577,10 +578,10 @@ void Chaos::step() {
   }
 }
 
-// What has to be true whenever nothing is on its way.
+// What must hold whenever nothing is in flight.
 void Chaos::watch() {
-  // A client that does not read stops what is produced for it at the high watermark. On top comes
-  // what is under way by then: from each stream's endpoint a window of HTTP/2, or one read.
+  // If a client does not read, production for it stops at the high watermark. What is in flight by
+  // then comes on top: one HTTP/2 window, or one read, from each stream's endpoint.
   http::CodecLimits upstream;
   upstream.raise_for_trusted();
   world_.for_each_http([&](HttpConnection& c) {
@@ -604,7 +605,7 @@ void Chaos::watch() {
 
 // --- The end -------------------------------------------------------------------------------------
 
-// From here on endpoints do what they should, callers read, and most send what they still have.
+// From here on endpoints behave, callers read, and most of them send the rest.
 void Chaos::calm_down() {
   calm_ = true;
   sim_.tell(-1, "calm");
@@ -633,15 +634,15 @@ std::vector<const Sighting*> Chaos::sightings_of(const Call& call) const {
   return list;
 }
 
-// Time alone may have ended the request: a pause of its caller, or of an endpoint.
+// Time alone may have ended the request: a pause of its caller or of an endpoint.
 bool Chaos::may_be_late(const Call& call) const {
   const TimePoint end = call.over() ? call.over_at : world_.loop.now();
   if (call.longest_pause > seconds(8)) return true;
   if (!call.sent_all && end - call.last_sent > seconds(8)) return true;
   const TimePoint head = call.status != 0 ? call.head_at : end;
   if (service_->retry.per_try && head - call.at >= *service_->retry.per_try) return true;
-  // A tunnel's answer is due from its head on, the whole of a gRPC call has its time, and all others
-  // have theirs from the request's end on.
+  // The deadline for the response runs from the head for a tunnel and for a gRPC call, and from the
+  // end of the request for all others.
   return head - (call.sent_all && !call.grpc && !call.tunnel() ? call.sent_at : call.at) >=
          timeout - seconds(1);
 }
@@ -653,7 +654,7 @@ bool Chaos::hurt(const Sighting& seen) const {
 
 // Connecting elsewhere costs no retry, and there are never more endpoints than such tries. But a
 // callee's sidecar has only its own app to connect to: what it attests takes a retry of the
-// caller's sidecar, which may have none to spend, or has spent them on other failures.
+// caller's sidecar, which may have none left or may have spent them on other failures.
 bool Chaos::may_be_unconnected(const Call& call) const {
   static_assert(endpoints_max <= 1 + policy::free_tries_max);
   if (unsteady_.size() == endpoints_) return true;
@@ -664,7 +665,7 @@ bool Chaos::may_be_unconnected(const Call& call) const {
          call.size > retry.body_max;
 }
 
-// An answer that nothing stands in the way of.
+// A response that nothing prevents from arriving.
 bool Chaos::is_sound(const Call& call, const Sighting& seen) const {
   const Plan& plan = seen.plan;
   if (!call.trouble.empty() || hurt(seen)) return false;
@@ -750,7 +751,7 @@ void Chaos::judge_attestation(const Call& call) {
   if (marked && !untouched)
     find("what is attested is true", call.id, "the app has seen the request");
   if (!known_ || marked || !untouched || broken_.count(1) > 0 || !call.whole) return;
-  // A connection that died with the request may have brought it there.
+  // A connection that died with the request may have delivered it.
   if (seen.empty() && field_of(call.fields, "x-outrigger-flag") == "UC") return;
   const bool unavailable =
       call.grpc ? field_of(call.fields, "grpc-status") == "14" : call.status == 503;
@@ -771,7 +772,7 @@ void Chaos::judge_sightings(const Call& call) {
       most * (place_ == Place::both ? 1 + policy::free_tries_max : 1))
     find("retries keep to their limit", call.id, std::to_string(seen.size()) + " tries");
   for (const Sighting* s : seen) {
-    // What was sent ahead into a tunnel that is not to be may be there.
+    // Data sent early into a tunnel that was refused may have been received.
     if (s->request_whole && !call.tunnel() && s->received != call.size)
       find("a cut request looks cut", call.id,
            std::to_string(s->received) + " of " + std::to_string(call.size) + " B look whole");
@@ -795,14 +796,14 @@ void Chaos::judge(const Call& call) {
   if (answer.empty()) judge_loss(call);
 }
 
-// Whatever its status, whether its endpoint has got to its end or not.
+// For any status, whether or not the endpoint finished the response.
 void Chaos::judge_delivery(const Call& call, const Sighting& seen) {
   const bool large = door_->body_max && call.size > *door_->body_max;
   if (call.cut && call.trouble.empty() && !hurt(seen) && !large && !may_be_late(call))
     find("an answer is not cut short for nothing", call.id,
          std::to_string(call.received) + " of " + std::to_string(seen.plan.size) + " B");
-  // What an endpoint sent before its FIN arrives before its caller hears of the cut. Not so in
-  // HTTP/2, between sidecars neither, where RST_STREAM drops what waits for a window.
+  // What an endpoint sent before its FIN arrives before its caller sees the truncation. Not in
+  // HTTP/2, nor between sidecars, where RST_STREAM discards what waits for a window.
   const bool ended = place_ != Place::both && seen.plan.fault == Plan::Fault::fin && !seen.tunnel &&
                      !seen.troubled && broken_.count(seen.endpoint) == 0;
   if (call.cut && call.trouble.empty() && ended && !call.http2 && !call.http10 &&
@@ -811,10 +812,11 @@ void Chaos::judge_delivery(const Call& call, const Sighting& seen) {
          std::to_string(call.received) + " of " + std::to_string(seen.sent) + " B");
 }
 
-// Without an endpoint's answer: there was none, or something stood in its way.
+// No endpoint's response: there was none, or something prevented it.
 void Chaos::judge_loss(const Call& call) {
-  // The connection of an HTTP/1.0 caller ends with its answer: by a reset when that was cut, or when
-  // the caller sends more. A tunnel that is cut is reset as well, answer and all.
+  // The connection of an HTTP/1.0 caller ends with the response: by a reset when the response was
+  // truncated, or when the caller sends more. A tunnel that is cut is reset as well, with the
+  // response.
   const auto seen = sightings_of(call);
   const bool cut_tunnel = call.tunnel() && std::any_of(seen.begin(), seen.end(), [](auto* s) {
                             return s->head_sent && s->troubled;
@@ -843,7 +845,7 @@ void Chaos::judge_outcomes() {
     if (r.outcome.kind != Outcome::Kind::answered) continue;
     if (r.outcome.status == 0) find("an answer that is reported has a status", -1, r.host);
     if (place_ == Place::both || rough_ || rude_) continue;
-    // Its latency ends with its head, however long its body takes.
+    // Its latency ends with the response's head, however long the body takes.
     const TimePoint head_at = r.started + r.outcome.latency;
     const bool known =
         std::any_of(sim_.sightings.begin(), sim_.sightings.end(), [&](const Sighting& s) {
@@ -899,8 +901,8 @@ void Chaos::run() {
   configure();
   for (int i = 0; i < 70; ++i) step();
   calm_down();
-  // Uploads that were left lying end with their idle time, all else with its own.
-  // Those that were sent one behind another end one after another.
+  // Abandoned uploads end with their idle timeout, everything else with its own timeout. Pipelined
+  // ones end one after another.
   world_.advance(minutes(3));
   judge();
   sim_.quit();
@@ -908,12 +910,12 @@ void Chaos::run() {
   world_.expect_quiet();
 }
 
-// --- How it is run -------------------------------------------------------------------------------
+// --- Running it ----------------------------------------------------------------------------------
 
 Chaos* running = nullptr;
 std::uint64_t running_seed = 0;
 
-// A crash names its seed too.
+// A crash prints its seed too.
 void on_crash(int number) {
   std::fprintf(stderr, "\nOUTRIGGER_SEED=%llu: ended by signal %d\n%s",
                static_cast<unsigned long long>(running_seed), number,
@@ -938,7 +940,7 @@ TEST(Conservation, each_request_has_one_acceptable_end_and_nothing_is_left) {
     Chaos chaos(seed);
     running = &chaos;
     running_seed = seed;
-    alarm(120);  // a turn without an end
+    alarm(120);  // for a turn that never ends
     chaos.run();
     running = nullptr;
     for (const Chaos::Finding& found : chaos.findings) {

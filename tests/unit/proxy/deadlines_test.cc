@@ -155,7 +155,7 @@ TEST_F(DeadlinesTest, the_answer_is_expected_once) {
   EXPECT_EQ(deadlines[Deadline::answer], at(15));
 }
 
-// A timer is set for soonest(): one that came before it would be told late.
+// The timer is set for soonest(): a deadline before it would be reported late.
 TEST_F(DeadlinesTest, none_comes_before_the_soonest) {
   std::uint32_t dice = 7;
   int second = 0;

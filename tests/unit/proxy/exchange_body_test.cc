@@ -52,7 +52,7 @@ TEST_F(BodyTest, an_upload_that_is_held_whole_goes_elsewhere_whatever_its_size) 
   }
 }
 
-// The callee's sidecar does not retry what has begun to leave.
+// The callee's sidecar does not retry a request that it has begun to send.
 TEST_F(BodyTest, no_copy_is_kept_that_could_not_be_used) {
   service(1).retry.max = 0;
   world.start();
@@ -75,7 +75,7 @@ TEST_F(BodyTest, copies_of_one_connections_uploads_have_a_bound) {
   EXPECT_GT(world.loop.buffers().bytes_in_use(), 512U * 1024);
   EXPECT_LT(world.loop.buffers().bytes_in_use(), 2 * 1024U * 1024);
   EXPECT_GT(world.metric(Family::replay_dropped), 50);
-  // What ends makes room again.
+  // Requests that end free their share.
   for (auto& call : client.calls) call->stream->reset(http::StreamEnd::cancelled);
   client.calls.clear();
   world.settle();
@@ -98,7 +98,7 @@ TEST_F(BodyTest, a_body_beyond_body_max_is_counted) {
   EXPECT_EQ(world.metric(Family::replay_dropped), 1);
 }
 
-// A kept connection that ends may have ended before the request: an idempotent one goes again.
+// A reused connection that ends may have ended before the request: an idempotent one is retried.
 TEST_F(BodyTest, an_upload_on_a_reused_connection_is_kept_for_a_stale_one) {
   service(1).retry.max = 0;
   world.start();
@@ -147,7 +147,8 @@ TEST_F(BodyTest, a_body_that_keeps_the_rate_or_waits_for_the_endpoint_lives) {
   world.settle();
   EXPECT_TRUE(client.take().starts_with("HTTP/1.1 200"));
 
-  // So fast that what has come earns three seconds: it is the pause that keeps it alive.
+  // The rate is so high that the body earns only three seconds: it is the pause that keeps the
+  // request alive.
   world.scope->body_rate = 1'000'000;
   world.endpoint(1).pipe = {.capacity = 10'000};
   world.endpoint(1).last().finish();

@@ -1,4 +1,5 @@
-// What is told about attempts: to the balancer, to the caller's sidecar, to metrics and the log.
+// What is reported about attempts: to the balancer, to the caller's sidecar, to metrics and the
+// log.
 
 #include <gtest/gtest.h>
 
@@ -79,7 +80,7 @@ TEST_F(OutcomeTest, an_hour_long_grpc_stream_is_as_fast_as_its_head) {
   EXPECT_LT(expected(), milliseconds(100));
 }
 
-// A watch that its caller wanted for an hour has done its work when the hour is over.
+// A watch whose caller wanted it for an hour has succeeded when the hour is over.
 TEST_F(OutcomeTest, a_grpc_stream_that_lives_to_its_deadline_is_as_fast_as_its_head) {
   service().wire = config::Wire::http2;
   world.config.services["orders"].timeout = config::Millis(0);
@@ -98,7 +99,7 @@ TEST_F(OutcomeTest, a_grpc_stream_that_lives_to_its_deadline_is_as_fast_as_its_h
   EXPECT_EQ(failures(), 0U);
 }
 
-// What a caller would have waited says nothing about the endpoint.
+// The caller's deadline says nothing about the endpoint.
 TEST_F(OutcomeTest, a_failure_costs_the_services_timeout_and_not_the_callers_deadline) {
   service().wire = config::Wire::http2;
   world.config.services["orders"].timeout = config::Millis(0);
@@ -212,7 +213,7 @@ TEST_F(OutcomeTest, a_retrys_permits_come_back_with_its_answers_head) {
 
 // --- To the caller's sidecar ---------------------------------------------------------------------
 
-// The callee's side: one app, a caller that proved who it is.
+// The callee's side: one app, and an authenticated caller.
 struct AttestTest : testing::Test {
   config::Service& app() {
     config::Service& s = world.add_service("orders", 1);
@@ -274,8 +275,8 @@ TEST_F(AttestTest, a_request_that_an_app_may_have_read_is_not_attested) {
   EXPECT_FALSE(marked(answer)) << answer.head;
 }
 
-// The first try went out on a kept connection that then ended: the app may have read it before it
-// went away.
+// The first try went out on a reused connection that then ended: the app may have read it before it
+// closed.
 TEST_F(AttestTest, a_stale_try_followed_by_a_refused_connect_is_not_attested) {
   app();
   Peer& client = start();
@@ -302,7 +303,7 @@ TEST_F(AttestTest, a_request_that_never_left_is_attested) {
   EXPECT_TRUE(marked(answer)) << answer.head;
 }
 
-// What an app answers with HTTP/2 to HTTP/1 is no answer to the request: it has not read it.
+// HTTP/2 frames sent in reply to HTTP/1 are no response to the request: the app has not read it.
 TEST_F(AttestTest, a_request_in_the_wrong_version_is_attested) {
   config::Service& s = app();
   s.protocol = config::Protocol::auto_;

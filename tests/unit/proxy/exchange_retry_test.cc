@@ -1,5 +1,4 @@
-// What follows an attempt that ended badly: another one, or an answer that says why not. And the
-// deadlines.
+// What follows a failed attempt: another one, or a response that says why not. And the deadlines.
 
 #include <gtest/gtest.h>
 
@@ -32,14 +31,14 @@ bool contains(std::string_view text, std::string_view part) {
 struct RetryTest : testing::Test {
   config::Service& service(int endpoints) { return world.add_service("orders", endpoints); }
   ~RetryTest() override { world.expect_quiet(); }
-  // One request; time passes until it is answered, a second at most.
+  // Sends one request and advances time until there is a response, a second at most.
   std::string ask(std::string_view request) {
     Peer& client = world.connect();
     client.send(request);
     world.advance(seconds(1));
     return client.take();
   }
-  // Endpoint `number` treats each request like this.
+  // Endpoint `number` handles each request like this.
   void does(int number, std::function<void(Peer&, Peer::Sink&)> what) {
     world.endpoint(number).on_request = std::move(what);
   }
@@ -56,7 +55,7 @@ struct RetryTest : testing::Test {
     return sum;
   }
   double retries() { return world.metric(Family::retries); }
-  // Endpoints that are told deadlines.
+  // Endpoints to which deadlines are passed on.
   void upstream_tls() { world.upstream_alpn = "http/1.1"; }
   static constexpr std::string_view deadline_field = "x-outrigger-deadline-ms: ";
   ProxyWorld world;
@@ -116,7 +115,8 @@ TEST_F(RetryTest, a_stream_beyond_the_last_one_of_a_goaway_is_safe_to_send_again
     client.send(post);
     world.settle();
   }
-  // SETTINGS; GOAWAY, last stream 0, no error; and the connection ends without another word.
+  // SETTINGS; GOAWAY with last stream 0 and no error; then the connection ends without another
+  // byte.
   using namespace std::string_literals;
   world.endpoint(1).last().send("\0\0\0\4\0\0\0\0\0"s + "\0\0\x08\7\0\0\0\0\0"s +
                                 "\0\0\0\0\0\0\0\0"s);
@@ -153,7 +153,7 @@ TEST_F(RetryTest, the_mark_leaves_the_sidecars_in_no_case) {
       EXPECT_TRUE(contains(answer, "said")) << answer;
       EXPECT_FALSE(contains(answer, not_processed_name)) << secure << answer;
     }
-    // In clear text anybody could have written it: the request was not sent again.
+    // Without TLS anyone could have added the mark: the request was not sent again.
     EXPECT_EQ(w.endpoint(1).requests(), secure ? 3U : 2U);
     w.expect_quiet();
   }
@@ -229,7 +229,7 @@ TEST_F(RetryTest, a_kept_connection_that_was_dead_costs_an_idempotent_request_no
   world.start();
   Peer& client = world.connect();
   EXPECT_TRUE(world.talk(client, get).starts_with("HTTP/1.1 200"));
-  // It dies as the next request arrives.
+  // The connection is closed as the next request arrives.
   does(1, [this](Peer& peer, Peer::Sink&) {
     world.endpoint(1).on_request = nullptr;
     peer.finish();
@@ -339,7 +339,7 @@ TEST_F(RetryTest, a_caller_that_goes_during_the_pause_has_had_no_retry) {
   EXPECT_EQ(retries(), 0);
 }
 
-// The budget and the breaker's limit are two things, and tell of themselves under two names.
+// The budget and the breaker's limit are separate and have separate counters.
 TEST_F(RetryTest, a_retry_that_the_breaker_refuses_does_not_count_as_the_budgets) {
   config::Service& s = service(1);
   s.breaker.retries = 0;
@@ -352,7 +352,7 @@ TEST_F(RetryTest, a_retry_that_the_breaker_refuses_does_not_count_as_the_budgets
   EXPECT_EQ(world.cluster().breaker().retries.refused().value(), 1U);
 }
 
-// The right to the try that has just failed is free again when the next one is asked for.
+// The permit of the failed try is free again when the next one is requested.
 TEST_F(RetryTest, one_request_may_try_again_twice_although_retries_are_for_one_at_a_time) {
   config::Service& s = service(1);
   s.retry.max = 2;
@@ -434,7 +434,7 @@ TEST_F(RetryTest, a_large_body_waits_with_the_caller_until_there_is_a_connection
   world.settle();
   EXPECT_GT(client.connection().unsent(), 1'500'000U) << "it is not all taken in";
   world.endpoint(1).accepts = Accepts::yes;
-  // The connect times out; all that was taken in is still here.
+  // The connect times out; everything received so far is still held.
   world.advance(milliseconds(1'100));
   EXPECT_TRUE(client.take().starts_with("HTTP/1.1 200"));
   EXPECT_EQ(world.endpoint(1).last().server.last().body.size(), 2'000'000U);
@@ -550,7 +550,7 @@ TEST_F(RetryTest, a_slow_upload_does_not_use_up_the_time_of_a_try) {
       << "from the upload's end on, it counts";
 }
 
-// The callee's time runs from the request's end, as ours does.
+// The callee's time runs from the end of the request, as ours does.
 TEST_F(RetryTest, a_deadline_that_is_passed_on_does_not_count_the_upload) {
   upstream_tls();
   config::Service& s = service(2);
@@ -614,7 +614,7 @@ TEST_F(RetryTest, an_answer_that_stops_is_cut_short) {
   EXPECT_EQ(world.metric(Family::requests, {"orders", "200", "SI"}), 1);
 }
 
-// The time of a try ends with the try: it must not fire during the pause before the next one.
+// A try's deadline ends with the try: it must not fire during the pause before the next one.
 TEST_F(RetryTest, a_trys_deadline_does_not_outlive_the_try) {
   config::Service& s = service(2);
   s.retry.max = 3;
@@ -672,7 +672,7 @@ TEST_F(RetryTest, the_route_timeout_holds_after_a_pause_between_tries) {
   EXPECT_TRUE(client.take().starts_with("HTTP/1.1 504"));
 }
 
-// Such a request has no end that the route's timeout could wait for.
+// Such a request has no end for the route's timeout to start from.
 TEST_F(RetryTest, an_upgrade_or_connect_that_is_not_answered_is_a_504) {
   for (const bool connect : {false, true}) {
     ProxyWorld w;
@@ -712,7 +712,7 @@ TEST_F(RetryTest, a_tunnel_lives_as_long_as_bytes_move) {
   EXPECT_TRUE(world.endpoint(1).last().received.ends_with("pingpingping"));
 }
 
-// A gRPC call's own deadline holds for the whole of it.
+// A gRPC call's own deadline applies to the whole call.
 TEST_F(RetryTest, a_grpc_deadline_is_kept_and_passed_on) {
   service(1).wire = config::Wire::http2;
   world.start();
@@ -731,7 +731,7 @@ TEST_F(RetryTest, a_grpc_deadline_is_kept_and_passed_on) {
   EXPECT_TRUE(contains(answer.head, "grpc-status: 4\n")) << answer.head;
 }
 
-// Where server and caller keep the same deadline, the server's cancellation may come first.
+// If server and caller enforce the same deadline, the server's cancellation may arrive first.
 TEST_F(RetryTest, a_grpc_server_that_cancels_at_the_deadline_has_exceeded_it) {
   struct Case {
     int after;  // ms
@@ -799,7 +799,7 @@ TEST_F(RetryTest, a_grpc_answer_that_has_begun_ends_with_its_deadline_in_trailer
   }
 }
 
-// An endpoint that aborts in the middle of its answer, all in one turn.
+// An endpoint that aborts in the middle of its response, all in one turn.
 TEST_F(RetryTest, what_came_before_an_answer_broke_off_is_delivered) {
   for (const bool chunked : {false, true}) {
     for (const bool waits : {false, true}) {

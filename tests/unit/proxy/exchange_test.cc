@@ -1,4 +1,4 @@
-// Requests and answers through a whole worker's data path in memory.
+// Requests and responses through a worker's complete data path in memory.
 
 #include "proxy/exchange.h"
 
@@ -155,7 +155,7 @@ TEST_F(ExchangeTest, an_early_answer_comes_before_the_request_has_ended) {
       world.talk(client, "POST / HTTP/1.1\r\nhost: orders\r\ncontent-length: 9\r\n\r\nhello");
   EXPECT_TRUE(answer.starts_with("HTTP/1.1 403")) << answer;
   EXPECT_TRUE(answer.ends_with("no"));
-  // The rest of the request is dropped, and the connection lives on.
+  // The rest of the request is discarded, and the connection stays open.
   EXPECT_TRUE(contains(world.talk(client, "rest" + std::string(get)), "403"));
 }
 
@@ -269,7 +269,7 @@ TEST_F(ExchangeTest, a_websocket_is_a_tunnel_between_any_protocols) {
         Arena arena(blocks);
         http::Head head(arena);
         head.status = 101;
-        head.version = http::Version::http2;  // so that HTTP/1's codec proves the key
+        head.version = http::Version::http2;  // so that the HTTP/1 codec computes the accept key
         head.protocol = "websocket";
         sink.stream->send_head(head, false);
       };
@@ -310,7 +310,7 @@ TEST_F(ExchangeTest, a_refused_upgrade_stays_http) {
   EXPECT_TRUE(answer.starts_with("HTTP/1.1 426")) << answer;
 }
 
-// An endpoint need not wait for a request it turns down.
+// An endpoint need not wait for the whole of a request that it rejects.
 TEST_F(ExchangeTest, an_answer_without_a_body_before_the_uploads_end_reaches_the_caller) {
   struct Case {
     std::string method;
@@ -421,7 +421,7 @@ TEST_F(ExchangeTest, an_upgrade_without_an_extended_connect_has_an_http1_connect
             (std::vector{Offer::http1, Offer::http1, Offer::http1, Offer::http, Offer::http}));
 }
 
-// The endpoint knows HTTP/2 beforehand, where these have no form.
+// The endpoint is known to speak HTTP/2, in which these cannot be expressed.
 TEST_F(ExchangeTest, an_upgrade_that_cannot_be_said_is_a_501) {
   world.add_service("orders", 1).wire = config::Wire::http2;
   world.start();
@@ -448,7 +448,7 @@ TEST_F(ExchangeTest, a_connect_that_nobody_allows_is_a_501) {
   EXPECT_EQ(world.endpoint(1).requests(), 0U);
 }
 
-// HTTP/1.0 knows no Host; every hop behind us must get one.
+// HTTP/1.0 does not require Host; every next hop must get one.
 TEST_F(ExchangeTest, a_request_without_a_host_gets_the_services_name) {
   for (const bool up2 : {false, true}) {
     ProxyWorld w;
@@ -531,6 +531,6 @@ TEST_F(ExchangeTest, routes_redirect_answer_rewrite_and_split) {
   EXPECT_EQ(world.metric(Family::requests, {"fixed"}), 1);
 }
 
-// What an exchange writes into the log, field by field.
+// What an exchange writes to the log, field by field.
 }  // namespace
 }  // namespace outrigger::proxy

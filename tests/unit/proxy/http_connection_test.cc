@@ -1,4 +1,4 @@
-// A downstream connection's own life: what it speaks, its deadlines, its drain.
+// The lifecycle of a downstream connection: its protocol, its deadlines, its drain.
 
 #include "proxy/http_connection.h"
 
@@ -88,7 +88,7 @@ TEST_F(HttpConnectionTest, what_looks_like_a_broken_request_is_answered_as_a_bad
   EXPECT_EQ(world.endpoint(1).tries, 0);
 }
 
-// h2spec 3.5/2: what a client of HTTP/2 gets that has its preface wrong, on a port for both.
+// h2spec 3.5/2: what an HTTP/2 client with an invalid preface gets on a port for both versions.
 TEST_F(HttpConnectionTest, a_wrong_preface_is_not_answered_in_http1) {
   Peer& client = world.connect();
   EXPECT_EQ(world.talk(client, "INVALID CONNECTION PREFACE\r\n\r\n"), "");
@@ -138,7 +138,7 @@ TEST(HttpConnectionLog, refusals_of_the_codec_are_logged_and_counted) {
     EXPECT_TRUE(contains(log, part)) << part << "\n" << log;
 }
 
-// In JSON a gRPC client would read UNKNOWN.
+// A gRPC client would read JSON as UNKNOWN.
 TEST_F(HttpConnectionTest, grpc_metadata_that_are_too_large_are_told_in_grpc) {
   const std::pair<std::string, std::string> type("content-type", "application/grpc");
   const std::pair<std::string, std::string> large("x-large", std::string(9000, 'a'));
@@ -285,7 +285,7 @@ TEST_F(HttpConnectionTest, a_head_has_to_be_whole_in_time) {
   Peer& client = world.connect();
   client.send("GET / HT");
   world.settle();
-  // Bytes that trickle in do not move the deadline.
+  // Bytes that trickle in do not extend the deadline.
   for (int i = 0; i < 9; ++i) {
     world.advance(seconds(1));
     client.send("T");
@@ -454,7 +454,7 @@ TEST_F(HttpConnectionTest, a_client_that_pipelines_and_never_reads_costs_its_wat
   client.send(many(2'000, get));
   world.settle();
   world.advance(seconds(1));
-  // Its own requests wait in the same pool, on its side.
+  // Its own requests are in the same pool, on its side.
   const std::size_t client_holds = client.connection().unsent();
   EXPECT_LT(world.http_connection().connection().unsent(), 120'000U);
   EXPECT_LT(world.loop.buffers().bytes_in_use(), client_holds + 600'000);
@@ -464,7 +464,7 @@ TEST_F(HttpConnectionTest, a_client_that_pipelines_and_never_reads_costs_its_wat
   EXPECT_EQ(world.endpoint(1).requests(), 2'000U);
 }
 
-// Answered by the proxy itself: no endpoint is waited for.
+// The proxy responds itself: no endpoint is involved.
 struct NobodyTest : testing::Test {
   NobodyTest() {
     world.add_service("orders", 1);
@@ -527,7 +527,7 @@ TEST_F(NobodyTest, a_client_with_thousands_of_streams_does_not_keep_its_worker_f
     if (turns == 3) other.send(get);
     EXPECT_TRUE(turns < 10 || contains(other.received, "200"));
     world.loop.turn();
-    // What a read brings, what was put off in the turn before, and the other's.
+    // One read, what was postponed in the turn before, and the other connection's.
     const double now = world.metric(Family::requests);
     EXPECT_LE(now - before, 2 * a_feed + 1);
     before = now;
@@ -540,7 +540,7 @@ TEST_F(NobodyTest, a_client_with_thousands_of_streams_does_not_keep_its_worker_f
 // --- Ends of a connection whose reading is paused
 // --------------------------------------------------
 
-// A streaming echo: what comes is sent back, until nobody takes it any more.
+// A streaming echo: everything received is sent back, until it is no longer read.
 struct EchoTest : HttpConnectionTest {
   Peer& stuck_client() {
     world.endpoint(1).pipe = {.capacity = 10'000};
@@ -590,7 +590,7 @@ TEST_F(EchoTest, the_end_of_a_drain_ends_a_paused_upload_once) {
   EXPECT_EQ(world.http_closed.size(), 1U);
 }
 
-// An app that does not read, so that the upload is paused.
+// An app that does not read, so the upload is paused.
 struct PausedUploadTest : HttpConnectionTest {
   Peer& upload(std::string_view framing) {
     world.endpoint(1).pipe = {.capacity = 10'000};
@@ -636,7 +636,7 @@ TEST_F(HttpConnectionTest, a_body_cut_short_frees_its_upstream_at_once) {
   EXPECT_EQ(world.http_connections(), 0U);
 }
 
-// --- Readers that take nothing -------------------------------------------------------------------
+// --- Readers that do not read --------------------------------------------------------------------
 
 struct SlowReaderTest : HttpConnectionTest {
   SlowReaderTest() {

@@ -1,4 +1,4 @@
-// HTTP/2 peers that are silent: what becomes of their connections and requests.
+// Silent HTTP/2 peers: what happens to their connections and requests.
 
 #include <gtest/gtest.h>
 
@@ -24,7 +24,7 @@ struct KeepaliveTest : testing::Test {
     world.start();
   }
   ~KeepaliveTest() override { world.expect_quiet(); }
-  // The one of the two that has the request.
+  // The endpoint that has the request.
   int asked() { return world.endpoint(1).requests() > 0 ? 1 : 2; }
 
   ProxyWorld world;
@@ -100,7 +100,7 @@ TEST_F(KeepaliveTest, a_frozen_client_does_not_hold_up_a_drain) {
 }
 
 TEST_F(KeepaliveTest, a_client_that_answers_no_ping_of_a_drain_still_gets_its_answer) {
-  // Preface, SETTINGS and one GET; not another word.
+  // Preface, SETTINGS and one GET, and nothing else.
   Peer& client = world.connect();
   using namespace std::string_literals;
   const std::string block = "\x82\x86\x84\x41\x06orders"s;

@@ -34,7 +34,7 @@ TEST(PeerBook, only_so_many_are_remembered_without_a_connection) {
   EXPECT_EQ(book.size(), 1000U);
   holds.clear();
   EXPECT_EQ(book.size(), PeerBook::idle_max);
-  // A remembered one counts as in use again, and one more may be remembered after it.
+  // A remembered peer counts as in use again, and one more may be remembered after it.
   for (int i = 0; i < 1000; ++i) holds.push_back(book.hold(std::to_string(i), nothing));
   EXPECT_EQ(book.size(), 1000U);
   holds.clear();

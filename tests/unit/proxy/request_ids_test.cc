@@ -63,7 +63,7 @@ TEST_F(RequestIdsTest, without_one_a_trace_begins_unsampled) {
   EXPECT_FALSE(head.fields.has(Known::tracestate));
 }
 
-// A digit in another's place would go unseen: each id would still be well-formed.
+// Swapped digits would go unnoticed: each ID would still be well-formed.
 TEST_F(RequestIdsTest, the_digits_are_those_of_the_numbers_drawn) {
   Random same{7};
   for (int i = 0; i < 100; ++i) {

@@ -115,7 +115,7 @@ TEST(RouteTable, PathsMatchWholeSegments) {
       {Kind::regex, "^/v[0-9]+/", "/x/v1/", false},
       {Kind::regex, "v1", "/x/v1/", true},
       {Kind::regex, "^/v1$", "/v1?q", true},
-      // Patterns are normalised as paths are.
+      // Patterns are normalised like paths.
       {Kind::exact, "/%7euser", "/~user", true},
       {Kind::exact, "/caf%c3%a9", "/caf%C3%A9", true},
       {Kind::prefix, "/a/../b/", "/b/c", true},
@@ -150,7 +150,7 @@ TEST(RouteTable, TheFirstMatchWinsWhateverItsKind) {
 }
 
 TEST(RouteTable, TheIndexAgreesWithAskingInOrder) {
-  // Random tables against the plain definition.
+  // Random tables, compared with a direct implementation of the definition.
   Random random(5);
   const char* segments[] = {"/a", "/b", "/c", "/a/x", "/b/y", "/a/x/z", "/"};
   for (int round = 0; round < 200; ++round) {
@@ -239,7 +239,7 @@ const std::vector<TextCase> text_cases = {
     {Kind::suffix, "beta", {"1-beta"}, true},
     {Kind::suffix, "beta", {"beta-1"}, false},
     {Kind::regex, "[0-9]+", {"123"}, true},
-    {Kind::regex, "[0-9]+", {"a123"}, false},  // as a whole
+    {Kind::regex, "[0-9]+", {"a123"}, false},  // must match the whole value
     {Kind::regex, "a.b", {"a", "b"}, false},
     {Kind::regex, "", {""}, true},
     {Kind::present, "", {""}, true},
@@ -503,7 +503,7 @@ TEST(Regex, MatchesInLinearTimeAndBounds) {
   EXPECT_FALSE(Regex::compile("b")->matches("abc"));
 }
 
-// What a variable holds may be a token: `{authorization: {regex: "Bearer ${TOKEN}"}}`.
+// A variable may hold a token: `{authorization: {regex: "Bearer ${TOKEN}"}}`.
 TEST(RouteTable, APatternOutOfAVariableStandsInNoError) {
   auto config = std::make_shared<config::Config>();
   config::Route secret = route("secret");

@@ -1,4 +1,4 @@
-// Lists from the configuration, from names and from registries, merged and published whole.
+// Lists from the configuration, DNS and registries, merged and published as a whole.
 
 #include "server/endpoint_book.h"
 
@@ -14,7 +14,7 @@
 namespace outrigger::server {
 namespace {
 
-// A registry that says what the test tells it to.
+// A registry that reports what the test tells it to.
 class FakeRegistry final : public Registry {
  public:
   void start(RegistryEvents&) override {}
@@ -61,7 +61,7 @@ struct EndpointBookTest : testing::Test {
     endpoint.address.port = port;
     return endpoint;
   }
-  // Answers of c-ares come from /etc/hosts here and need no network.
+  // c-ares answers from /etc/hosts here and needs no network.
   void settle() {
     for (int i = 0; i < 3; ++i) loop.settle();
   }

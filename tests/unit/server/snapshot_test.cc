@@ -1,4 +1,5 @@
-// A configuration becomes what workers read, and a change to one list leaves all else as it was.
+// A configuration becomes what workers read, and a change to one list leaves everything else
+// unchanged.
 
 #include "server/snapshot.h"
 
@@ -109,7 +110,7 @@ TEST_F(SnapshotTest, another_list_for_one_service_shares_all_the_rest) {
   for (const char* name : {"orders", "orders/canary", "billing"})
     EXPECT_EQ(now->services.at(name).limits, old->services.at(name).limits) << name;
   EXPECT_EQ(now->services.at("orders").service, old->services.at("orders").service);
-  // The old one is as it was: workers may still read it.
+  // The old snapshot is unchanged: workers may still read it.
   EXPECT_EQ(hosts(old->services.at("orders")), (Names{"10.0.0.1", "10.0.0.2"}));
 }
 

@@ -1,5 +1,5 @@
 // docs/states.md shows every state machine that has a table, and is rendered from the tables
-// themselves. A page that is stale fails, and so does a table in the sources that the page lacks.
+// themselves. The test fails if the page is stale or lacks a table that is in the sources.
 
 #include <gtest/gtest.h>
 
@@ -29,7 +29,7 @@ namespace outrigger {
 namespace {
 
 // The compiler's own spelling of an enumerator; empty for a value that has none. So the page needs
-// no second list of names that could go stale.
+// no second list of names that could get out of date.
 template <auto value>
 constexpr std::string_view spelling() {
   constexpr std::string_view function = __PRETTY_FUNCTION__;
@@ -51,7 +51,7 @@ std::vector<std::string> spellings(std::index_sequence<i...> /*values*/) {
   return names;
 }
 
-// In the order of their declaration, which begins with 0 and has no gaps.
+// In order of declaration, which begins with 0 and has no gaps.
 template <typename Enum>
 std::vector<std::string> names_of() {
   return spellings<Enum>(std::make_index_sequence<32>());
@@ -170,7 +170,7 @@ TEST(States, TheScanSeesHoweverATableIsWritten) {
             expected);
 }
 
-// A state nobody can reach, or an event nobody waits for, would be a leftover.
+// A state that cannot be reached, or an event that no state handles, would be a leftover.
 template <typename Table>
 void expect_connected(const Table& table, typename Table::State initial) {
   std::set<std::size_t> reached{static_cast<std::size_t>(initial)};

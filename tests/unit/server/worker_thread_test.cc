@@ -1,4 +1,4 @@
-// A worker as other threads hold it: one that is busy must hold up nobody, nor let things pile up.
+// A worker as other threads see it: a busy one must not block others, nor let work pile up.
 
 #include "server/worker_thread.h"
 
@@ -48,7 +48,7 @@ struct WorkerThreadTest : testing::Test {
     shared->threads.push_back(std::make_unique<WorkerThread>(0, *shared));
     snapshot = *compile(std::make_shared<const config::Config>(config), {}, states, 1);
     std::vector<ListenSocket> door(
-        1);  // Config::outbound[0], where nobody comes unless handed over
+        1);  // Config::outbound[0], which gets only handed-over connections
     worker().start(snapshot, std::move(door));
   }
   ~WorkerThreadTest() override {
@@ -56,7 +56,7 @@ struct WorkerThreadTest : testing::Test {
     shared->threads.clear();
   }
   WorkerThread& worker() { return *shared->threads[0]; }
-  // The worker does one thing from here until release().
+  // The worker does nothing else from here until release().
   void block() {
     auto entered = std::make_shared<std::promise<void>>();
     const auto in = entered->get_future();
@@ -71,13 +71,13 @@ struct WorkerThreadTest : testing::Test {
     if (blocked) leave.set_value();
     blocked = false;
   }
-  // The worker answers nobody from here until release().
+  // The worker responds to nothing from here until release().
   void block_and_fill() {
     block();
     while (worker().post([](Worker&) {})) {
     }
   }
-  // Returns when the worker has done all that waited for it.
+  // Returns when the worker has processed everything queued.
   void settle() {
     release();
     while (!worker().ask<bool>([](Worker&) { return true; })) std::this_thread::yield();

@@ -1,4 +1,4 @@
-// Opaque bytes between a client and an endpoint, both in the test's hands.
+// Opaque bytes between a client and an endpoint, both controlled by the test.
 
 #include "tcp/session.h"
 
@@ -129,7 +129,7 @@ TEST_F(SessionTest, what_a_client_sent_before_the_endpoint_was_there_arrives_wit
   client.end_output();
   world.settle();
   for (int i = 1; i <= 2; ++i) world.endpoint(i).accepts = Accepts::yes;
-  world.advance(milliseconds(1'100));  // the first connect times out, the next one is taken
+  world.advance(milliseconds(1'100));  // the first connect times out, the next one succeeds
   Peer& taken = world.endpoint(1).connections.empty() ? endpoint(2) : endpoint(1);
   EXPECT_EQ(taken.take(), "all I have");
   EXPECT_TRUE(taken.input_ended);
@@ -144,7 +144,7 @@ TEST_F(SessionTest, a_slow_endpoint_slows_its_client_down) {
   client.send(much);
   world.settle();
   const std::size_t held = world.loop.buffers().bytes_in_use();
-  // The client's own output is in the same pool: what the session took is what is missing there.
+  // The client's own output is in the same pool: what is missing there, the session has taken.
   const std::size_t taken = much.size() - client.connection().unsent();
   EXPECT_LT(taken, 2'000'000U) << held;
   EXPECT_GT(taken, 10'000U);
@@ -299,7 +299,7 @@ TEST_F(SessionTest, a_broken_record_does_not_pass_for_the_end) {
   client.send("half");
   world.settle();
   EXPECT_EQ(endpoint().take(), "half");
-  // Anybody on the path can do that.
+  // Anyone on the path can do that.
   std::string forged("\x7f\0\x01?", 4);
   const iovec part{forged.data(), forged.size()};
   client.connection().channel().write(std::span(&part, 1), false);

@@ -157,11 +157,11 @@ TEST_F(AccessLogTest, a_full_disk_costs_lines_which_are_counted) {
   EXPECT_EQ(log->dropped(), 10U);
 }
 
-// A disk that fills up in the middle of a line and is free again later.
+// A disk that fills up in the middle of a line and has space again later.
 TEST_F(AccessLogTest, lines_stay_whole_around_a_loss) {
   options.path = directory + "/pipe";
   ASSERT_EQ(::mkfifo(options.path.c_str(), 0600), 0);
-  // The reader goes away, so that writes fail, and comes back.
+  // The reader closes, so that writes fail, and opens it again.
   int reader = ::open(options.path.c_str(), O_RDONLY | O_NONBLOCK);
   open();
   write("/one");
@@ -183,20 +183,20 @@ TEST_F(AccessLogTest, lines_stay_whole_around_a_loss) {
   ::close(reader);
 }
 
-// Nobody reads the pipe: the ring fills up, lines are dropped, and writing never waits.
+// The pipe is not read: the ring fills up, lines are dropped, and writing never waits.
 TEST_F(AccessLogTest, a_blocked_pipe_drops_lines_and_blocks_nobody) {
   options.path = directory + "/pipe";
   ASSERT_EQ(::mkfifo(options.path.c_str(), 0600), 0);
   const int reader = ::open(options.path.c_str(), O_RDONLY | O_NONBLOCK);
   open(1, 16 * 1024);
-  // Until pipe and ring are full, and then some.
+  // Until pipe and ring are full, and some more.
   int written = 0;
   do {
     for (int i = 0; i < 1000; ++i, ++written) write("/some/path");
   } while (log->flush(milliseconds(1)));
   for (int i = 0; i < 1000; ++i, ++written) write("/some/path");
   EXPECT_GT(log->dropped(), 0U);
-  // Whoever reads at last finds whole lines, as many as were not dropped.
+  // A reader that finally reads finds complete lines, as many as were not dropped.
   std::string all;
   std::array<char, 65536> bytes{};
   while (!log->flush(milliseconds(1))) {
@@ -223,7 +223,7 @@ TEST_F(AccessLogTest, closing_gives_a_blocked_pipe_up) {
   const int reader = ::open(options.path.c_str(), O_RDONLY | O_NONBLOCK);
   open(4);
   for (int i = 0; i < 5'000; ++i) write("/some/path", 200, {}, i % 4);
-  log.reset();  // half a second, not for ever
+  log.reset();  // takes half a second, not forever
   ::close(reader);
 }
 

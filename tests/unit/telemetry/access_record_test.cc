@@ -98,8 +98,8 @@ TEST(AccessRecord, json_reads_back) {
   EXPECT_EQ(parsed["attempts"], 2);
 }
 
-// A head too broken for a method is answered all the same, and the log says with what; an opaque TCP
-// session has no status at all.
+// A head too malformed to have a method still gets a response, and the log has its status; an
+// opaque TCP session has no status at all.
 TEST(AccessRecord, an_answer_to_a_head_without_a_method_has_its_status) {
   const AccessRecord refused = {.status = 400, .flag = Flag::DPE, .protocol_in = "HTTP/1.1"};
   EXPECT_EQ(nlohmann::json::parse(line_of(Format::json, refused)).value("status", 0), 400);
@@ -107,7 +107,7 @@ TEST(AccessRecord, an_answer_to_a_head_without_a_method_has_its_status) {
   EXPECT_FALSE(nlohmann::json::parse(line_of(Format::json, {})).contains("status"));
 }
 
-// Whatever callers send, a record is one line that its format's readers understand.
+// Whatever callers send, a record is one line that parsers of its format can read.
 TEST(AccessRecord, any_bytes_are_one_line) {
   Random random(3);
   for (int round = 0; round < 500; ++round) {
@@ -165,7 +165,7 @@ TEST(AccessRecord, what_counts_as_an_error) {
   EXPECT_TRUE(is_error(record(200, 13, Flag::none)));
   EXPECT_TRUE(is_error(record(200, -1, Flag::DC)));
   EXPECT_TRUE(is_error(record(0, -1, Flag::none)));
-  EXPECT_FALSE(is_error(AccessRecord{}));  // a TCP session that ended well has no status
+  EXPECT_FALSE(is_error(AccessRecord{}));  // a TCP session that ended normally has no status
 }
 
 }  // namespace

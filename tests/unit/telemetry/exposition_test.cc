@@ -14,7 +14,7 @@
 namespace outrigger::telemetry {
 namespace {
 
-// A little of everything, labels that must be escaped included.
+// A few of everything, including labels that must be escaped.
 void fill(Scrape& scrape) {
   const auto request = [&](std::string_view status, std::string_view grpc, std::string_view flag,
                            std::string_view peer, double n) {
@@ -86,7 +86,7 @@ TEST(Exposition, filter_matches_names_and_labels) {
             "outrigger_requests_total{direction=\"outbound\",service=\"orders\","
             "route=\"beta-users\",status=\"503\",grpc_status=\"\",flag=\"UH\",peer=\"\"}: 7\n");
   EXPECT_EQ(render_lines(scrape, "nothing like this"), "");
-  // A family's header comes with its first sample that is wanted.
+  // A family's header precedes its first selected sample.
   const std::string text = render(scrape, Exposition::prometheus, "build_info");
   EXPECT_TRUE(text.starts_with("# HELP outrigger_build_info ")) << text;
   EXPECT_EQ(nlohmann::json::parse(render_json(scrape, "UH"))["stats"].size(), 1U);

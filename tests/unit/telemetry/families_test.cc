@@ -14,7 +14,7 @@
 namespace outrigger::telemetry {
 namespace {
 
-// The rules that scrapers and their linters hold names to.
+// The rules for names that scrapers and their linters enforce.
 TEST(Families, names_follow_the_conventions) {
   std::set<std::string_view> names;
   for (const FamilyInfo& family : all_families()) {
@@ -60,8 +60,8 @@ TEST(Families, bounds_rise) {
   EXPECT_EQ(exported_bounds().back(), 60'000'000U);
 }
 
-// A family that nothing counts is a promise without code. What counts it stands in another file
-// than the table; that it is reached is shown by tests/e2e/test_docs.py.
+// A family that nothing counts promises something that no code does. Its producer is in another
+// file than the table; tests/e2e/test_docs.py shows that it is reached.
 TEST(Families, each_has_a_producer) {
   namespace fs = std::filesystem;
   const fs::path source = test::source_dir();
@@ -71,7 +71,7 @@ TEST(Families, each_has_a_producer) {
     if (!entry.is_regular_file() || name.starts_with("families.")) continue;
     text += test::read_source_file(fs::relative(entry.path(), source).string());
   }
-  // The table names each one as "Family::NAME," in its order.
+  // The table contains each one as "Family::NAME,", in order.
   const std::string table = test::read_source_file("src/telemetry/families.cc");
   const std::regex entry("\\{Family::([a-z_0-9]+),");
   std::size_t seen = 0;
@@ -83,7 +83,7 @@ TEST(Families, each_has_a_producer) {
   EXPECT_EQ(seen, all_families().size());
 }
 
-// The page's table is the code's table.
+// The page's table matches the code's.
 TEST(Families, docs_list_them_all) {
   std::string table = "| Metric | Type | Labels | Meaning |\n|---|---|---|---|\n";
   for (const FamilyInfo& family : all_families()) {

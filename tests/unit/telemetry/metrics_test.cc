@@ -10,7 +10,7 @@ namespace outrigger::telemetry {
 namespace {
 
 struct MetricsTest : testing::Test {
-  // The lines of /stats that hold this text.
+  // The lines of /stats that contain this text.
   std::string lines(std::string_view filter, TimePoint now = {}) {
     Scrape scrape;
     metrics.gather(scrape, now);
@@ -186,7 +186,7 @@ TEST_F(MetricsTest, a_series_that_began_anew_after_a_reset_never_falls_back) {
   };
   metrics.reset_counters({});
   EXPECT_EQ(seen(), 0);
-  value = 90;  // anew
+  value = 90;  // the source has started over
   EXPECT_EQ(seen(), 90);
   value = 101;
   EXPECT_EQ(seen(), 101);

@@ -1,5 +1,5 @@
 // The request path allocates nothing once it has seen what it counts. Every operator new of this
-// binary is counted here, by thread, so that others do not disturb.
+// binary is counted here, per thread, so that other threads do not interfere.
 
 #include <gtest/gtest.h>
 
@@ -25,7 +25,7 @@ void* counted(std::size_t size, std::size_t alignment) {
 
 }  // namespace
 
-// Not inlined: where only the operator delete is, gcc takes its free() for a mismatch with new.
+// Not inlined: if only operator delete is inlined, gcc reports its free() as a mismatch with new.
 [[gnu::noinline]] static void give_back(void* memory) {
   std::free(memory);
 }

@@ -18,7 +18,7 @@ Metrics::Options options(int workers = 1, std::uint64_t series_max = 20'000) {
   return {.workers = workers, .series_max = series_max, .version = "test", .process = false};
 }
 
-// The sum of a family's values whose labels hold all of these, in any place.
+// The sum of a family's values whose labels include all of these, in any position.
 double total(const Scrape& scrape, Family family, const Names& labels = {}) {
   double sum = 0;
   for (const Sample& sample : scrape.samples()) {
@@ -208,7 +208,7 @@ TEST(RequestCells, series_that_nobody_holds_leave_after_ten_minutes) {
   series.reset();
   EXPECT_EQ(total(world.gather(start + hours(6)), Family::requests, {"gone"}), 1);
   EXPECT_EQ(total(world.gather(start + hours(6) + minutes(9)), Family::requests, {"gone"}), 1);
-  // Found again in time, it goes on counting.
+  // Found again in time, it continues counting.
   series = world.metrics.request_series(Direction::outbound, "gone", "r");
   series.reset();
   EXPECT_EQ(total(world.gather(start + hours(7)), Family::requests, {"gone"}), 1);
@@ -252,7 +252,7 @@ TEST(PeerTable, numbers_and_cap) {
   EXPECT_EQ(peers.names(), (Names{"", "other", "spiffe://a", "spiffe://b"}));
 }
 
-// Two workers count while others scrape, make series and drop them. Run it under ThreadSanitizer.
+// Two workers count while others scrape, create series and drop them. Run it under ThreadSanitizer.
 TEST(RequestCells, scrapes_beside_writers_see_whole_cells) {
   Metrics metrics(options(2));
   const auto series = metrics.request_series(Direction::outbound, "orders", "r");

@@ -112,7 +112,7 @@ TEST(Scrape, leaves_out_optional_samples_beyond_the_limit) {
   scrape.histogram(Family::loop_lag, {"0"}, cells);
   scrape.set_optional(false);
   scrape.gauge(Family::series, {}, 1);
-  // Two that must be there, room for two more; the histogram's lines count each.
+  // Two that must be included, and room for two more; the histogram's lines count individually.
   EXPECT_EQ(scrape.finish(4), 2 + exported_bounds().size() + 3);
   EXPECT_EQ(scrape.samples().size(), 4U);
   EXPECT_EQ(scrape.lines(), 4U);

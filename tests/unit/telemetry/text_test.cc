@@ -64,7 +64,7 @@ TEST(Text, json_of_any_bytes_is_json) {
     }
     const auto parsed = nlohmann::json::parse(json(bytes), nullptr, false);
     ASSERT_FALSE(parsed.is_discarded()) << json(bytes);
-    // What was text comes back as it was.
+    // Valid text is unchanged.
     if (bytes.find_first_of('\xff') == std::string::npos &&
         parsed.get<std::string>().find("\ufffd") == std::string::npos) {
       EXPECT_EQ(parsed.get<std::string>(), bytes);
