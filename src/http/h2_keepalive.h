@@ -43,8 +43,8 @@ class H2Keepalive {
   }
   void stream_opened();
 
-  // A drain sends a PING of its own, and its acknowledgement is waited for until then;
-  // TimePoint::max() when there is none to wait for.
+  // A drain sends a PING of its own, and its acknowledgement is waited for until then; the latest
+  // possible time when there is none to wait for.
   TimePoint last_word_by() const { return last_word_by_; }
   void drain_began() { last_word_by_ = connection_.loop().now() + times_.timeout; }
   void drain_has_waited() { last_word_by_ = TimePoint::max(); }

@@ -18,7 +18,7 @@ const std::string ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
 class H1ClientCodecTest : public testing::Test {
  protected:
-  // Opens a stream and sends a head that `edit` has changed.
+  // Opens a stream and sends a head modified by `edit`.
   template <typename Edit>
   RecordingSink& send(Edit edit, bool end = true, std::string_view method = "GET") {
     Head head(rig_.arena);
@@ -34,7 +34,7 @@ class H1ClientCodecTest : public testing::Test {
   H1ClientRig rig_;
 };
 
-// What a server of HTTP/2 says first, cut wherever the network likes.
+// What an HTTP/2 server sends first, split wherever the network likes.
 TEST_F(H1ClientCodecTest, an_http2_server_is_known_however_its_first_frame_is_cut) {
   using namespace std::string_view_literals;
   for (const std::string_view frame : {"\0\0\6\4\0\0\0\0\0\0\3\0\0\0\x64"sv, "\0\0\0\4\0\0\0\0\0"sv,
@@ -215,7 +215,7 @@ TEST_F(H1ClientCodecTest, ResetInsideACallback) {
   EXPECT_EQ(rig_.client.retiring, 1);
 }
 
-// A sink may give its stream up as soon as it is called, and use what it was given afterwards.
+// A sink may give up its stream as soon as it is called, and still use what it was given.
 TEST_F(H1ClientCodecTest, WhatACallbackIsGivenLivesUntilItReturns) {
   for (const bool bodyless : {true, false}) {
     H1ClientRig rig;
@@ -273,7 +273,7 @@ void expect_unwritable(Edit edit, std::string_view method = "GET") {
   EXPECT_TRUE(sink.was_reset) << rig.wire.sent;
   EXPECT_EQ(sink.reset, StreamEnd::local);
   EXPECT_EQ(rig.wire.bytes_sent, 0U);
-  // Nothing was sent, so that the connection is as good as before.
+  // Nothing was sent, so the connection can still be used.
   EXPECT_EQ(rig.codec.capacity(), 1U);
   EXPECT_FALSE(rig.wire.over());
 }
@@ -387,7 +387,7 @@ TEST_F(H1ClientCodecTest, TheOtherSideEndsTheTunnelFirst) {
   EXPECT_TRUE(rig_.wire.finished);
 }
 
-// An HTTP/2 client brings no key: one is made, and its proof demanded.
+// An HTTP/2 client sends no key: one is generated, and its proof is required.
 TEST_F(H1ClientCodecTest, MakesAndChecksAWebSocketKey) {
   for (const bool honest : {true, false}) {
     H1ClientRig rig;
@@ -412,7 +412,7 @@ TEST_F(H1ClientCodecTest, MakesAndChecksAWebSocketKey) {
   }
 }
 
-// What an HTTP/1 client asked for in vain is the server's to refuse.
+// A request from an HTTP/1 client that lacks a key is the server's to refuse.
 TEST_F(H1ClientCodecTest, AddsNoKeyToAnHttp1Request) {
   H1ClientRig rig;
   RecordingSink& sink = rig.ask("GET", "websocket");
@@ -428,7 +428,7 @@ TEST_F(H1ClientCodecTest, KeysDiffer) {
   EXPECT_NE(std::string(a.data(), a.size()), std::string(b.data(), b.size()));
 }
 
-// What follows an upgrade that was declined is not a tunnel, and the connection is done.
+// What follows a declined upgrade is not a tunnel, and the connection is not reused.
 TEST_F(H1ClientCodecTest, DeclinedUpgrade) {
   RecordingSink& sink = send([](Head& head) { head.protocol = "foo"; }, false);
   rig_.feeder.feed(ok);
@@ -440,7 +440,8 @@ TEST_F(H1ClientCodecTest, DeclinedUpgrade) {
   EXPECT_TRUE(rig_.wire.finished);
 }
 
-// An HTTP/2 client's first DATA may come before the answer: it waits, and whoever sends is slowed.
+// An HTTP/2 client's first DATA may arrive before the response: it waits, and the sender is slowed
+// down.
 TEST_F(H1ClientCodecTest, NothingGoesOutBeforeTheSwitch) {
   for (const bool switches : {true, false}) {
     H1ClientRig rig;

@@ -1,6 +1,6 @@
-// The table of raw HTTP/1 requests, good and malformed. Every row is fed whole, cut at every place,
-// and byte by byte; verdict and events must be the same. What is refused in its head is heard of by
-// nobody; what is refused in its body never ends.
+// The table of raw HTTP/1 requests, good and malformed. Every row is fed whole, split at every
+// position, and byte by byte; verdict and events must be the same. A request refused in its head is
+// reported to no sink; one refused in its body never ends.
 
 #include <gtest/gtest.h>
 
@@ -35,7 +35,7 @@ std::string run(const std::string& raw, const std::vector<std::size_t>& cuts) {
   return rig.story();
 }
 
-// Runs a message whole, at every cut and byte by byte, and returns what happened.
+// Runs a message whole, split at every position and byte by byte, and returns what happened.
 std::string run_all(const std::string& raw) {
   const std::string whole = run(raw, {});
   for (std::size_t cut = 1; cut < raw.size(); ++cut) {
@@ -84,7 +84,7 @@ std::vector<Good> good_rows() {
       {"GET / HTTP/1.0\r\nHost:\r\n\r\n", whole("GET http:// /\n")},
       {"GET /a%20b?c=d&e HTTP/1.1\r\nhost: A.Test:8080\r\n\r\n",
        whole("GET http://A.Test:8080 /a%20b?c=d&e\n")},
-      // The path's bytes are nobody's business here.
+      // The path's bytes are not checked here.
       {"GET /x/%2e%2e//%61%2F%zz\\ HTTP/1.1\r\nHost: a\r\n\r\n",
        whole("GET http://a /x/%2e%2e//%61%2F%zz\\\n")},
       {"GET /caf\xc3\xa9?\xff HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -94,7 +94,7 @@ std::vector<Good> good_rows() {
       {"GET https://b HTTP/1.1\r\nHost: b:443\r\n\r\n", whole("GET https://b /\n")},
       {"GET http://b?x HTTP/1.1\r\nHost: b\r\n\r\n", whole("GET http://b /?x\n")},
       {"GET http://b/x HTTP/1.0\r\n\r\n", whole("GET http://b /x\n")},
-      // Whatever Host says beside it (RFC 9112 section 3.2.2).
+      // Takes precedence over Host (RFC 9112 section 3.2.2).
       {"GET http://b/x HTTP/1.1\r\nHost: a\r\n\r\n", whole("GET http://b /x\n")},
       {"GET https://a:81/ HTTP/1.1\r\nHost: a\r\n\r\n", whole("GET https://a:81 /\n")},
       {"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", whole("OPTIONS http://a *\n")},
@@ -109,7 +109,7 @@ std::vector<Good> good_rows() {
       {get("x-a: \x80\xff\tb\"\r\n"), whole("GET http://a /\nx-a: \x80\xff\tb\"\n")},
       {get("Cookie: a=1\r\nCookie: b=2\r\n"), whole("GET http://a /\nCookie: a=1\nCookie: b=2\n")},
       {get("!#$%&'*+-.^_`|~9: v\r\n"), whole("GET http://a /\n!#$%&'*+-.^_`|~9: v\n")},
-      // What some programs read as the name it resembles is dropped.
+      // A name that some programs take for the one it resembles is dropped.
       {get("content_length: 5\r\nTransfer_Encoding: chunked\r\nx-a: 1\r\nX_Forwarded_For: 1\r\n"),
        whole("GET http://a /\nx-a: 1\n")},
       {get("x_forwarded-client_cert: URI=x\r\nx_outrigger_any: 1\r\nx_y: 2\r\n"),
@@ -163,18 +163,19 @@ std::vector<Good> good_rows() {
        with_body(post_head, "x") + whole("GET http://a /\n") + whole("GET http://a /\n")},
       {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx\r\n" + get(""),
        with_body(post_head + "length 1\n", "x") + whole("GET http://a /\n")},
-      // Upgrades that are declined stay HTTP.
+      // Declined upgrades stay HTTP.
       {get("Upgrade: WebSocket\r\nConnection: upgrade\r\n") + get(""),
        head("GET http://a /\nprotocol websocket\n") + "body \n" + whole("GET http://a /\n")},
       {get("Upgrade: h2c, foo/2\r\nConnection: keep-alive, Upgrade\r\nContent-Length: 0\r\n"),
        head("GET http://a /\nprotocol foo/2\nlength 0\n") + "body \n"},
       {get("Upgrade: tcp, FOO\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"),
        head("GET http://a /\nprotocol foo\n") + "body \n"},
-      // One that is not of HTTP/1's handshake for WebSocket may have a body.
+      // An upgrade other than HTTP/1's WebSocket handshake may have a body.
       {"POST / HTTP/1.1\r\nHost: a\r\nUpgrade: foo\r\nConnection: Upgrade\r\nContent-Length: "
        "5\r\n\r\nhello",
        head("POST http://a /\nprotocol foo\nlength 5\n") + "body \n"},
-      // What the listener does not let switch is a request like others (RFC 9110 section 7.8).
+      // If the listener does not allow the upgrade, it is an ordinary request (RFC 9110 section
+      // 7.8).
       {get("Upgrade: foo/1.0\r\nConnection: upgrade\r\n") + get(""),
        whole("GET http://a /\n") + whole("GET http://a /\n")},
       {get("Upgrade: SPDY/3.1, TLS/1.0\r\nConnection: upgrade\r\n"), whole("GET http://a /\n")},
@@ -560,7 +561,7 @@ TEST(H1RequestsTest, TheTableIsLarge) {
   EXPECT_GE(rows, 250U);
 }
 
-// A bad second request does not spoil the first, nor the first's answer.
+// A bad second request does not affect the first, nor the response to the first.
 TEST(H1RequestsTest, AGoodRequestBeforeABadOne) {
   for (const Bad& row : bad_framing()) {
     const std::string story = run_all(get("") + row.raw + evil);
@@ -574,7 +575,7 @@ TEST(H1RequestsTest, AGoodRequestBeforeABadOne) {
 
 struct BadBody {
   std::string body;
-  std::string delivered;  // before the fault
+  std::string delivered;  // before the error
   int status = 400;
 };
 
@@ -703,7 +704,7 @@ TEST(H1RequestsTest, RefusesChunkOverhead) {
   EXPECT_NE(run(chunked(fat + "0\r\n\r\n"), {}).find("complete"), std::string::npos);
 }
 
-// The defaults let through less than a million one-byte chunks.
+// The defaults allow fewer than a million one-byte chunks.
 TEST(H1RequestsTest, AMillionOneByteChunks) {
   H1ServerRig rig;
   std::string body;
@@ -716,7 +717,7 @@ TEST(H1RequestsTest, AMillionOneByteChunks) {
   EXPECT_EQ(rig.counters.malformed.value(), 1U);
 }
 
-// What is cut never looks complete.
+// A truncated message never looks complete.
 TEST(H1RequestsTest, ACutMessageIsNotComplete) {
   const std::string bodies[] = {
       chunked("5\r\nhello\r\n0\r\nx-t: 1\r\n\r\n"),

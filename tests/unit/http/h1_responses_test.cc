@@ -1,5 +1,5 @@
-// The table of raw HTTP/1 answers, good and malformed, as a client codec sees them: whole, cut at
-// every place, byte by byte; the same verdict and the same events each time.
+// The table of raw HTTP/1 responses, good and malformed, as a client codec sees them: whole, split
+// at every position, byte by byte; the same verdict and the same events each time.
 
 #include <gtest/gtest.h>
 
@@ -17,7 +17,7 @@ using std::string_literals::operator""s;
 struct Asked {
   std::string method = "GET";
   std::string protocol;
-  bool then_closed = false;  // the peer ends its side after the bytes
+  bool then_closed = false;  // the peer closes its side after the bytes
 };
 
 CodecLimits small_limits() {
@@ -94,7 +94,7 @@ std::vector<Row> good_rows() {
       {ok + "\r\nhello", head("status 200\n") + "body hello\n" + closed, {"GET", "", true}},
       {ok + "\r\n", head("status 200\n") + "body \n" + closed, {"GET", "", true}},
       {ok + "\r\nhel", head("status 200\n") + "body hel\ncapacity 0\n"},
-      // No body, whatever they say.
+      // No body, whatever the fields say.
       {"HTTP/1.1 204 No Content\r\n\r\n", head("status 204\n") + empty + kept},
       {"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
        head("status 204\n") + empty + closed},
@@ -107,12 +107,12 @@ std::vector<Row> good_rows() {
        head("status 200\n") + empty + kept,
        {"HEAD", "", false}},
       {ok + "\r\n", head("status 200\n") + empty + kept, {"HEAD", "", false}},
-      // Interim answers.
+      // Interim responses.
       {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + ok +
            "Content-Length: 0\r\n\r\n",
        "interim\nstatus 100\ninterim\nstatus 103\nLink: x\n" + head("status 200\nlength 0\n") +
            empty + kept},
-      // Hop-by-hop fields go.
+      // Hop-by-hop fields are removed.
       {ok + "Connection: x-a\r\nX-A: 1\r\nKeep-Alive: 5\r\nUpgrade: h2\r\nx-b: 2\r\n"
             "Content-Length: 0\r\n\r\n",
        head("status 200\nlength 0\nx-b: 2\n") + empty + kept},
@@ -120,7 +120,7 @@ std::vector<Row> good_rows() {
       {"HTTP/1.1 101 Switching\r\nUpgrade: WebSocket\r\nConnection: upgrade\r\nx: y\r\n\r\nraw",
        head("status 101\nprotocol websocket\nx: y\n") + "body raw\ncapacity 0\n",
        {"GET", "websocket", false}},
-      // A 426 means nothing without its Upgrade; HTTP itself is not among what is passed on.
+      // A 426 means nothing without its Upgrade; HTTP itself is not passed on.
       {"HTTP/1.1 426 Upgrade Required\r\nUpgrade: h2c, TLS/1.0\r\nUpgrade: IRC/6.9\r\nConnection: "
        "upgrade\r\nContent-Length: 0\r\n\r\n",
        head("status 426\nprotocol TLS/1.0, IRC/6.9\nlength 0\n") + empty + kept},
@@ -137,13 +137,13 @@ TEST(H1ResponsesTest, AcceptsTheGood) {
   for (const Row& row : good_rows()) EXPECT_EQ(run_all(row.raw, row.asked), row.story) << row.raw;
 }
 
-// An answer that is followed by anything is taken, and the connection is not used again.
+// A response followed by anything is accepted, and the connection is not reused.
 TEST(H1ResponsesTest, BytesLeftOverCloseTheConnection) {
   const std::string answer = ok + "Content-Length: 5\r\n\r\nhello";
   for (const std::string& more : {ok + "Content-Length: 0\r\n\r\n", "x"s, "\r\n"s, "\0"s}) {
     const std::string story = run(answer + more, {}, {});
     EXPECT_EQ(story, head("status 200\nlength 5\n") + "body hello\n" + closed);
-    // Late ones find the stream complete and close the idle connection.
+    // Late bytes find the stream complete and close the idle connection.
     const std::string late = run(answer + more, {answer.size()}, {});
     EXPECT_EQ(late, head("status 200\nlength 5\n") +
                         "body hello\ncomplete\ncapacity 0\naborted\nretiring 1\n");
@@ -283,7 +283,7 @@ TEST(H1ResponsesTest, TooManyInterims) {
   EXPECT_NE(story.find("reset flood"), story.npos) << story;
 }
 
-// Cut anywhere before its end, no answer is complete, but for one that ends with the connection.
+// Truncated anywhere, no response is complete, except one that ends with the connection.
 TEST(H1ResponsesTest, ACutAnswerIsNotComplete) {
   const std::string answers[] = {
       ok + "Content-Length: 5\r\n\r\nhello",

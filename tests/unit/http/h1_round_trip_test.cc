@@ -1,6 +1,6 @@
 // A request through a server codec, a client codec, and a second server codec behind it, as two
-// sidecars would pass it: it must arrive with the same meaning, and the answer must come back. What
-// the first refuses must not reach the second at all.
+// sidecars would pass it: it must arrive with the same meaning, and the response must come back.
+// What the first refuses must not reach the second at all.
 
 #include <gtest/gtest.h>
 
@@ -19,7 +19,7 @@ using fakes::RecordingClient;
 using fakes::RecordingServer;
 using fakes::RecordingSink;
 
-// Joins a server stream and a client stream; the least that a proxy is.
+// Joins a server stream and a client stream; a minimal proxy.
 class Relay final : public ServerEvents {
  public:
   explicit Relay(net::BufferPool& buffers, BlockPool& blocks)
@@ -95,7 +95,7 @@ class Relay final : public ServerEvents {
 
 class Chain {
  public:
-  // Lets the bytes run until all is quiet.
+  // Moves bytes until nothing is left to do.
   void run(std::string_view raw) {
     first_feeder_.feed(raw);
     for (int i = 0; i < 20; ++i) {
@@ -119,7 +119,7 @@ class Chain {
   FakeWire wire_last{buffers};
   RecordingServer server;
   H1ServerCodec last{wire_last, server, limits, counters, blocks, "http"};
-  std::string wire_tape;  // what went between the two
+  std::string wire_tape;  // the bytes between the two
 
  private:
   Feeder first_feeder_{first, wire_first};
@@ -196,7 +196,8 @@ TEST(H1RoundTripTest, TunnelsRunBothWays) {
   EXPECT_EQ(chain.server.last().body, std::string("up"));
 }
 
-// Declined, and a request behind it: it is routed as a request of its own, or not at all.
+// A declined upgrade with a request behind it: that request is routed as one of its own, or not at
+// all.
 TEST(H1RoundTripTest, SmugglingBehindAnUpgrade) {
   Chain chain;
   chain.server.stream_hook = [&chain](RecordingSink& sink) {
@@ -214,8 +215,8 @@ TEST(H1RoundTripTest, SmugglingBehindAnUpgrade) {
   EXPECT_EQ(chain.relay.upstream.capacity(), 0U);
 }
 
-// Whatever goes in: the number of requests that the second server reads equals the number that the
-// first one let through, and what was cut is cut there too.
+// For any input, the second server reads as many requests as the first one let through, and what
+// was truncated is truncated there too.
 TEST(H1RoundTripTest, OneInOneOut) {
   const std::string pieces[] = {
       "GET / HTTP/1.1\r\nHost: a\r\n\r\n",

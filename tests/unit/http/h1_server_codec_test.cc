@@ -54,7 +54,7 @@ TEST_F(H1ServerCodecTest, AnswersAndKeepsTheConnection) {
   Head& head = answer(200);
   head.content_length = 5;
   head.fields.add("Server", "x");
-  head.fields.add("connection", "close");        // not the user's to say
+  head.fields.add("connection", "close");        // the user cannot set this
   head.fields.add("Transfer-Encoding", "gzip");  // nor this
   sink.stream->send_head(head, false);
   EXPECT_EQ(rig_.wire.sent, "");
@@ -70,7 +70,7 @@ TEST_F(H1ServerCodecTest, AnswersAndKeepsTheConnection) {
   EXPECT_EQ(sent(), "HTTP/1.1 299 \r\ncontent-length: 0\r\n\r\n");
 }
 
-// Head and a large body leave in one write.
+// The head and a large body are sent in one write.
 TEST_F(H1ServerCodecTest, LargeBodiesAreNotCopied) {
   RecordingSink& sink = ask(get);
   const std::string body(5000, 'x');
@@ -170,7 +170,8 @@ TEST_F(H1ServerCodecTest, ConnectionClose) {
   EXPECT_EQ(rig_.server.sinks.size(), 1U);
 }
 
-// Who has asked for the close waits for it: nothing can come that would turn it into a reset.
+// A client that has asked for the close waits for it: nothing can arrive that would turn it into a
+// reset.
 TEST_F(H1ServerCodecTest, ConnectionCloseAfterTheWholeRequestDoesNotLinger) {
   const std::string head =
       "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 4\r\n\r\n";
@@ -204,8 +205,8 @@ TEST_F(H1ServerCodecTest, InterimAnswers) {
   EXPECT_FALSE(rig_.wire.over());
 }
 
-// A client that waits for its 100 may send the body, or the next request, after a final answer:
-// nobody can know.
+// A client that waits for its 100 may send the body, or the next request, after a final response:
+// there is no way to know.
 TEST_F(H1ServerCodecTest, RefusedExpectationCloses) {
   ask("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
       .stream->send_head(answer(401), true);
@@ -233,7 +234,7 @@ TEST_F(H1ServerCodecTest, PipelinedRequestsAreAnsweredOneByOne) {
   EXPECT_EQ(rig_.blocks.in_use(), 0U);
 }
 
-// Answers given inside the callbacks leave together.
+// Responses given inside the callbacks are sent together.
 TEST(H1ServerPipelineTest, OneWriteAFeed) {
   H1ServerRig rig;
   std::string raw;
@@ -303,8 +304,8 @@ TEST_F(H1ServerCodecTest, MalformedBodyAfterTheAnswerBeganCutsIt) {
   EXPECT_EQ(sent().find("400"), std::string::npos);
 }
 
-// A reset would destroy what is on its way: it is used only where the end in order would look
-// whole.
+// A reset would destroy what is in flight: it is used only where an orderly close would look
+// complete.
 TEST_F(H1ServerCodecTest, ResetCutsTheConnection) {
   struct Case {
     std::string request;
@@ -329,7 +330,7 @@ TEST_F(H1ServerCodecTest, ResetCutsTheConnection) {
     EXPECT_FALSE(sink.was_reset);
     EXPECT_EQ(rig.codec.open_streams(), 0U);
     EXPECT_EQ(rig.server.idle, 1);
-    sink.stream->send_data("late", true);  // does nothing
+    sink.stream->send_data("late", true);  // has no effect
     sink.stream->reset(StreamEnd::local);
     EXPECT_EQ(rig.server.idle, 1);
   }
@@ -356,7 +357,7 @@ TEST_F(H1ServerCodecTest, AnAbandonedRequestIsCancelled) {
   EXPECT_EQ(rig_.server.idle, 1);
 }
 
-// An idle connection is little more than its place in the lists of its owner.
+// An idle connection is little more than its place in its owner's lists.
 TEST_F(H1ServerCodecTest, IdleConnectionsAreSmall) {
   EXPECT_LE(sizeof(H1ServerCodec), 256U);
   ask(get);
@@ -556,7 +557,7 @@ TEST(H1LocalAnswerTest, LengthsAreRight) {
   }
 }
 
-// The same shape as the exchange's: an error, a flag, a detail.
+// Same form as the exchange's local replies: an error, a flag, a detail.
 TEST(H1LocalAnswerTest, IsAWholeAnswerWithItsDate) {
   H1ServerRig rig;
   rig.feeder.feed("GET /a?b HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n");
@@ -584,7 +585,7 @@ TEST(H1LocalAnswerTest, ToHeadHasNoBody) {
     EXPECT_TRUE(rig.server.refused.ends_with(" HEAD / 0\n")) << rig.server.refused;
     EXPECT_TRUE(rig.wire.finished);
   }
-  // Also in an answer's place.
+  // Also instead of a response.
   H1ServerRig rig({}, false);
   rig.feeder.feed("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
   Head head(rig.arena);
@@ -618,8 +619,8 @@ TEST(H1LocalAnswerTest, AHeadThatDoesNotComeInTimeIsA408) {
   EXPECT_TRUE(rig.wire.finished);
 }
 
-// A client that speaks HTTP/2 and has its preface wrong (h2spec 3.5/2) could not read an HTTP/1
-// answer; one that has spoken HTTP/1 before can.
+// A client that speaks HTTP/2 and sends an invalid preface (h2spec 3.5/2) could not read an HTTP/1
+// response; one that has spoken HTTP/1 before can.
 TEST(H1LocalAnswerTest, ALineThatIsNothingLikeHttp1IsNotAnswered) {
   const std::string line = "INVALID CONNECTION PREFACE\r\n\r\n";
   H1ServerRig rig;
@@ -664,7 +665,7 @@ TEST_F(H1ServerCodecTest, UpgradeHoldsBytesUntil101) {
   EXPECT_EQ(rig_.server.idle, 1);
 }
 
-// RFC 6455 section 1.3 has this key and this proof.
+// RFC 6455 section 1.3 gives this key and this proof.
 TEST_F(H1ServerCodecTest, ProvesTheKeyWhenTheAnswerCameOverHttp2) {
   RecordingSink& sink = ask(upgrade);
   Head& head = answer(101);
@@ -675,7 +676,7 @@ TEST_F(H1ServerCodecTest, ProvesTheKeyWhenTheAnswerCameOverHttp2) {
             "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");
 }
 
-// An HTTP/1 server's own answer is passed on as it is, proof or no proof.
+// An HTTP/1 server's own response is passed on unchanged, with or without a proof.
 TEST_F(H1ServerCodecTest, AddsNoProofToAnHttp1ServersAnswer) {
   ask(upgrade).stream->send_head(answer(101), false);
   EXPECT_EQ(sent(),
@@ -795,7 +796,7 @@ TEST_F(H1ServerCodecTest, NobodyAskedForASwitch) {
 
 // --- Costs ---------------------------------------------------------------------------------------
 
-// Answers as quickly as it can, without keeping anything.
+// Responds as fast as it can, without keeping anything.
 class QuickServer final : public ServerEvents, public StreamSink {
  public:
   explicit QuickServer(BlockPool& blocks) : arena_(blocks) {
@@ -865,14 +866,14 @@ TEST(H1ServerCostTest, TheSteadyStateAllocatesNothing) {
 }
 #endif
 
-// One feed with everything left of a request makes its offsets good again.
+// One feed with the whole rest of a request makes its offsets valid again.
 TEST(H1ServerCostTest, HeadsAreNotScannedAgain) {
   H1ServerRig rig;
   std::string raw = "GET / HTTP/1.1\r\nHost: a\r\n";
   for (int i = 0; i < 90; ++i)
     raw += "x-" + std::to_string(i) + ": " + std::string(500, 'v') + "\r\n";
   raw += "\r\n";
-  // Every byte in a feed of its own: 46 KB would take 10^9 steps if each feed began anew.
+  // Every byte in a feed of its own: 46 KB would take 10^9 steps if each feed started over.
   for (std::size_t i = 1; i <= raw.size(); ++i) {
     const std::size_t consumed = rig.codec.feed({raw.data(), i}, 0);
     ASSERT_EQ(consumed, i == raw.size() ? i : 0U);

@@ -1,4 +1,5 @@
-// Every byte at every place of a request, and random mutations, against the reference parser.
+// Every byte at every position of a request, and random mutations, compared with the reference
+// parser.
 
 #include <gtest/gtest.h>
 
@@ -64,7 +65,7 @@ TEST(H1SweepTest, EveryByteLeftOut) {
   }
 }
 
-// Pieces of the grammar in random order, random cuts.
+// Fragments of the grammar in random order, with random splits.
 TEST(H1SweepTest, RandomMessages) {
   const std::string pieces[] = {
       "GET ",
@@ -119,7 +120,7 @@ TEST(H1SweepTest, RandomMessages) {
   EXPECT_GT(accepted, 100);
 }
 
-// The comparison can fail: it tells a missing request and a wrong verdict.
+// The comparison can fail: it detects a missing request and a wrong verdict.
 TEST(H1SweepTest, TheReferenceJudges) {
   EXPECT_EQ(ReferenceParser::parse(seeds[1] + evil).requests.size(), 2U);
   EXPECT_EQ(ReferenceParser::parse(seeds[1] + evil).requests[0].body, "hello");

@@ -11,7 +11,7 @@ namespace {
 
 using std::string_literals::operator""s;
 
-// The text in memory of exactly its size, so that a sanitizer sees a read beyond it.
+// The text in memory of exactly its size, so that a sanitizer detects a read beyond it.
 template <typename Check>
 auto exactly(const std::string& text, Check check) {
   const std::unique_ptr<char[]> exact(new char[text.size()]);
@@ -19,7 +19,7 @@ auto exactly(const std::string& text, Check check) {
   return check(std::string_view(exact.get(), text.size()));
 }
 
-// The sixteen-byte scans say what the tables say: every byte, every length, every place.
+// The sixteen-byte scans agree with the tables: every byte, every length, every position.
 TEST(BytesTest, ScansAgreeWithTheTables) {
   for (int byte = 0; byte < 256; ++byte) {
     for (std::size_t size = 1; size <= 40; size += size < 20 ? 1 : 7) {
@@ -158,20 +158,20 @@ TEST(NormalisePathTest, DecodesMergesAndResolves) {
       {"/%252e%252e/admin", "/%252e%252e/admin"},
       {"/%3b/%3F/%23", "/%3B/%3F/%23"},
       {"/%c3%a9", "/%C3%A9"},
-      // Bytes that may not stand in a path as they are have one spelling too.
+      // Bytes that must not appear raw in a path have a single spelling too.
       {"/caf\xc3\xa9", "/caf%C3%A9"},
       {"/\x80\xff", "/%80%FF"},
       {"/a|b^c`d\"e<f>{g}[h]", "/a%7Cb%5Ec%60d%22e%3Cf%3E%7Bg%7D%5Bh%5D"},
       {"/a:b@c!d$e&f'(g)*h+i,j;k=l", "/a:b@c!d$e&f'(g)*h+i,j;k=l"},
       {"/%2b%2c%3a%40", "/%2B%2C%3A%40"},
       {"/a//\xc3\xa9?\xc3\xa9|%zz\\", "/a/%C3%A9?\xc3\xa9|%zz\\"},
-      // An escaped slash stays one and separates nothing.
+      // An escaped slash stays escaped and separates nothing.
       {"/%2f", "/%2F"},
       {"/admin%2fx", "/admin%2Fx"},
       {"/@scope%2fname/../a%2Fb", "/a%2Fb"},
       {"/a%2F%2fb/./c", "/a%2F%2Fb/c"},
       {"/a/.%2e.%2Fb/...%2F..b", "/a/...%2Fb/...%2F..b"},
-      // A program that decodes first finds the parameters of a dot segment behind an escape.
+      // A program that decodes first would find a dot segment's parameters behind an escape.
       {"/x/..%3b/admin", "/admin"},
       {"/x/%2e%2e%3Ba=b/admin", "/admin"},
       {"/.%3b/admin", "/admin"},
@@ -181,7 +181,7 @@ TEST(NormalisePathTest, DecodesMergesAndResolves) {
   };
   for (const auto& [from, to] : cases) {
     EXPECT_EQ(normal(from), to) << from;
-    // Once is enough, and the second time changes nothing.
+    // Normalising again changes nothing.
     EXPECT_EQ(normal(to), to) << to;
   }
 }
@@ -223,8 +223,8 @@ TEST(NormalisePathTest, Refuses) {
   }
 }
 
-// Every byte at every place of a path: what comes out is normal, and has no byte that went in
-// escaped as a separator.
+// Every byte at every position of a path: the result is normalised, and no byte that was escaped in
+// the input becomes a separator.
 TEST(NormalisePathTest, ByteSweep) {
   const std::string base = "/ab/../c?d";
   for (std::size_t at = 0; at < base.size(); ++at) {

@@ -1,4 +1,4 @@
-// What hostile peers do to HTTP/2, one drill for each known attack: how it ends, and what it costs.
+// Attacks by hostile HTTP/2 peers, one test for each known attack: how it ends, and what it costs.
 // Memory is what the codec holds: nghttp2's, streams, heads, queues and the wire's output.
 
 #include <gtest/gtest.h>
@@ -123,8 +123,8 @@ TEST_F(H2Abuse, PatientPingsAreAnswered) {
   EXPECT_FALSE(server.wire.finished);
 }
 
-// What a client of gRPC in Go sends while it receives: its bandwidth estimator answers DATA with
-// WINDOW_UPDATE and, when the last PING is answered, with another one.
+// What a grpc-go client sends while it receives: its bandwidth estimator answers DATA with
+// WINDOW_UPDATE and, if the last PING has been acknowledged, with another PING.
 TEST_F(H2Abuse, AReceiverThatMeasuresWithPingsIsNoFlood) {
   TestHead head(world.blocks);
   for (std::uint32_t call = 0; call < 2000; ++call) {
@@ -142,13 +142,13 @@ TEST_F(H2Abuse, AReceiverThatMeasuresWithPingsIsNoFlood) {
     server.wire.take();
   }
   EXPECT_EQ(world.counters.floods.value(), 0U);
-  // Once the data stops, so must the PINGs.
+  // Once the data stops, the PINGs must stop too.
   EXPECT_LE(feed_until_over([](int) { return h2::ping(); }, 20000), 2000 + 201);
   expect_flood();
 }
 
-// The same of one that sends: gRPC in Go and in C++ measure what they receive, other libraries
-// probe the connection as they send.
+// The same for a sender: grpc-go and gRPC in C++ measure what they receive, other libraries probe
+// the connection as they send.
 TEST_F(H2Abuse, ASenderThatMeasuresWithPingsIsNoFlood) {
   server.feeder.feed(h2::headers(1, h2::request_block("POST")));
   for (int i = 0; i < 2000; ++i) {
@@ -166,7 +166,7 @@ TEST_F(H2Abuse, TooManySettingsInAFrame) {
   expect_flood();
 }
 
-// Answers to control frames that nobody reads: reading stops, and then there is an end.
+// Replies to control frames that are not read: reading stops, and then the connection ends.
 TEST_F(H2Abuse, ControlFramesThatNobodyReads) {
   server.wire.blocked = true;
   server.wire.stuck = std::string(server.wire.high + 1, 'x');
@@ -177,7 +177,7 @@ TEST_F(H2Abuse, ControlFramesThatNobodyReads) {
       },
       20000, false);
   EXPECT_LE(n, 1302);
-  EXPECT_TRUE(server.wire.paused);  // which this peer's bytes ignore: the test has no kernel
+  EXPECT_TRUE(server.wire.paused);  // this peer ignores it: the test has no kernel in between
   EXPECT_TRUE(server.wire.finished);
   EXPECT_LE(peak, bound);
 }
@@ -208,7 +208,7 @@ TEST_F(H2Abuse, RapidReset) {
   EXPECT_GE(n, 990);
   EXPECT_LE(n, 1001);
   expect_flood();
-  // Every request was told to stop at once.
+  // Every request was cancelled at once.
   EXPECT_EQ(static_cast<std::size_t>(cancelled), server.events.sinks.size());
 }
 
@@ -218,7 +218,7 @@ TEST_F(H2Abuse, RapidResetInOneWrite) {
     bytes += h2::headers(1 + 2 * i, h2::request_block(), h2::whole) +
              h2::rst_stream(1 + 2 * i, h2::cancel);
   }
-  // A hundred at a time, whatever was written.
+  // A hundred at a time, however much was written.
   server.codec.feed(bytes, 1);
   EXPECT_EQ(server.events.sinks.size(), 100U);
   EXPECT_EQ(cancelled, 100);
@@ -233,7 +233,7 @@ TEST_F(H2Abuse, ResetsOfClosedStreams) {
   expect_flood();
 }
 
-// ---- CVE-2025-8671: faults that make us reset.
+// ---- CVE-2025-8671: errors that make us reset.
 
 TEST_F(H2Abuse, MadeYouResetByWindow) {
   const int n = feed_until_over(
@@ -278,7 +278,7 @@ TEST_F(H2Abuse, ResetsOfOurOwnChoiceDoNotCount) {
     server.feeder.feed(h2::headers(1 + 2 * i, h2::request_block(), h2::whole));
     server.events.last().stream->reset(StreamEnd::connection_lost);
     server.feeder.settle();
-    // What was on its way when the client had not heard of it.
+    // In flight when the client did not know yet.
     server.feeder.feed(h2::window_update(1 + 2 * i, 10));
   }
   expect_served(2001);
@@ -300,7 +300,7 @@ TEST_F(H2Abuse, BombOfAFewLargeEntries) {
   std::string references(2000, '\xbe');
   server.feeder.feed(
       h2::headers(1, h2::request_block() + h2::literal_added("x", big) + references, h2::whole));
-  // Eight megabytes from two kilobytes: that is no mistake.
+  // 8 MB from 2 KB cannot be a mistake.
   EXPECT_EQ(goaway_code(), h2::enhance_your_calm);
   EXPECT_EQ(world.counters.floods.value(), 1U);
   EXPECT_LE(memory(), bound);
@@ -316,7 +316,7 @@ TEST_F(H2Abuse, BombOnManyStreams) {
     note(server.wire.take());
     peak = std::max(peak, memory());
   }
-  // Each head alone is allowed; together they are not: the rest is refused, and may be retried.
+  // Each head alone is allowed; together they are not: the rest are refused and may be retried.
   EXPECT_LE(peak, bound);
   EXPECT_GT(server.events.sinks.size(), 10U);
   EXPECT_LT(server.events.sinks.size(), 30U);
@@ -331,7 +331,7 @@ TEST_F(H2Abuse, BombOnManyStreams) {
 }
 
 TEST_F(H2Abuse, BombOfManySmallFields) {
-  // One byte each, on all streams (CVE-2026-47774): neither fields nor crumbs without end.
+  // One byte each, on all streams (CVE-2026-47774): neither fields nor crumbs are unlimited.
   for (std::uint32_t i = 0; i < 90; ++i) {
     const std::string first = i == 0 ? h2::literal_added("cookie", "") : std::string("\xbe");
     server.feeder.feed(h2::headers(
@@ -358,7 +358,7 @@ TEST_F(H2Abuse, FieldsWithoutEnd) {
 }
 
 TEST_F(H2Abuse, DiscardedFieldsAreCharged) {
-  // CVE-2026-73550: Host beside :authority, by reference, which nobody keeps.
+  // CVE-2026-73550: Host beside :authority, by reference, which is not kept.
   std::string block =
       h2::request_block() + h2::literal_added("http2-settings", std::string(3000, 'h'));
   block += std::string(22, '\xbe');
@@ -388,7 +388,7 @@ TEST_F(H2Abuse, EmptyNames) {
   for (int i = 0; i < 50; ++i) fields += h2::literal("", "");
   std::size_t warm = 0;
   for (std::uint32_t i = 0; i < 10000 && !server.wire.over(); ++i) {
-    server.feeder.now_ms += 100;  // slower than the reset bucket
+    server.feeder.now_ms += 100;  // below the reset bucket's rate
     server.feeder.feed(h2::headers(1 + 2 * i, h2::request_block() + fields, h2::whole));
     server.wire.take();
     if (i == 100) warm = memory();
@@ -399,7 +399,7 @@ TEST_F(H2Abuse, EmptyNames) {
 }
 
 TEST_F(H2Abuse, BlockOutOfStepNever) {
-  // CVE-2023-32731: the table after an oversize block is what it should be.
+  // CVE-2023-32731: after an oversize block, the table is as it should be.
   std::string block = h2::request_block();
   for (int i = 0; i < 120; ++i) block += h2::literal("x" + std::to_string(i), "1");
   block += h2::literal_added("x-late", "kept");
@@ -478,7 +478,7 @@ TEST_F(H2Abuse, AClientThatReadsByteByByteMayUpdateAsOften) {
   EXPECT_FALSE(server.wire.finished);
 }
 
-// ---- CVE-2019-9511 and 9517: answers that nobody takes.
+// ---- CVE-2019-9511 and 9517: responses that are not read.
 
 TEST_F(H2Abuse, ZeroWindow) {
   server.feeder.feed(h2::settings({{h2::initial_window_size, 0}}));
@@ -494,7 +494,7 @@ TEST_F(H2Abuse, ZeroWindow) {
     peak = std::max(peak, memory());
   }
   EXPECT_LE(peak, bound);
-  // The owner's timer ends them; all of it is given back.
+  // The owner's timer ends them; all memory is returned.
   for (const auto& sink : server.events.sinks) sink->stream->reset(StreamEnd::idle);
   server.feeder.settle();
   server.wire.take();
@@ -536,7 +536,7 @@ TEST_F(H2Abuse, NothingIsFedAfterTheEnd) {
       std::size_t goaways = 0;
       for (const auto& f : h2::take_frames(bytes)) goaways += f.type == h2::type_goaway ? 1 : 0;
       EXPECT_EQ(goaways, 1U);
-      // Whatever still comes is swallowed.
+      // Everything that still arrives is discarded.
       EXPECT_EQ(one.codec.feed(second, 1), second.size());
       one.codec.produce();
       one.codec.output_drained();
@@ -553,7 +553,7 @@ TEST_F(H2Abuse, FramesAfterTheEndFindATombstone) {
   server.feeder.feed(h2::headers(1, h2::request_block("POST", {{"content-length", "1"}})));
   server.feeder.feed(h2::data(1, "too much"));
   EXPECT_EQ(cancelled, 1);
-  // The client did not know yet: ignored, and the window given back.
+  // The client did not know yet: ignored, and the window is returned.
   for (int i = 0; i < 200; ++i) server.feeder.feed(h2::data(1, std::string(16384, 'x')));
   server.feeder.feed(h2::headers(1, h2::block({{"x-t", "1"}}), h2::whole));
   EXPECT_EQ(server.events.sinks.size(), 1U);
@@ -569,7 +569,7 @@ TEST_F(H2Abuse, ToleranceHasAnEnd) {
 }
 
 TEST_F(H2Abuse, OldResetsAreForgottenKindly) {
-  // More streams than are remembered: late frames on any of them are no error.
+  // More streams than are remembered: late frames on any of them are not an error.
   for (std::uint32_t i = 0; i < 90; ++i) {
     server.feeder.feed(h2::headers(1 + 2 * i, h2::request_block("POST")));
     server.events.last().stream->reset(StreamEnd::local);
@@ -579,7 +579,7 @@ TEST_F(H2Abuse, OldResetsAreForgottenKindly) {
   expect_served(181);
 }
 
-// ---- Towards a hostile server.
+// ---- Against a hostile server.
 
 TEST_F(H2Abuse, AServerMayNotFloodEither) {
   for (const std::string& bytes :

@@ -38,7 +38,7 @@ TEST(H2Memory, WhatIsGivenBackIsHandedOutAgain) {
   memory.release(nullptr);
 }
 
-// What is shared is told by its size: only of a version and build that is known to be as it was.
+// Shared blocks are recognised by size: only with a version and build whose allocations are known.
 TEST(H2Memory, OnlyAKnownLibrarySharesMemory) {
   constexpr int known = 0x013400;
   EXPECT_TRUE(may_share(known, {2, 1}));
@@ -124,7 +124,7 @@ TEST(H2Memory, SessionsShareTheirFrameBuffer) {
   EXPECT_EQ(memory.bytes_in_use(), 0U);
   memory.release(first);
   memory.release(first);
-  // Outside of a creation the size means nothing.
+  // Except while a session is created, the size means nothing.
   void* other = memory.allocate(16394);
   EXPECT_NE(other, first);
   memory.release(other);
@@ -166,7 +166,7 @@ TEST(H2Memory, EmptyTablesOfStreamsRestWithoutMemory) {
     ASSERT_EQ(made, table);
     std::memset(made, 0, 4096);
   }
-  // A table with anything in it stays as it is.
+  // A table that is not all zero stays as it is.
   auto* bytes = static_cast<char*>(tables[0]);
   bytes[1000] = 7;
   const std::size_t before = resident_pages();
@@ -178,7 +178,7 @@ TEST(H2Memory, EmptyTablesOfStreamsRestWithoutMemory) {
   EXPECT_EQ(other[1000], 0);
   other[1000] = 8;
   EXPECT_EQ(other[1000], 8);
-  // Like any other block one may grow and go.
+  // Like any other block, a table may grow and be released.
   tables[0] = memory.reallocate(tables[0], 8000);
   EXPECT_EQ(static_cast<char*>(tables[0])[1000], 7);
   for (void* table : tables) memory.release(table);

@@ -1,4 +1,4 @@
-// Both HTTP/2 codecs against each other: messages, tunnels, ends, draining.
+// The two HTTP/2 codecs against each other: messages, tunnels, ends, draining.
 
 #include "http/h2_codec.h"
 
@@ -21,7 +21,7 @@ class H2Codec : public testing::Test {
     stream.send_head(head.request(), true);
     return stream;
   }
-  // The same with a body that goes on.
+  // The same with a body that continues.
   Stream& post(H2Pair& pair, RecordingSink& sink) {
     Stream& stream = pair.client.codec.open(sink);
     TestHead head(world.blocks);
@@ -192,7 +192,7 @@ TEST_F(H2Codec, WebSocketIsExtendedConnectOnTheWireOnly) {
   EXPECT_EQ(pair.client.codec.open_streams(), 0U);
 }
 
-// On the wire it is a 502 (see H2HeadWriterTest); our own client makes of it what it was.
+// On the wire it is a 502 (see H2HeadWriterTest); our own client restores the original.
 TEST_F(H2Codec, AnAnswerThatDoesNotSwitchArrivesAsItWas) {
   for (const auto& [status, arrives] : {std::pair(200, 200), std::pair(403, 403)}) {
     H2Pair pair(world);
@@ -271,7 +271,7 @@ TEST_F(H2Codec, AnEarlyAnswerEndsTheRequestWithoutAnError) {
   EXPECT_FALSE(pair.server.events.last().was_reset);
   EXPECT_EQ(world.counters.resets_sent.value(), 1U);
   EXPECT_EQ(pair.server.codec.open_streams(), 0U);
-  // What the client still sends goes nowhere and hurts nobody.
+  // What the client still sends is discarded and does no harm.
   EXPECT_EQ(pair.client.codec.open_streams(), 1U);
   stream.send_data(std::string(100000, 'x'), false);
   EXPECT_FALSE(stream.above_high());
@@ -354,7 +354,7 @@ TEST_F(H2Codec, ResetsSayWhy) {
   }
 }
 
-// An app that breaks off in the middle: its beginning is worth something to the caller.
+// An app breaks off in the middle: the part it has sent is still useful to the caller.
 TEST_F(H2Codec, WhatWasSentBeforeAResetArrivesBeforeIt) {
   H2Pair pair(world);
   RecordingSink sink;
@@ -405,7 +405,7 @@ TEST_F(H2Codec, WhatASinkDoesInItsCallbacksIsSafe) {
   };
   std::deque<RecordingSink> sinks;
   for (int i = 0; i < 10; ++i) get(pair, sinks.emplace_back());
-  // The first reset that arrives cancels another stream and opens a new one.
+  // The first reset to arrive cancels another stream and opens a new one.
   RecordingSink another;
   sinks[0].reset_hook = [this, &pair, &another](StreamEnd) { get(pair, another); };
   pair.run();
@@ -427,7 +427,7 @@ TEST_F(H2Codec, ThePeersEndEndsAll) {
     pair.run();
     answer(*pair.server.events.sinks[1]->stream, 200, "x");
     pair.server.feeder.settle();
-    // The answer arrives, the RST_STREAM behind it does not.
+    // The response arrives, the RST_STREAM after it does not.
     std::string bytes = pair.server.wire.take();
     pair.client.feeder.feed(bytes.substr(0, bytes.size() - 13));
     EXPECT_TRUE(answered.ended);
@@ -440,7 +440,7 @@ TEST_F(H2Codec, ThePeersEndEndsAll) {
     }
     EXPECT_EQ(open.reset, StreamEnd::connection_lost);
     EXPECT_EQ(pair.server.events.sinks[0]->reset, StreamEnd::cancelled);
-    // Its answer was whole, which the reason says; but the stream is dead.
+    // Its response was complete, which the reason says; but the stream is dead.
     EXPECT_TRUE(answered.was_reset);
     EXPECT_EQ(answered.reset, StreamEnd::complete);
     (void)rest;
@@ -489,14 +489,14 @@ TEST_F(H2Codec, DrainingTakesTwoSteps) {
   std::string bytes = server.wire.take();
   auto frames = h2::take_frames(bytes);
   ASSERT_EQ(frames.size(), 2U);
-  // A client that answered the PING first could still open a stream, which nobody would take.
+  // A client that answered the PING first could still open a stream, which would not be accepted.
   const auto& notice = frames[0];
   const auto& ping = frames[1];
   ASSERT_EQ(notice.type, h2::type_goaway);
   ASSERT_EQ(ping.type, h2::type_ping);
   EXPECT_EQ(notice.number(), 0x7fffffffU);
   EXPECT_EQ(notice.number(4), h2::no_error);
-  // A request that was on its way is served.
+  // A request that was in flight is served.
   server.feeder.feed(h2::headers(3, h2::request_block(), h2::whole));
   ASSERT_EQ(server.events.sinks.size(), 2U);
   server.feeder.feed(h2::ping(ping.payload, h2::ack));
@@ -505,7 +505,7 @@ TEST_F(H2Codec, DrainingTakesTwoSteps) {
   ASSERT_EQ(frames.size(), 1U);
   EXPECT_EQ(frames[0].type, h2::type_goaway);
   EXPECT_EQ(frames[0].number(), 3U);
-  // Later ones are ignored, bodies and all; the client knows that they were not processed.
+  // Later ones are ignored, including their bodies; the client knows that they were not processed.
   server.feeder.feed(h2::headers(5, h2::request_block("POST")) + h2::data(5, "x", h2::end_stream));
   EXPECT_EQ(server.events.sinks.size(), 2U);
   EXPECT_FALSE(server.wire.finished);
@@ -608,7 +608,7 @@ TEST_F(H2Codec, Pings) {
   EXPECT_EQ(pair.client.codec.answered_pings(), 0U);
   pair.run();
   EXPECT_EQ(pair.client.codec.answered_pings(), 1U);
-  // Acknowledgements that answer nothing do not count.
+  // Unsolicited acknowledgements do not count.
   pair.client.feeder.feed(h2::ping("12345678", h2::ack));
   EXPECT_EQ(pair.client.codec.answered_pings(), 1U);
   EXPECT_EQ(world.counters.glitches.value(), 1U);
@@ -647,7 +647,7 @@ TEST_F(H2Codec, OnlySoManyNewStreamsAFeed) {
   bytes.erase(0, taken);
   bytes.erase(0, server.codec.feed(bytes, 1));
   EXPECT_EQ(server.events.sinks.size(), 20U);
-  // The next one comes in pieces, in feeds of its own.
+  // The next one arrives in pieces, in feeds of its own.
   EXPECT_EQ(server.codec.feed(bytes, 1), bytes.size());
   EXPECT_EQ(server.events.sinks.size(), 25U);
 }

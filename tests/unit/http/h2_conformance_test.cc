@@ -1,6 +1,6 @@
 // The tables of tests/support/h2_cases.h against the codecs, each case whole and byte by byte; and
-// that they leave out no point of the conformance suite. tests/e2e/test_h2_conformance.py replays
-// the same tables over sockets.
+// a check that they cover every point of the conformance suite. tests/e2e/test_h2_conformance.py
+// replays the same tables over sockets.
 
 #include <gtest/gtest.h>
 
@@ -36,7 +36,7 @@ std::set<std::string> ids_of(const std::vector<Case>& cases) {
   return ids;
 }
 
-// Points are numbered within their section, from 1 and without a gap, so that none is forgotten.
+// Points are numbered within their section, from 1 and without gaps, so that none is forgotten.
 void expect_numbered(const std::vector<std::string>& points) {
   std::map<std::string, int> last;
   for (const std::string& id : points) {

@@ -1,4 +1,4 @@
-// Windows, watermarks and turns: who may send how much, when, and at what cost.
+// Windows, watermarks and turns: which stream may send how much, when, and at what cost.
 
 #include <gtest/gtest.h>
 
@@ -74,7 +74,7 @@ TEST_F(H2Flow, LargeBodiesBothWaysAtOnce) {
   EXPECT_EQ(pair.client.codec.open_streams() + pair.server.codec.open_streams(), 0U);
 }
 
-// A stream that waits gets a window and no more; the others go on.
+// A paused stream gets one window and no more; the others continue.
 TEST_F(H2Flow, APausedStreamHoldsUpNobody) {
   H2Pair pair(world);
   RecordingSink slow, quick;
@@ -119,7 +119,7 @@ TEST_F(H2Flow, AnAnswerWaitsForTheWindow) {
   EXPECT_GT(queued, world.limits.stream_high);
   server.feeder.settle();
   server.wire.take();
-  // Half of it leaves: not below the low watermark yet.
+  // Half of it is sent: not below the low watermark yet.
   server.feeder.feed(h2::window_update(1, 65535));
   server.feeder.feed(h2::window_update(0, 1'000'000));
   EXPECT_EQ(sink.drained, 0);
@@ -143,7 +143,7 @@ TEST_F(H2Flow, AFullWireTakesNoMoreData) {
   while (!sink.stream->above_high()) sink.stream->send_data(std::string(50000, 'x'), false);
   server.feeder.settle();
   EXPECT_LE(server.wire.unsent(), 100'000U + 16384 + 9);
-  // Control frames still leave.
+  // Control frames are still sent.
   const std::size_t before = server.wire.unsent();
   server.feeder.feed(h2::ping());
   EXPECT_EQ(server.wire.unsent(), before + 17);
@@ -158,7 +158,7 @@ TEST_F(H2Flow, AFullWireTakesNoMoreData) {
   EXPECT_EQ(sink.drained, 1);
 }
 
-// Streams take turns, whoever came first, in both directions.
+// Streams take turns, whichever came first, in both directions.
 TEST_F(H2Flow, StreamsTakeTurns) {
   world.limits.raise_for_trusted();
   H2Pair pair(world);
@@ -177,7 +177,7 @@ TEST_F(H2Flow, StreamsTakeTurns) {
     return first_eight;
   };
   const std::map<std::uint32_t, std::size_t> fair = {{1, 2}, {3, 2}, {5, 2}};
-  // While the wire is full, all of it is queued; then it leaves.
+  // While the wire is full, everything is queued; then it is sent.
   pair.client.wire.blocked = pair.server.wire.blocked = true;
   pair.client.wire.high = pair.server.wire.high = 0;
   pair.client.wire.output().append("x");
@@ -204,7 +204,7 @@ TEST_F(H2Flow, StreamsTakeTurns) {
   EXPECT_EQ(order(from_server), fair);
 }
 
-// Many small pieces of one turn leave in one frame; a large one is not queued first.
+// Many small pieces in one turn are sent in one frame; a large one is not queued first.
 TEST_F(H2Flow, PiecesOfATurnShareAFrame) {
   H2Pair pair(world);
   RecordingSink sink;
@@ -218,7 +218,7 @@ TEST_F(H2Flow, PiecesOfATurnShareAFrame) {
   EXPECT_EQ(frames[0].payload.size(), 500U);
   const std::size_t before = world.buffers.bytes_in_use();
   stream.send_data(std::string(10000, 'x'), true);
-  // The wire's own output holds it, no second buffer does.
+  // The wire's own output holds it, not a second buffer.
   EXPECT_LE(world.buffers.bytes_in_use(), before + 16384);
   pair.client.feeder.settle();
   bytes = pair.client.wire.take();
@@ -242,7 +242,7 @@ TEST_F(H2Flow, DataBeyondTheWindowEndsTheConnection) {
 }
 
 // All streams together: beyond the connection's budget no stream may queue, but each moves on.
-// A hundred uploads that nobody takes: what is parked for all of them together comes off the
+// A hundred uploads that are not read: what is parked for all of them together is taken from the
 // connection's window.
 TEST_F(H2Flow, WhatStreamsThatWaitHoldIsBoundedByTheConnectionsWindow) {
   H2ServerSide server(world);
@@ -282,7 +282,7 @@ TEST_F(H2Flow, ParkedBytesThatMoveOnOpenTheConnectionsWindow) {
     for (int i = 0; i < 4; ++i) server.feeder.feed(h2::data(id, frame));
   }
   EXPECT_EQ(opened(), 0U);
-  // Half of them go on, the others are given up in three ways.
+  // Half of them continue, the others are abandoned in three ways.
   for (std::size_t i = 0; i < 8; ++i) streams[i]->pause(false);
   server.feeder.settle();
   EXPECT_EQ(opened(), 8U * 65536);
@@ -295,7 +295,7 @@ TEST_F(H2Flow, ParkedBytesThatMoveOnOpenTheConnectionsWindow) {
     streams[i]->send_head(answer.response(413), true);
   }
   server.feeder.settle();
-  // All of it but for what is too little to be worth a WINDOW_UPDATE.
+  // All of it, except what is too little for a WINDOW_UPDATE.
   EXPECT_GE(opened() + 65536, 8U * 65536);
   EXPECT_FALSE(server.wire.over());
 }
@@ -317,7 +317,7 @@ TEST_F(H2Flow, TheQueueOfAConnectionIsBounded) {
   }
   EXPECT_LE(queued, world.limits.connection_queue + world.limits.stream_high + 100 * 4096);
   EXPECT_LE(memory(), 2U << 20);
-  // One stream's window opens: it drains and goes on although the others are stuck.
+  // One stream's window opens: it drains and continues although the others are stuck.
   RecordingSink& last = server.events.last();
   server.feeder.feed(h2::window_update(199, 100000));
   EXPECT_EQ(last.drained, 1);
@@ -325,7 +325,7 @@ TEST_F(H2Flow, TheQueueOfAConnectionIsBounded) {
   last.stream->send_data(std::string(4096, 'y'), false);
   server.feeder.settle();
   EXPECT_FALSE(last.stream->above_high());
-  // The crowd clears.
+  // Most streams end.
   for (std::uint32_t i = 0; i < 50; ++i) server.feeder.feed(h2::rst_stream(1 + 2 * i, h2::cancel));
   server.feeder.feed(h2::window_update(0, 1'000'000) +
                      h2::settings({{h2::initial_window_size, 100'000}}));
@@ -365,20 +365,20 @@ TEST_F(H2Flow, WhoKeepsAWindowShutLosesTheStream) {
   };
   EXPECT_TRUE(look(1'000).empty());
   EXPECT_TRUE(look(30'999).empty());
-  // A byte is progress.
+  // One byte is progress.
   server.feeder.feed(h2::window_update(3, 1));
   EXPECT_EQ(look(31'000), (std::map<std::uint32_t, std::uint32_t>{{1, 8}})) << "CANCEL";
   EXPECT_FALSE(server.events.sinks[1]->was_reset);
   EXPECT_TRUE(look(60'999).empty());
   EXPECT_EQ(look(61'000), (std::map<std::uint32_t, std::uint32_t>{{3, 8}}));
   EXPECT_EQ(server.events.sinks[1]->reset, StreamEnd::idle);
-  // Streams of gRPC live on being slow, and who has nothing to send waits for nobody.
+  // gRPC streams may be slow, and a stream with nothing to send waits for nothing.
   EXPECT_TRUE(look(1'000'000).empty());
   EXPECT_EQ(server.codec.open_streams(), 2U);
   EXPECT_EQ(world.counters.stalled.value(), 2U);
 }
 
-// A read a stream is too much when there are many: in a crowd, pieces are small.
+// One read per stream is too much when there are many: then pieces are small.
 TEST_F(H2Flow, InACrowdOnlySmallPiecesAreWelcome) {
   H2ServerSide server(world);
   server.feeder.feed(std::string(h2::magic) + h2::settings({{h2::initial_window_size, 0}}) +
@@ -401,12 +401,12 @@ TEST_F(H2Flow, InACrowdOnlySmallPiecesAreWelcome) {
   EXPECT_EQ(smallest, world.limits.connection_queue / 128);
   EXPECT_LE(queued, world.limits.connection_queue + 64 * 1024 + 100 * 4096);
   EXPECT_LE(memory(), 2U << 20);
-  // Nothing is small for long: the crowd clears.
+  // Pieces do not stay small: most streams end.
   for (std::uint32_t i = 0; i < 99; ++i) server.feeder.feed(h2::rst_stream(1 + 2 * i, h2::cancel));
   EXPECT_EQ(server.events.last().stream->piece_max(), any_piece);
 }
 
-// A piece more for each of a hundred streams that have grown together would double their buffers.
+// One more piece for each of a hundred streams that have grown together would double their buffers.
 TEST_F(H2Flow, InACrowdWhoHasBytesQueuedTakesNoMore) {
   H2ServerSide server(world);
   server.feeder.feed(std::string(h2::magic) + h2::settings({{h2::initial_window_size, 0}}) +
@@ -421,7 +421,7 @@ TEST_F(H2Flow, InACrowdWhoHasBytesQueuedTakesNoMore) {
       if (piece > 0) sink->stream->send_data(std::string(piece, 'x'), false);
     }
   }
-  // What a buffer has beyond its bytes counts too.
+  // A buffer's capacity beyond its bytes counts too.
   EXPECT_LE(world.buffers.bytes_in_use(), world.limits.connection_queue + 128 * 1024);
 }
 
@@ -503,7 +503,7 @@ TEST_F(H2Flow, TheSteadyStateAllocatesNothing) {
 }
 #endif
 
-// What an idle connection costs: the tables of nghttp2 and little else.
+// The cost of an idle connection: nghttp2's tables and little else.
 TEST_F(H2Flow, AnIdleConnectionIsSmall) {
   H2Pair warm(world);
   const std::size_t before = memory();

@@ -1,4 +1,4 @@
-// The scanner alone: headers in pieces, stream ids, buckets.
+// The scanner alone: headers in pieces, stream IDs, buckets.
 
 #include "http/h2_frame_scanner.h"
 
@@ -23,7 +23,7 @@ class H2Scanner : public testing::Test {
     EXPECT_TRUE(scanner->magic_whole());
     EXPECT_EQ(judge(h2::settings()).action, Action::pass);
   }
-  // Takes one whole frame; the last verdict.
+  // Takes one complete frame; returns the last verdict.
   H2FrameScanner::Verdict judge(const std::string& frame, bool open = false,
                                 std::int64_t window = 65535, std::uint64_t now_ms = 1) {
     EXPECT_EQ(scanner->take_header(frame), H2FrameHeader::size);
@@ -117,7 +117,7 @@ TEST_F(H2Scanner, OurResetsAreTolerated) {
   EXPECT_TRUE(late.odd);
   EXPECT_EQ(code(h2::data(3, "x")), H2Error::stream_closed);
   scanner->put_back(9);
-  // Long ago: all that were open before the oldest one we remember.
+  // Long ago: all that were opened before the oldest one that is remembered.
   for (std::uint32_t id = 101; id < 181; id += 2) {
     judge(h2::headers(id, "x"), false);
     scanner->reset_sent(id);
@@ -170,7 +170,7 @@ TEST_F(H2Scanner, WindowUpdatesFollowWhatIsSent) {
   EXPECT_EQ(verdict.reason, StreamEnd::flood);
 }
 
-// gRPC's bandwidth estimators send a PING a round trip while data flows, whichever way it flows.
+// gRPC's bandwidth estimators send a PING per round trip while data flows, in either direction.
 TEST_F(H2Scanner, PingsAreChargedAgainstDataFirst) {
   for (int i = 0; i < 100'000; ++i) {
     if (i % 2 == 0) {
@@ -180,7 +180,7 @@ TEST_F(H2Scanner, PingsAreChargedAgainstDataFirst) {
     }
     ASSERT_EQ(judge(h2::ping()).action, Action::pass) << i;
   }
-  // And nothing of it was taken from what may come without data.
+  // And none of it was taken from what may come without data.
   for (std::size_t i = 1; i < limits.ping_burst; ++i) {  // SETTINGS took one
     ASSERT_EQ(judge(h2::ping()).action, Action::pass) << i;
   }
@@ -222,7 +222,7 @@ TEST(H2TokenBucket, FillsWithTime) {
   EXPECT_FALSE(bucket.take(1499));
   EXPECT_TRUE(bucket.take(1500));
   EXPECT_FALSE(bucket.take(1500));
-  // A clock that stands still or goes back gives nothing; a long pause no more than the burst.
+  // A clock that stands still or goes back adds nothing; a long pause no more than the burst.
   EXPECT_FALSE(bucket.take(0));
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(bucket.take(100'000'000'000));
   EXPECT_FALSE(bucket.take(100'000'000'000));

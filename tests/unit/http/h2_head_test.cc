@@ -1,4 +1,4 @@
-// Heads from and to HTTP/2's fields: every byte at every place, limits, and the normal form.
+// Heads from and to HTTP/2 fields: every byte at every position, limits, and the normal form.
 
 #include "http/h2_head.h"
 

@@ -1,5 +1,5 @@
-// Heads as HTTP/2 frames: what a peer's decoder makes of them, whatever the table's size, and in
-// how many frames.
+// Heads as HTTP/2 frames: how a peer's decoder reads them, for any table size, and in how many
+// frames.
 
 #include "http/h2_head_writer.h"
 
@@ -44,7 +44,7 @@ TEST_F(HpackTest, WhatRepeatsIsOneByteAField) {
   const std::string again = encode(fields);
   EXPECT_EQ(again.size(), 4U);
   EXPECT_EQ(inflater.decode(again), fields);
-  // In another order too.
+  // In reverse order too.
   const h2::FieldList turned(fields.rbegin(), fields.rend());
   const std::string other = encode(turned);
   EXPECT_EQ(other.size(), 4U);
@@ -168,11 +168,11 @@ TEST_F(H2Writer, Request) {
     EXPECT_EQ(frames[0].stream, 7U);
     EXPECT_EQ(frames[0].flags, h2::whole);
   }
-  // The authority and x-other, and the names of what differs each time.
+  // The authority and x-other, and the names of the fields that differ each time.
   EXPECT_EQ(encoder.entries(), 4U);
 }
 
-// HTTP/1's "Content-Length: 0" beside an upgrade is nothing that an extended CONNECT may have.
+// HTTP/1's "Content-Length: 0" with an upgrade is not allowed in extended CONNECT.
 TEST_F(H2Writer, AnExtendedConnectHasNoLengthAndItsProtocolInLowerCase) {
   fakes::TestHead head(blocks);
   head.request("GET", "/chat").length(0);
@@ -185,7 +185,7 @@ TEST_F(H2Writer, AnExtendedConnectHasNoLengthAndItsProtocolInLowerCase) {
                                      {":protocol", "websocket"}}));
 }
 
-// What HTTP/2 has no words for: a 2xx that does not switch, and a 426's Upgrade.
+// What HTTP/2 cannot express: a 2xx that does not switch, and a 426's Upgrade.
 TEST_F(H2Writer, AnswersToUpgrades) {
   using Request = H2HeadWriter::Request;
   struct Row {
@@ -249,7 +249,7 @@ TEST_F(H2Writer, ALargeBlockGoesInPieces) {
       EXPECT_EQ(frames[i].flags, i + 1 == frames.size() ? h2::end_headers : h2::none);
       EXPECT_LE(frames[i].payload.size(), 16'384U);
     }
-    // Names, lengths and pseudo fields come on top.
+    // Names, lengths and pseudo-header fields are added to that.
     EXPECT_EQ(frames.size(), (size + 60 + 16'383) / 16'384);
   }
 }

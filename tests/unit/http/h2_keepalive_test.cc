@@ -1,5 +1,5 @@
-// When a silent peer is asked, and when it is given up: over a channel and with a codec that do as
-// the test says.
+// When a silent peer is sent a PING, and when it is given up: with a channel and a codec that do
+// what the test says.
 
 #include "http/h2_keepalive.h"
 
@@ -66,13 +66,13 @@ struct H2KeepaliveTest : testing::Test, net::ConnectionHandler {
     ++codec.streams;
     keepalive->stream_opened();
   }
-  // DATA or HEADERS; a PING's answer.
+  // DATA or HEADERS; a PING acknowledgement.
   void message() {
     ++codec.messages;
     keepalive->heard();
   }
   void pong() { keepalive->heard(); }
-  // Lets time pass, each PING answered after a millisecond.
+  // Advances time, each PING acknowledged after a millisecond.
   void live(Duration by) {
     const TimePoint end = loop.now() + by;
     while (loop.now() < end) {
@@ -123,7 +123,7 @@ TEST_F(H2KeepaliveTest, WhoeverSaysAnythingInTimeLives) {
   watch(Towards::client);
   open_stream();
   loop.advance(seconds(39));
-  message();  // not the PING's answer, but a sign of life
+  message();  // not an acknowledgement, but a sign of life
   loop.advance(seconds(29));
   EXPECT_EQ(codec.pinged.size(), 1U);
   EXPECT_EQ(closed, 0);
@@ -150,7 +150,7 @@ TEST_F(H2KeepaliveTest, AnAnswerToABusyConnectionIsNeverWaitedForInVain) {
   watch(Towards::server);
   open_stream();
   loop.advance(seconds(31));
-  codec.streams = 0;  // the last stream ended, by a reset of ours
+  codec.streams = 0;  // we reset the last stream
   loop.advance(seconds(60));
   EXPECT_EQ(closed, 0) << "nobody waits for anything any more";
 }
@@ -163,8 +163,8 @@ TEST_F(H2KeepaliveTest, AClientIsAskedEvery30s) {
   EXPECT_EQ(closed, 0);
 }
 
-// What the servers of gRPC do: a PING within five minutes of the one before is a strike, unless
-// HEADERS or DATA were sent in between; after more than two strikes they end the connection.
+// What gRPC servers do: a PING within five minutes of the previous one is a strike, unless HEADERS
+// or DATA were sent in between; after more than two strikes they end the connection.
 TEST_F(H2KeepaliveTest, AQuietStreamOfAGrpcServerIsNeverTakenForAFlood) {
   watch(Towards::server);
   open_stream();
@@ -208,7 +208,7 @@ TEST_F(H2KeepaliveTest, APingBehindBytesThatMoveIsOnItsWay) {
     loop.advance(seconds(10));
     EXPECT_EQ(closed, 0) << i;
   }
-  // The rest does not move any more.
+  // The rest makes no more progress.
   loop.advance(seconds(11));
   EXPECT_EQ(closed, 1);
 }

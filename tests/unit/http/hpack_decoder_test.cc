@@ -1,5 +1,5 @@
-// HPACK's decoding half: RFC 7541's examples, its errors, what happens at each cut, and a
-// comparison with nghttp2's decoder over blocks good and broken.
+// HPACK's decoding half: RFC 7541's examples, its errors, what happens at each split, and a
+// comparison with nghttp2's decoder on valid and invalid blocks.
 
 #include "http/hpack_decoder.h"
 
@@ -85,7 +85,7 @@ const std::vector<FieldList> responses = {
 
 class HpackDecoderTest : public testing::Test {
  protected:
-  // Every block from memory of exactly its size, so that a sanitizer sees the first byte beyond.
+  // Every block in memory of exactly its size, so that a sanitizer detects the first byte beyond.
   FieldList decode(std::string_view block) {
     const std::vector<char> exact(block.begin(), block.end());
     FieldList fields;
@@ -175,7 +175,7 @@ TEST_F(HpackDecoderTest, IntegersUpTo32Bits) {
   using std::string_literals::operator""s;
   const std::string name = "\x00\x01x"s;
   const std::string value(127, 'v');
-  decode(name + "\x7f\x80\x80\x80\x80\x00"s + value);  // long-winded, but 127
+  decode(name + "\x7f\x80\x80\x80\x80\x00"s + value);  // redundant bytes, but 127
   EXPECT_FALSE(failed);
   decode(name + "\x7f\x80\x80\x80\x80\x80\x00"s + value);
   EXPECT_TRUE(failed);
@@ -183,8 +183,8 @@ TEST_F(HpackDecoderTest, IntegersUpTo32Bits) {
   EXPECT_TRUE(failed);
 }
 
-// What is larger than the table empties it, and is a field all the same; also when its name is in
-// the table that it empties.
+// An entry larger than the table empties it and is still a field, even if its name is in the table
+// that it empties.
 TEST_F(HpackDecoderTest, AnEntryLargerThanTheTableEmptiesIt) {
   decode(h2::table_size(100) + h2::literal_added("x-a", "1"));
   EXPECT_EQ(decoder.entries(), 1U);
@@ -204,12 +204,12 @@ TEST_F(HpackDecoderTest, ANameOutlivesItsEntry) {
   EXPECT_EQ(decode(h2::indexed(62)), (FieldList{{"x-first", value}}));
 }
 
-// A block that ends too early is malformed or has fewer fields, never anything else.
+// A truncated block is malformed or has fewer fields, never anything else.
 TEST_F(HpackDecoderTest, EveryCut) {
   for (const std::string& block : {requests_plain[2], requests_coded[2], responses_coded[2]}) {
     for (std::size_t size = 0; size < block.size(); ++size) {
       h2::Inflater reference;
-      // What the blocks before it have put there.
+      // What the blocks before it have put into the table.
       const std::string before =
           h2::literal_added("cache-control", "private") + h2::literal_added("date", "today") +
           h2::literal_added("location", "here") + h2::literal_added("x", "y");
@@ -231,7 +231,7 @@ TEST(HuffmanTest, EveryByteAndEveryPair) {
   HpackDecoder decoder(memory);
   for (int first = 0; first < 256; ++first) {
     for (int second = 0; second < 256; second += first % 7 == 0 ? 1 : 5) {
-      // Digits before and behind, so that coding pays.
+      // Digits before and after, so that Huffman coding pays off.
       std::string value = "0123456789012345678901234567890";
       value.push_back(static_cast<char>(first));
       value.push_back(static_cast<char>(second));
@@ -253,7 +253,8 @@ TEST(HuffmanTest, Padding) {
   EXPECT_EQ(huffman_decode("\x06", to), std::nullopt);      // not all ones
   EXPECT_EQ(huffman_decode("\x07\xff", to), std::nullopt);  // eleven ones
   EXPECT_EQ(huffman_decode("\xff", to), std::nullopt);
-  EXPECT_EQ(huffman_decode("\xff\xff\xff\xff", to), std::nullopt);  // the end's code, and two ones
+  EXPECT_EQ(huffman_decode("\xff\xff\xff\xff", to),
+            std::nullopt);  // the end-of-string code, and two ones
 }
 
 // Whole connections of random fields, encoded by nghttp2; then blocks with a byte changed.
@@ -308,7 +309,7 @@ TEST(HpackDifferential, AgreesWithNghttp2) {
       }
     }
   }
-  EXPECT_GT(broken, 50U);  // or nothing was tried
+  EXPECT_GT(broken, 50U);  // otherwise nothing was tested
 }
 
 TEST(HpackDecoderMemory, GivesEverythingBack) {

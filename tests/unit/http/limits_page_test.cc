@@ -1,4 +1,4 @@
-// docs/limits.md says what CodecLimits holds; a row whose number changes must change there too.
+// docs/limits.md states what CodecLimits holds; a row whose number changes must change there too.
 
 #include <gtest/gtest.h>
 
@@ -48,7 +48,8 @@ TEST(LimitsPage, SaysWhatTheCodeHolds) {
   row("answers queued, memory of all streams together", &CodecLimits::connection_queue, Unit::kib);
   row("CONTINUATION frames of a block", &CodecLimits::continuations, Unit::count);
   row("interim answers (1xx) to one request", &CodecLimits::interims, Unit::count);
-  // No row stands there that nobody checks, but the one that is a time (see HttpConnectionTest).
+  // The page has no row that is not checked, except the one that is a time (see
+  // HttpConnectionTest).
   std::size_t stand = 0;
   for (std::size_t at = 0; (at = page.find("\n| ", at)) != page.npos; ++at) ++stand;
   constexpr std::size_t table_heads = 3;

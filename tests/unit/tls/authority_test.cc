@@ -18,7 +18,7 @@ TEST(AuthorityTest, GoesThroughPem) {
   const auto read = Authority::from_pem(made.cert_pem(), made.key_pem());
   ASSERT_TRUE(read) << read.error().message;
   EXPECT_EQ(read->trust_domain(), "example.org");
-  // What the second issues, holders of the first's certificate accept.
+  // Certificates issued by the second are accepted by holders of the first's certificate.
   const auto identity = read->issue("spiffe://example.org/web", {"web.mesh"}, valid_now()).value();
   const auto context = TlsContext::from_pem({.cert = identity.cert_pem,
                                              .key = identity.key_pem,

@@ -130,7 +130,7 @@ TEST_F(CertStoreTest, NoticesEveryKindOfChange) {
   write(authority_.issue("spiffe://example.org/web"));
   EXPECT_TRUE(store.changed_on_disk());
   ASSERT_TRUE(store.reload(real_now()));
-  // The way Kubernetes does it: the names stay, a symbolic link below them moves.
+  // As Kubernetes does it: the names stay, and a symbolic link below them changes.
   const TlsTempDir volume;
   std::filesystem::create_directory(volume / "one");
   std::filesystem::create_directory(volume / "two");

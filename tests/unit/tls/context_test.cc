@@ -109,7 +109,7 @@ TEST_F(ContextTest, RefusesHalfWrittenFilesAtEveryLength) {
   const std::string chain = identity_.cert_pem + authority().authority().cert_pem();
   const std::size_t whole = identity_.cert_pem.size();
   for (std::size_t size = 0; size < chain.size() - 1; size += 1) {
-    // Between two certificates, a cut file looks whole; nothing can tell.
+    // A file truncated between two certificates looks complete; that cannot be detected.
     if (size >= whole - 1 && size <= whole) continue;
     dir_.write("tls.crt", chain.substr(0, size));
     EXPECT_NE(error(), "no error") << size;

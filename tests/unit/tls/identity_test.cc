@@ -1,4 +1,4 @@
-// Who gets in and who does not: every rule about the peer's certificate, in both directions. Bad
+// Who is let in and who is not: every rule about the peer's certificate, in both directions. Bad
 // peers are raw OpenSSL, since our own contexts refuse to load a bad identity.
 
 #include <gmock/gmock.h>
@@ -27,7 +27,7 @@ const TestAuthority& authority() {
   static const TestAuthority a;
   return a;
 }
-// The same trust domain by name, another CA.
+// Another CA with the same trust domain name.
 const TestAuthority& impostor() {
   static const TestAuthority a;
   return a;
@@ -56,8 +56,8 @@ struct Case {
   std::function<IssuedIdentity()> identity;  // of the peer
   TlsFailure failure;
   const char* text;
-  // Wrong only for who expects "orders": a listener, which expects nobody in particular, lets it
-  // in.
+  // Wrong only for a peer that expects "orders": a listener expects no particular service and
+  // accepts it.
   bool wrong_service = false;
 };
 
@@ -180,7 +180,7 @@ const std::vector<Case>& cases() {
        TlsFailure::identity, "longer than 2048"},
       {"LeafAsIssuer",
        [] {
-         // A workload that signs for another with its own key.
+         // A workload that signs for another one with its own key.
          LeafRequest ca_leaf = good_leaf();
          const IssuedIdentity middle = authority().sign(ca_leaf);
          LeafRequest maker = with_uris({"spiffe://example.org"});
@@ -219,7 +219,7 @@ class IdentityTest : public testing::TestWithParam<Case> {
 
 TEST_P(IdentityTest, AsServer) {
   const Case& c = GetParam();
-  if (c.name == std::string_view("NoCertificate")) return;  // a server always has one
+  if (c.name == std::string_view("NoCertificate")) return;  // a server always has a certificate
   RawOptions options = raw(true, c.identity());
   options.request_client_cert = false;
   const ClientOptions client{
@@ -232,7 +232,7 @@ TEST_P(IdentityTest, AsServer) {
   EXPECT_EQ(s.raw.done(), c.failure == TlsFailure::none) << "a wrong server hears an alert";
 }
 
-// TLS 1.3 clients write before the server has judged them, TLS 1.2 clients after.
+// TLS 1.3 clients write before the server has verified them, TLS 1.2 clients after.
 TEST_P(IdentityTest, AsClient) {
   const Case& c = GetParam();
   for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
@@ -240,7 +240,7 @@ TEST_P(IdentityTest, AsClient) {
     options.version_min = options.version_max = version;
     net::BufferPool pool;
     net::Buffer out(pool);
-    // A listener has no expectation about the service: any verified ID of the domain is let in.
+    // A listener does not expect a particular service: any verified ID of the domain is accepted.
     const auto server = web()->server({.alpn = {"h2"}, .require_client_cert = true});
     test::RawPeer client(options);
     std::string read;
@@ -280,7 +280,7 @@ TEST(IdentityRules, OptionalClientCertificate) {
   EXPECT_EQ(nobody.ours->info().peer_identity, "");
   EXPECT_EQ(nobody.ours->info().peer_hash, "");
 
-  // Who shows one shows a good one.
+  // A client that presents a certificate must present a valid one.
   const IssuedIdentity wrong = impostor().sign(good_leaf());
   RawOptions options;
   options.cert_pem = wrong.cert_pem;
@@ -389,7 +389,7 @@ TEST(IdentityRules, RevokedCertificates) {
   const IssuedIdentity victim = authority().issue("spiffe://example.org/orders");
   const IssuedIdentity other = authority().issue("spiffe://example.org/orders");
 
-  // A revocation list that names the victim.
+  // A revocation list that contains the victim.
   const auto ca = parse_certificates({"ca", authority().authority().cert_pem()}).value();
   const auto key = parse_key({"key", authority().authority().key_pem()}).value();
   const auto leaf = parse_certificates({"leaf", victim.cert_pem}).value();

@@ -90,7 +90,7 @@ TEST(SpiffeIdTest, RefusesEverythingElse) {
   }
 }
 
-// Each byte at each position of an ID: accepted only where the grammar has it.
+// Each byte at each position of an ID: accepted only where the grammar allows it.
 TEST(SpiffeIdTest, ByteSweep) {
   const std::string good = "spiffe://ab/cd";
   for (std::size_t i = 0; i < good.size(); ++i) {

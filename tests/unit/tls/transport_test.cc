@@ -28,7 +28,7 @@ using State = net::Transport::State;
 
 class TransportTest : public testing::Test {
  protected:
-  // One CA for all tests: making keys is what costs.
+  // One CA for all tests, since generating keys is expensive.
   static const TestAuthority& authority() {
     static const TestAuthority a;
     return a;
@@ -130,7 +130,7 @@ struct Quiet final : net::ConnectionHandler {
   bool open = false;
 };
 
-// The client's last flight has no answer that would carry its acknowledgement.
+// There is no response to the client's last flight that could carry its acknowledgement.
 TEST_F(TransportTest, TheServerAcknowledgesTheEndOfTheHandshake) {
   ManualLoop loop;
   auto [a, b] = MemoryChannel::make(loop);
@@ -154,7 +154,7 @@ TEST_F(TransportTest, CarriesBigDataBothWaysInFullRecords) {
   TransportPair p = pair();
   p.pump();
   ASSERT_TRUE(p.client->seal(big, p.to_server));
-  // 22 bytes a record of 16 KiB, and nothing more.
+  // 22 bytes per record of 16 KiB, and nothing more.
   const std::size_t records = big.size() / 16384 + 1;
   EXPECT_EQ(p.to_server.size(), big.size() + records * 22);
   ASSERT_TRUE(p.server->seal(big, p.to_client));
@@ -264,7 +264,7 @@ TEST_F(TransportTest, NamesWhatIsNotTls) {
     EXPECT_EQ(server->state(), State::failed) << c.bytes;
     EXPECT_EQ(server->failure(), TlsFailure::protocol);
     EXPECT_THAT(server->failure_text(), HasSubstr(c.text));
-    // Once failed, nothing is taken and nothing is sealed.
+    // After a failure, nothing is accepted and nothing is sealed.
     EXPECT_FALSE(server->seal("x", out));
     server->handshake(in, out);
     server->close_notify(out);
@@ -373,7 +373,7 @@ TEST_F(TransportTest, IdleSessionsGiveTheirBuffersBack) {
     p->server->go_idle();
   }
 #ifndef OUTRIGGER_SANITIZED
-  // A read and a write buffer of 16 KiB and something, on both sides.
+  // A read and a write buffer of slightly more than 16 KiB, on both sides.
   const std::size_t idle = mallinfo2().uordblks;
   EXPECT_GT(busy - idle, std::size_t{count} * 4 * 16384);
 #endif
@@ -465,7 +465,7 @@ TEST_F(TransportTest, AHundredKeyUpdatesAreNoFlood) {
   };
   update(TlsTransport::control_credits_max);
   EXPECT_EQ(s.ours->state(), State::established);
-  // Application data earns credits: ten KiB are good for ten more.
+  // Application data earns credits: 10 KiB pay for ten more.
   ASSERT_TRUE(s.raw.write(pattern(10 * TlsTransport::bytes_per_credit)));
   update(10);
   EXPECT_EQ(s.ours->state(), State::established);
@@ -546,7 +546,7 @@ TEST_F(TransportTest, IgnoresWhatOthersLeaveInTheErrorQueue) {
   ERR_clear_error();
 }
 
-// A session must be worth nothing to whoever kept it.
+// A session must be useless to whoever kept it.
 TEST_F(TransportTest, NeverResumesTls12) {
   RawSession first(orders()->server(server_options()), raw_client(TLS1_2_VERSION));
   first.pump();
@@ -557,7 +557,7 @@ TEST_F(TransportTest, NeverResumesTls12) {
   SSL_SESSION_get_id(session, &id_size);
   EXPECT_EQ(id_size, 0U) << "the server gives no session a name";
 
-  // Offer it all the same, under a name of the client's making and without a certificate.
+  // Offer it anyway, with a client-chosen session ID and without a certificate.
   SSL_SESSION* copy = SSL_SESSION_dup(session);
   const std::array<unsigned char, 32> id{1, 2, 3};
   SSL_SESSION_set1_id(copy, id.data(), id.size());
@@ -589,7 +589,7 @@ TEST_F(TransportTest, NeverResumesTls13) {
   EXPECT_EQ(SSL_SESSION_is_resumable(offered), 0);
   EXPECT_EQ(SSL_SESSION_has_ticket(offered), 0);
 
-  // Offer it as a pre-shared key all the same.
+  // Offer it as a pre-shared key anyway.
   for (const bool with_certificate : {false, true}) {
     RawOptions options = raw_client();
     if (!with_certificate) options.cert_pem.clear();
@@ -655,7 +655,7 @@ struct Heard final : net::ConnectionHandler {
   std::optional<net::CloseReason> closed;
 };
 
-// FIN is all that clear text has to say of its end; only TLS that lacks its close_notify was cut.
+// FIN is the only way clear text can end; only TLS without its close_notify was truncated.
 TEST(PermissiveClearText, its_end_is_an_end_and_no_reset) {
   ManualLoop loop;
   const net::ConnectionLimits limits;

@@ -1,4 +1,4 @@
-// What all balancers promise, and each one's distribution. Statistical bounds are five standard
+// What all balancers guarantee, and each one's distribution. Statistical bounds are five standard
 // deviations wide; the seeds are fixed, so a run that passes keeps passing.
 
 #include "upstream/balancers.h"
@@ -86,7 +86,7 @@ TEST_P(EveryBalancer, AvoidsWhatWasTriedWhileAnythingElseIsThere) {
       }
       tried.push_back(*b->pick(world.context({}, tried)));
     }
-    // All have been tried: any of them again.
+    // All have been tried: any of them may be picked again.
     const auto again = world.tally(*b, 400, {}, tried);
     EXPECT_EQ(std::accumulate(again.begin(), again.end(), 0), 400);
   }
@@ -125,7 +125,7 @@ TEST_P(EveryBalancer, FollowsWeightsWhileIdle) {
 }
 
 TEST_P(EveryBalancer, FollowsWeightsUnderLoad) {
-  // 20 endpoints, half of them of weight 3; equal latencies, some 100 requests in flight.
+  // 20 endpoints, half of them with weight 3; equal latencies, about 100 requests in flight.
   BalancerWorld world(std::vector<std::uint32_t>(10, 1));
   for (int i = 0; i < 10; ++i) world.add(3);
   auto b = make();
@@ -151,7 +151,7 @@ TEST_P(EveryBalancer, SurvivesUpdatesWithTicketsOpen) {
       return Outcome{.latency = std::chrono::milliseconds(1 + random.below(200)), .status = 200};
     });
     for (const int n : tally) started += static_cast<std::uint64_t>(n);
-    // Endpoints come and go while requests to them are open.
+    // Endpoints are added and removed while requests to them are open.
     if (random.below(2) == 0 && world.endpoints().size() > 1) {
       world.remove(random.below(static_cast<std::uint32_t>(world.endpoints().size())));
     } else {
@@ -222,8 +222,8 @@ TEST(RoundRobin, IsExactOverOneSchedule) {
 }
 
 TEST(RoundRobin, SpacesEachEndpointEvenly) {
-  // In every stretch, of any length and from any place, each endpoint has its share, plus or minus
-  // two: no bursts.
+  // In every stretch, of any length and starting anywhere, each endpoint has its share, plus or
+  // minus two: no bursts.
   Random random(11);
   for (int round = 0; round < 50; ++round) {
     std::vector<std::uint32_t> weights(2 + random.below(8));
@@ -284,7 +284,7 @@ TEST(LeastRequest, ScansFewAndNeverPicksTheBusier) {
 }
 
 TEST(LeastRequest, ComparesTwoDistinctOfMany) {
-  // All busy but one: two distinct draws meet it with probability 2/n.
+  // All are busy but one: two distinct draws include it with probability 2/n.
   BalancerWorld world(10, 1);
   auto b = Balancers::built_in().make("least_request", {.seed = 4});
   b->update(world.endpoints(), 0ns);

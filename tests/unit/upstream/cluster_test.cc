@@ -1,4 +1,4 @@
-// A service as a worker calls it: choosing, keeping books, and lists that change while calls run.
+// A service as a worker calls it: choosing, accounting, and lists that change while calls run.
 
 #include "upstream/cluster.h"
 

@@ -40,7 +40,7 @@ TEST(PeakEwma, BelievesAPeakAtOnceAndForgetsItSlowly) {
   EXPECT_DOUBLE_EQ(f.expected_ms(0), 10);
   f.sample(0, 500ms);
   EXPECT_DOUBLE_EQ(f.expected_ms(0), 500);
-  // Better news moves it with a time constant of 10 s.
+  // A lower sample moves it with a time constant of 10 s.
   f.world.pass(1s);
   f.sample(0, 10ms);
   EXPECT_NEAR(f.expected_ms(0), 10 + 490 * std::exp(-0.1), 0.01);
@@ -92,7 +92,7 @@ TEST(PeakEwma, FailuresAreNeverCheap) {
 }
 
 // Impatient callers of an endpoint that hangs leave no sample: by decay alone it would soon look
-// the best of all.
+// like the best of all.
 TEST(PeakEwma, WaitingInVainKeepsAnEndpointFromLookingBetter) {
   Fixture f(1);
   f.sample(0, 20ms);
@@ -145,7 +145,7 @@ TEST(PeakEwma, BeforeMeasuringTheUnknownAreWorthTheMedianOfTheKnown) {
   f.sample(3, 40ms);
   EXPECT_DOUBLE_EQ(f.expected_ms(0), 40);
   f.sample(4, 60ms);
-  EXPECT_DOUBLE_EQ(f.expected_ms(0), 60);  // the upper of two
+  EXPECT_DOUBLE_EQ(f.expected_ms(0), 60);  // the upper of the two
   EXPECT_DOUBLE_EQ(f.expected_ms(3), 40);
 }
 
@@ -173,7 +173,7 @@ TEST(PeakEwma, ASlotLivesUntilItsLastTicketIsFinished) {
   EXPECT_EQ(f.balancer.slots_in_use(), 3U);
   f.balancer.finished(other, {.latency = 9s, .status = 200}, f.world.now());
   EXPECT_EQ(f.balancer.slots_in_use(), 2U);
-  EXPECT_LT(f.expected_ms(1), 100);  // the departed one's sample went nowhere else
+  EXPECT_LT(f.expected_ms(1), 100);  // the departed one's sample was not counted for another
 }
 
 TEST(PeakEwmaDeathTest, FinishingATicketTwiceIsABug) {
@@ -238,7 +238,7 @@ TEST(PeakEwmaInMotion, ComesBackToAnEndpointThatRecovered) {
 
 TEST(PeakEwmaInMotion, DoesNotFloodANewEndpoint) {
   // Nine warm endpoints; a tenth joins. In its first half second it gets no more than twice its
-  // share, fast or slow, and not nothing.
+  // share, fast or slow, and more than nothing.
   for (const Nanos speed : {Nanos(1ms), Nanos(20ms), Nanos(200ms)}) {
     Fixture f(9, 3);
     Random random(1);
@@ -261,7 +261,7 @@ TEST(PeakEwmaInMotion, SendsLessToTheSlower) {
   f.world.run(f.balancer, 1000, 5s, answer);
   const auto tally = f.world.run(f.balancer, 1000, 20s, answer);
   EXPECT_LT(tally[0] + tally[1], 20'000 / 20);   // a fifth of the endpoints, less than 5%
-  EXPECT_GT(tally[0] + tally[1], 20'000 / 500);  // but asked now and then
+  EXPECT_GT(tally[0] + tally[1], 20'000 / 500);  // but probed now and then
 }
 
 TEST(PeakEwmaInMotion, ABlackHoleSwallowsFew) {

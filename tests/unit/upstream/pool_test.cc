@@ -25,7 +25,7 @@ using test::MemoryChannel;
 using test::Peer;
 using Sink = http::fakes::RecordingSink;
 
-// Somebody with one request: takes what it is given and writes down what it heard.
+// A caller with one request: takes what it is given and records what it is told.
 struct Caller final : PoolTicket {
   ~Caller() { give_up(); }
   void on_pool_ready(ClientConnection& c) override {
@@ -110,7 +110,7 @@ struct PoolTest : testing::Test {
     return std::move(ours);
   }
 
-  // A request comes; what it gets is used at once, as an exchange does.
+  // A request arrives; the connection it gets is used at once, as an exchange does.
   Caller& call() {
     Caller& caller = ask();
     if (caller.connection == nullptr) loop.settle();
@@ -127,7 +127,7 @@ struct PoolTest : testing::Test {
     caller.overflow = grant.connection == nullptr && !grant.queued;
     return caller;
   }
-  // The endpoint answers every request it has.
+  // The endpoint responds to every request it has.
   void answer_all() {
     loop.settle();
     for (auto& peer : peers) {
@@ -192,7 +192,7 @@ TEST_F(PoolTest, the_connection_used_last_is_used_next) {
   ASSERT_NE(first.connection, second.connection);
   ClientConnection* cold = first.connection;
   ClientConnection* warm = second.connection;
-  answer_all();  // the first one's answer, then the second one's
+  answer_all();  // the first one's response, then the second one's
   for (int i = 0; i < 5; ++i) {
     Caller& next = call();
     EXPECT_EQ(next.connection, warm);
@@ -305,7 +305,7 @@ TEST_F(PoolTest, an_endpoint_may_have_a_connection_though_others_hold_all_that_t
   config::Breaker limits;
   limits.connections = 1;
   make(Offer::http1, limits);
-  policy::Permit elsewhere = breaker->connections.try_take();  // another endpoint has it
+  policy::Permit elsewhere = breaker->connections.try_take();  // held by another endpoint
   EXPECT_NE(call().connection, nullptr);
   Caller& second = ask();  // one is enough: this one waits for it
   EXPECT_FALSE(second.overflow);
@@ -331,7 +331,7 @@ TEST_F(PoolTest, connections_at_rest_take_nothing_of_what_the_breaker_allows) {
   EXPECT_EQ(breaker->connections.used(), 1U);
 }
 
-// Another endpoint's connection has gone to rest: this pool need not wait for one of its own.
+// Another endpoint's connection has become idle: this pool need not wait for one of its own.
 TEST_F(PoolTest, who_waits_for_the_breaker_goes_on_when_another_pool_needs_less) {
   for (const bool at_rest : {false, true}) {
     config::Breaker limits;
@@ -364,7 +364,7 @@ TEST_F(PoolTest, who_waits_for_the_breaker_goes_on_when_another_pool_needs_less)
   }
 }
 
-// The other workers' pools tell this one nothing.
+// The other workers' pools do not notify this one.
 TEST_F(PoolTest, who_waits_for_the_breaker_looks_again_in_the_end) {
   config::Breaker limits;
   limits.connections = 2;
@@ -560,7 +560,7 @@ TEST_F(PoolTest, who_asks_again_when_told_of_a_failure_is_not_told_twice) {
   EXPECT_NE(caller.connection, nullptr);
 }
 
-// Without this who waits would be connected, and disconnected, for ever.
+// Otherwise a waiter would be connected and disconnected forever.
 struct PoolUseless : PoolTest, testing::WithParamInterface<std::tuple<Peer::Speaks, bool>> {};
 INSTANTIATE_TEST_SUITE_P(, PoolUseless,
                          testing::Combine(testing::Values(Peer::Speaks::h1_server,

@@ -1,4 +1,4 @@
-// An app whose configuration leaves open which version of HTTP it speaks.
+// An app whose configuration does not say which version of HTTP it speaks.
 
 #include "upstream/spoken.h"
 
@@ -65,7 +65,7 @@ TEST_F(SpokenTest, one_that_comes_back_with_the_other_version_is_found_out_again
   for (const auto speaks :
        {Peer::Speaks::h2_server, Peer::Speaks::h1_server, Peer::Speaks::h2_server}) {
     world.endpoint(1).speaks = speaks;
-    is_served(get);  // the first one may be spent on the change
+    is_served(get);  // the first one may be lost in the switch
     EXPECT_TRUE(is_served(get));
     EXPECT_TRUE(is_served(post));
     for (auto& connection : world.endpoint(1).connections) {
@@ -75,7 +75,7 @@ TEST_F(SpokenTest, one_that_comes_back_with_the_other_version_is_found_out_again
   }
 }
 
-// It closed without a word while it was starting, and is one of HTTP/1 after all.
+// It closed without a byte while it was starting, and speaks HTTP/1 after all.
 TEST_F(SpokenTest, one_of_http1_that_was_taken_for_http2_gets_the_request_again) {
   world.endpoint(1).speaks = Peer::Speaks::bytes;
   Peer& first = world.connect();
@@ -105,7 +105,7 @@ TEST_F(SpokenTest, one_that_comes_back_with_http1_and_hangs_up_on_http2_is_found
   EXPECT_TRUE(is_served(post));
 }
 
-// One crash of an app of HTTP/2 does not make it one of HTTP/1, to which a first POST might be lost.
+// One crash of an HTTP/2 app does not make it an HTTP/1 app, to which a first POST might be lost.
 TEST_F(SpokenTest, one_of_http2_that_loses_a_request_stays_one) {
   world.endpoint(1).speaks = Peer::Speaks::h2_server;
   EXPECT_TRUE(is_served(get));
