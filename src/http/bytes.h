@@ -51,6 +51,10 @@ inline constexpr Class token = make_class([](int c) {
       return is_alphanumeric(c);
   }
 });
+
+// What a field's name consists of in HTTP/2 (RFC 9113 section 8.2.1).
+inline constexpr Class lower_token =
+    make_class([](int c) { return token[static_cast<std::size_t>(c)] && !(c >= 'A' && c <= 'Z'); });
 // What a field's value is made of: blanks, visible bytes, and bytes above 127.
 inline constexpr Class value =
     make_class([](int c) { return c == '\t' || (c >= ' ' && c != 0x7f); });

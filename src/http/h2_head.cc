@@ -11,11 +11,8 @@ constexpr std::size_t field_overhead = 32;
 // How far beyond the limits a block may go before it ends the connection.
 constexpr std::size_t flood_factor = 4;
 
-constexpr bytes::Class lower_token = bytes::make_class(
-    [](int c) { return bytes::token[static_cast<std::size_t>(c)] && !(c >= 'A' && c <= 'Z'); });
-
 bool is_lower_name(std::string_view name) {
-  return !name.empty() && bytes::all<lower_token>(name.data(), name.size());
+  return !name.empty() && bytes::all<bytes::lower_token>(name.data(), name.size());
 }
 
 bool is_connection_specific(Known known) {

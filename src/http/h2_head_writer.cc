@@ -24,9 +24,6 @@ constexpr unsigned method_post = 3;
 constexpr unsigned scheme_http = 6;
 constexpr unsigned scheme_https = 7;
 
-constexpr bytes::Class lower_token = bytes::make_class(
-    [](int c) { return bytes::token[static_cast<std::size_t>(c)] && !(c >= 'A' && c <= 'Z'); });
-
 // Values that differ from message to message would only evict useful entries from the table, and
 // credentials must not be guessable from the compressed size (RFC 7541 section 7.1).
 Indexing indexing_of(const Field& field) {
@@ -195,7 +192,7 @@ void H2HeadWriter::add_fields(const Fields& fields, bool trailers) {
 void H2HeadWriter::add_other(const Field& field) {
   const std::string_view name = field.name;
   if (field.form == Form::lower ||
-      (!name.empty() && bytes::all<lower_token>(name.data(), name.size()))) {
+      (!name.empty() && bytes::all<bytes::lower_token>(name.data(), name.size()))) {
     return add(name, field.value, indexing_of(name));
   }
   std::array<char, 256> lower;
