@@ -42,7 +42,7 @@ class PipePool {
  public:
   // Each costs two descriptors, so a worker whose peers do not read holds no more than this, and
   // copies for the rest.
-  static constexpr std::size_t most = 64;
+  static constexpr std::size_t most = 32;
 
   // Null: copy.
   std::unique_ptr<Pipe> take();
