@@ -253,8 +253,7 @@ TEST(HuffmanTest, Padding) {
   EXPECT_EQ(huffman_decode("\x06", to), std::nullopt);      // not all ones
   EXPECT_EQ(huffman_decode("\x07\xff", to), std::nullopt);  // eleven ones
   EXPECT_EQ(huffman_decode("\xff", to), std::nullopt);
-  EXPECT_EQ(huffman_decode("\xff\xff\xff\xff", to),
-            std::nullopt);  // the end-of-string code, and two ones
+  EXPECT_EQ(huffman_decode("\xff\xff\xff\xff", to), std::nullopt);  // EOS and two ones
 }
 
 // Whole connections of random fields, encoded by nghttp2; then blocks with a byte changed.
