@@ -106,8 +106,7 @@ class H2Stream final : public Stream,
   bool no_tunnel = false;  // which the server does not support
   bool tunnel = false;     // either, accepted
   std::uint8_t interims = 0;
-  std::uint32_t shut_since =
-      0;  // when its window was found closed, in ms (low bits); 0: it was not
+  std::uint32_t shut_since = 0;  // when its window was found closed, in ms (low bits); or 0
   std::uint32_t close_code = 0;  // set when the library is done
   StreamSink* sink;              // null when there are to be no more callbacks
   Arena arena;
