@@ -1,4 +1,4 @@
-"""Writes the result of a long run to docs/evidence: what was done, when, at which commit, on what."""
+"""Writes the result of a long run to docs/evidence: what was run, when, at which commit, on which machine."""
 import json
 import sys
 import time

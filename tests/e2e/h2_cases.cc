@@ -1,7 +1,6 @@
-// Writes the HTTP/2 tables of tests/support/h2_cases.h as JSON, for test_h2_conformance.py: bytes
-// in hexadecimal, what is expected, the points of the conformance suite that a case covers, and
-// what the codec in memory had answered after each step, which tells how long to wait over a
-// socket.
+// Writes the HTTP/2 tables of tests/support/h2_cases.h as JSON for test_h2_conformance.py: bytes in
+// hexadecimal, what is expected, the points of the conformance suite that a case covers, and what
+// the codec in memory had sent after each step, which tells what to wait for over a socket.
 
 #include <cstdio>
 #include <map>
@@ -105,7 +104,7 @@ int main() {
     described["sent"] = test.sent;
     client.push_back(std::move(described));
   }
-  // Some ids hold bytes that are no UTF-8, since they name the value they try.
+  // Some IDs contain bytes that are not UTF-8, since they name the value they test.
   const json all = {{"server", std::move(server)}, {"client", std::move(client)}};
   std::puts(all.dump(-1, ' ', true, json::error_handler_t::replace).c_str());
   return 0;

@@ -1,9 +1,9 @@
-"""What the end-to-end tests share: daemons, certificates, origins, clients.
+"""Shared by the end-to-end tests: daemons, certificates, origins, clients.
 
 A test describes a small world (origins, one or two sidecars as configuration text), drives it over
-real sockets on loopback and asks the admin port what happened. Everything a test started is ended by
-its process id when the test ends; a daemon that does not end by itself with code 0, or that a
-sanitizer complained about, fails the test.
+real sockets on loopback and asks the admin port what happened. Everything a test has started is ended
+by process ID when the test ends; a daemon that does not exit with code 0, or that triggered a
+sanitizer report, fails the test.
 """
 import contextlib
 import http.client
@@ -26,12 +26,12 @@ ROOT = Path(__file__).resolve().parents[2]
 BINARY = os.environ.get('OUTRIGGER', str(ROOT / 'build/release/bin/outrigger'))
 TOOLS = Path(os.environ.get('OUTRIGGER_TOOLS', ROOT / 'build/tools'))
 SANITIZER = os.environ.get('OUTRIGGER_SANITIZE', '')
-# A sanitized daemon is several times slower; waits are generous everywhere, sizes shrink where told.
-# Workers of a daemon whose test does not say how many; .ci/run asks for several under tsan.
+# A sanitized daemon is several times slower: timeouts are generous everywhere, and some tests are smaller.
+# Workers of a daemon whose test does not set their number; .ci/run uses several under tsan.
 WORKERS = int(os.environ.get('OUTRIGGER_WORKERS', 1))
 PATIENCE = 60 if SANITIZER else 20
 SKIPPED = 77
-# A test that cannot run for want of a program is skipped on a newcomer's machine, and fails where this is set.
+# A test that lacks a program is skipped, and fails if this is set.
 NO_SKIP = bool(os.environ.get('OUTRIGGER_NO_SKIP'))
 DOMAIN = 'test.local'
 
@@ -39,7 +39,7 @@ DOMAIN = 'test.local'
 # --- the machine ---------------------------------------------------------------------------------
 
 def find_tool(name):
-    """A program from build/tools or from the system; None when it is nowhere."""
+    """A program from build/tools or from the system; None if there is none."""
     path = TOOLS / 'bin' / name
     if path.exists():
         return str(path)
@@ -47,7 +47,7 @@ def find_tool(name):
 
 
 def tool_file(path):
-    """A file that came with a tool, for instance an nginx module."""
+    """A file that came with a tool, such as an nginx module."""
     for base in (TOOLS / 'root', Path('/')):
         if (base / path).exists():
             return str(base / path)
@@ -55,7 +55,7 @@ def tool_file(path):
 
 
 def needs(name):
-    """Skips one test when a program is truly absent."""
+    """Skips one test if a program is not installed."""
     return unittest.skipUnless(find_tool(name), f'{name} is not on this machine')
 
 
@@ -63,9 +63,9 @@ _given = set()
 
 
 def free_port():
-    """A port nobody listens on, below the range the kernel takes source ports from, so that a busy
-    test's outgoing connections cannot sit on it before the daemon binds it; above the well-known ones
-    of the demo and the benchmarks."""
+    """An unused port, below the range of the kernel's source ports, so that a busy test's outgoing
+    connections cannot take it before the daemon binds it; above the fixed ones of the demo and the
+    benchmarks."""
     for _ in range(1000):
         port = random.randrange(20100, 32000)
         if port in _given:
@@ -98,7 +98,7 @@ def wait_for(what, condition, seconds=None):
 
 
 class Threads:
-    """Calls in threads of their own; join() raises what one of them raised, which a bare thread would only print."""
+    """Calls in threads of their own; join() raises what one of them raised, which a plain thread would only print."""
 
     def __init__(self, *calls):
         self.errors = []
@@ -174,7 +174,7 @@ class Pki:
 # --- daemons -------------------------------------------------------------------------------------
 
 def run_outrigger(*arguments, check=False, timeout=60, env=None):
-    """Runs a subcommand to its end."""
+    """Runs a subcommand until it exits."""
     done = subprocess.run([BINARY, *arguments], capture_output=True, text=True, timeout=timeout,
                           env=None if env is None else {**os.environ, **env})
     if check and done.returncode != 0:
@@ -183,7 +183,7 @@ def run_outrigger(*arguments, check=False, timeout=60, env=None):
 
 
 class Process:
-    """A child with its output in a file; ended by id."""
+    """A child process with its output in a file; ended by process ID."""
 
     def __init__(self, argv, log, env=None, cwd=None):
         self.log_path = Path(log)
@@ -204,7 +204,7 @@ class Process:
             self.process.send_signal(number)
 
     def stop(self, how=signal.SIGTERM, seconds=None):
-        """Ends it and returns its exit code; kills it when it does not end in time."""
+        """Ends it and returns its exit code; kills it if it does not exit in time."""
         if self.running():
             self.send_signal(how)
             try:
@@ -263,7 +263,7 @@ class Outrigger(Process):
         return parse_exposition(body)
 
     def metric(self, name, **labels):
-        """The sum of the samples of one name that carry all these labels."""
+        """The sum of the samples of one name that have all these labels."""
         return sum(value for n, l, value in self.series() if n == name and labels.items() <= l.items())
 
     def rss(self):
@@ -327,7 +327,7 @@ class Endpoint:
             connection.close()
 
     def drop_connections(self):
-        """Cuts what is open, as a crash would, and goes on accepting."""
+        """Closes all open connections, as a crash would, and continues to accept."""
         with self.lock:
             victims = list(self.open)
         for connection in victims:
@@ -407,8 +407,8 @@ def parse_head(head):
 
 
 class HttpOrigin(Endpoint):
-    """An HTTP/1.1 origin. `answer(request)` gives (status, headers, body) or raw bytes, or None to
-    close the connection without a word. Requests are recorded, unless there will be too many."""
+    """An HTTP/1.1 origin. `answer(request)` returns (status, headers, body) or raw bytes, or None to
+    close the connection without a response. Requests are recorded, unless there will be too many."""
 
     def __init__(self, answer=None, port=None, recording=True):
         self.requests = []
@@ -466,7 +466,7 @@ class Answer:
 
 
 class Client:
-    """A keep-alive HTTP/1 client that hides nothing."""
+    """A keep-alive HTTP/1 client that exposes every detail."""
 
     def __init__(self, port, host='127.0.0.1', timeout=None):
         self.socket = socket.create_connection((host, port), timeout or PATIENCE)
@@ -485,7 +485,7 @@ class Client:
         return self.read(method)
 
     def read(self, method='GET'):
-        """The next final answer; None when the connection was closed instead."""
+        """The next final response; None if the connection was closed instead."""
         while True:
             head = self.stream.until(b'\r\n\r\n')
             if head is None:
@@ -516,7 +516,7 @@ class Client:
 
 
 def fetch(port, target='/', method='GET', headers=None, body=None, host='orders', timeout=None):
-    """One request on a connection of its own."""
+    """One request on a new connection."""
     with Client(port, timeout=timeout) as client:
         return client.request(method, target, headers, body, host)
 
@@ -535,7 +535,7 @@ def head(service, admin, identity='', workers=WORKERS, drain='2s', log='none', r
 
 
 class Case(unittest.TestCase):
-    """Gives a test its folder, and ends what it started in the reverse order."""
+    """Gives a test its folder, and ends what it has started in reverse order."""
 
     @classmethod
     def setUpClass(cls):
@@ -598,7 +598,7 @@ class Case(unittest.TestCase):
         return daemon
 
     def plain(self, endpoints, options='', **how):
-        """A caller's sidecar whose `orders` are reached in clear text."""
+        """A caller's sidecar that reaches `orders` in clear text."""
         listed = ', '.join(f'"127.0.0.1:{e if isinstance(e, int) else e.port}"' for e in endpoints)
         return self.caller(f'  orders: {{endpoints: [{listed}], mtls: disabled{options and ", " + options}}}\n', **how)
 
@@ -612,7 +612,7 @@ class Case(unittest.TestCase):
         return daemon
 
     def pair(self, app, protocol='http', wire='auto', options='', workers=WORKERS, log='none', inbound='auto', listeners=''):
-        """Two sidecars over mTLS: returns (caller, callee). `listeners`: more fields of both's."""
+        """Two sidecars over mTLS: returns (caller, callee). `listeners`: more fields of both listeners."""
         pki = Pki(self.directory / 'pki')
         callee = self.callee(app, pki, protocol=inbound, workers=workers, log='none' if log == 'none' else f'{log}.callee',
                              options=listeners)
@@ -622,7 +622,7 @@ class Case(unittest.TestCase):
         return caller, callee
 
     def eventually(self, expected, value, what='value', seconds=None):
-        """Waits until value() equals what is expected; says what it was otherwise."""
+        """Waits until value() equals what is expected; otherwise fails with the last value."""
         end = time.monotonic() + (seconds or PATIENCE)
         while (got := value()) != expected and time.monotonic() < end:
             time.sleep(0.02)
@@ -630,7 +630,7 @@ class Case(unittest.TestCase):
 
 
 def skip_file(reason):
-    """Ends a test file that cannot run at all on this machine."""
+    """Ends a test file that cannot run on this machine at all."""
     print(reason, file=sys.stderr)
     sys.exit(1 if NO_SKIP else SKIPPED)
 

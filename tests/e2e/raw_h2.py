@@ -1,5 +1,5 @@
-"""HTTP/2 by hand: frames, and one end of a connection, for tests that say to a daemon what no library
-would. Header blocks are written byte by byte; of a received block only the status is read."""
+"""HTTP/2 by hand: frames, and one end of a connection, for tests that send what no library would.
+Header blocks are written byte by byte; of a received block only the status is read."""
 import collections
 import select
 import socket
@@ -56,7 +56,7 @@ def string(text):
 
 
 def literal(name, value, added=False):
-    """A field with its name written out, which is added to the table or not."""
+    """A field with a literal name, which is added to the table or not."""
     return (b'\x40' if added else b'\0') + string(name) + string(value)
 
 
@@ -74,7 +74,7 @@ def number(payload, at=0):
 
 
 def digits(coded):
-    """Huffman-coded digits (RFC 7541 appendix B): 0 to 2 have five bits, the others six."""
+    """Huffman-coded digits (RFC 7541 appendix B): 0 to 2 take five bits, the others six."""
     bits, text = ''.join(f'{byte:08b}' for byte in coded), ''
     while len(bits) >= 5 and (bits[:5] < '00011' or len(bits) >= 6):
         size = 5 if bits[:5] < '00011' else 6
@@ -85,8 +85,8 @@ def digits(coded):
 
 
 def status_of(block):
-    """The status, which is a block's first field; None when it is in the dynamic table, which nobody
-    keeps here."""
+    """The status, which is a block's first field; None if it is in the dynamic table, which is not
+    kept here."""
     if block[0] & 0xe0 == 0x20:  # a table size comes first
         size = 1
         while block[0] == 0x3f and block[size] & 0x80:
@@ -102,14 +102,14 @@ def status_of(block):
 
 
 def ready(connection, events, seconds):
-    """What of these a socket is ready for; poll, since select knows only a thousand descriptors."""
+    """Which of these a socket is ready for; poll, since select is limited to about a thousand descriptors."""
     poller = select.poll()
     poller.register(connection, events)
     return sum(event for _, event in poller.poll(max(seconds, 0) * 1000))
 
 
 class Peer:
-    """One end of a connection, in clear text or TLS. Remembers all that came."""
+    """One end of a connection, in clear text or TLS. Records everything received."""
 
     def __init__(self, connection):
         self.socket = connection
@@ -124,7 +124,7 @@ class Peer:
         return bool(pending or ready(self.socket, select.POLLIN, seconds))
 
     def read(self, seconds):
-        """Takes what is there, waiting for it so long; False when nothing came."""
+        """Reads what is there, waiting for it up to this long; False if nothing arrived."""
         if self.over or not self.wait_readable(seconds):
             return False
         try:
@@ -150,7 +150,7 @@ class Peer:
         return True
 
     def until(self, condition, seconds):
-        """Reads until the condition holds; False when the connection or the time ended before."""
+        """Reads until the condition holds; False if the connection or the time ended first."""
         end = time.monotonic() + seconds
         while not condition():
             if self.over or time.monotonic() > end:
@@ -159,8 +159,8 @@ class Peer:
         return True
 
     def send(self, data, seconds=20, reading=True):
-        """Sends all of it; False when the other side no longer takes it. Reads on the way, unless told
-        otherwise, so that two ends that both only write do not wait for each other."""
+        """Sends all of it; False if the other side no longer accepts it. Reads meanwhile, unless told
+        otherwise, so that two ends that only write do not block each other."""
         end = time.monotonic() + seconds
         view = memoryview(data)
         while view and self.over != 'reset':
@@ -170,7 +170,7 @@ class Peer:
             except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
                 pass
             except OSError:
-                # What it had said before it closed is still there to read.
+                # What it sent before it closed can still be read.
                 while self.read(0.2):
                     pass
                 self.over = self.over or 'reset'
@@ -192,7 +192,7 @@ class Peer:
         return None if found is None else number(found.payload, 4)
 
     def alive(self, seconds, opaque=b'alive???'):
-        """Whether a PING is answered."""
+        """Whether a PING is acknowledged."""
         self.send(ping(opaque), seconds)
         return self.until(lambda: any(f.type == PING and f.flags == ACK and f.payload == opaque for f in self.frames), seconds)
 
@@ -206,7 +206,7 @@ class Peer:
 
 
 def connection_window(peer):
-    """How many bytes of DATA the other side has allowed, over all streams."""
+    """How many bytes of DATA the other side has allowed on all streams together."""
     return 65_535 + sum(number(f.payload) for f in peer.frames if f.type == WINDOW_UPDATE and f.stream == 0)
 
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""A long mixed load through two sidecars over mTLS: HTTP/1, HTTP/2, gRPC and TCP at a time, while an
-origin is cut off now and then. It passes when no call failed that had to succeed, memory stopped growing
-after the first tenth, and descriptors and gauges are back where they were. The result goes to
-docs/evidence.
+"""A long mixed load through two sidecars over mTLS: HTTP/1, HTTP/2, gRPC and TCP at the same time, while
+an origin's connections are closed now and then. It passes if no call failed that had to succeed, memory
+stopped growing after the first tenth, and descriptors and gauges are back where they were. The result
+goes to docs/evidence.
 
 Usage: ./dev soak [--minutes N] [--no-evidence]
 """
@@ -73,7 +73,7 @@ class World:
 
 
 class Load:
-    """Some callers of each kind, until told to stop."""
+    """Several callers of each kind, until told to stop."""
 
     def __init__(self, world, seed):
         self.world, self.random = world, random.Random(seed)
@@ -98,7 +98,7 @@ class Load:
             try:
                 self.done[name] += kind()
             except Exception as error:
-                # What was under way when an origin was cut off may fail; nothing else may.
+                # Only calls in progress when an origin's connections were closed may fail.
                 if not self.cut.is_set():
                     self.failed[name] += 1
                     self.reasons.append(f'{name}: {error!r}'[:300])
@@ -145,7 +145,7 @@ class Load:
 
 
 def no_more(after, before):
-    """No descriptor and nothing active beyond what a few calls had left; kept connections may be gone since."""
+    """No more descriptors and nothing more active than a few calls had left; idle connections may have closed since."""
     return all(a <= b for a, b in zip(after[0], before[0])) and all(value <= before[1].get(name, 0) for name, value in after[1].items())
 
 

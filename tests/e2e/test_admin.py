@@ -275,7 +275,7 @@ telemetry: {telemetry}
         self.assertEqual({json.loads(line)['status'] for line in path.read_text().splitlines()}, {500})
 
     def test_a_full_disk_slows_nobody(self):
-        """No call fails, nine of ten take a moment only, and every line that was lost is counted."""
+        """No call fails, nine out of ten are fast, and every lost line is counted."""
         port = self.world('{access_log: {format: json, path: /dev/full}}')
         taken = []
         with Client(port) as client:
@@ -287,7 +287,7 @@ telemetry: {telemetry}
         self.eventually(500, lambda: self.daemons[-1].metric('outrigger_access_log_dropped_lines_total'), 'lines that were dropped')
 
     def test_a_log_nobody_reads_slows_nobody(self):
-        """A pipe that is full blocks its writer for good; lines that no longer fit are dropped and counted."""
+        """A full pipe blocks its writer indefinitely; lines that no longer fit are dropped and counted."""
         path = self.directory / 'pipe'
         os.mkfifo(path)
         reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)

@@ -1,5 +1,5 @@
-"""A gibibyte up and down through HTTP/1, HTTP/2 and TCP over two sidecars, and memory that does not
-follow it: what a slow reader does not take is not read from the fast writer."""
+"""1 GiB up and down through HTTP/1, HTTP/2 and TCP over two sidecars, without memory growing with it:
+what a slow reader does not read is not read from the fast writer."""
 import os
 import socket
 import subprocess
@@ -11,14 +11,14 @@ from harness import SANITIZER, Case, Stream, main
 
 SIZE = (64 << 20) if SANITIZER else (1 << 30)
 BLOCK = os.urandom((1 << 20) - 8)
-# The address sanitizer keeps freed memory for a while, by default more than what is measured here.
+# The address sanitizer keeps freed memory for a while, by default more than is measured here.
 os.environ.setdefault('ASAN_OPTIONS', 'quarantine_size_mb=16')
 # Both sidecars' buffers and the kernel's.
 GROWTH_KIB = (128 if SANITIZER else 48) * 1024
 
 
 def blocks(size):
-    """Numbered blocks, so that a lost, doubled or swapped one changes the sum."""
+    """Numbered blocks, so that a lost, duplicated or reordered one changes the sum."""
     for i in range(size >> 20):
         yield i.to_bytes(8, 'big') + BLOCK
 
@@ -34,7 +34,7 @@ SUM = expected_sum(SIZE)
 
 
 def take(connection, size, first=b''):
-    """Reads exactly size bytes, or up to the end when it comes first; returns (count, sum)."""
+    """Reads exactly size bytes, or up to the end if that comes first; returns (count, sum)."""
     count, total = len(first), zlib.crc32(first)
     buffer = memoryview(bytearray(1 << 20))
     while count < size:
@@ -192,9 +192,9 @@ class Bulk(Case):
 
 
 class SlowReader(Case):
-    """The writer stalls: the chain of watermarks ends at the origin's own socket."""
+    """The writer stalls: backpressure reaches the origin's own socket."""
     OFFERED = 256 << 20
-    # Four kernel socket buffers on the way, and our watermarks.
+    # Four kernel socket buffers on the path, and our watermarks.
     TAKEN_MAX = 64 << 20
 
     def stalled(self, sent):

@@ -1,4 +1,4 @@
-"""`outrigger validate` and `run` on good and bad files: every mistake located, several at once."""
+"""`outrigger validate` and `run` on good and bad files: every error has its location, several at once."""
 import json
 import os
 import pty
@@ -74,7 +74,7 @@ class Validate(Case):
 
     def test_a_table_of_mistakes(self):
         table = [
-            # (what is wrong, line of the error, words of the message)
+            # (configuration, line of the error, words in the message)
             (GOOD.replace('services:', 'servces:'), 5, ["'servces'", "'services'"]),
             (GOOD.replace('retry: 2', 'timeout: 5'), 6, ['unit', 'timeout']),
             (GOOD.replace('retry: 2', 'timeout: 5parsecs'), 6, ['5parsecs']),
@@ -188,7 +188,7 @@ class Validate(Case):
 
 
 class Samples(Case):
-    """Whatever the repository shows a reader as a configuration is one."""
+    """Everything that the repository presents as a configuration is valid."""
 
     def test_the_readme(self):
         text = (ROOT / 'README.md').read_text()

@@ -1,5 +1,5 @@
-"""Very many connections: 8,000 at a time, 100,000 one after another; afterwards every descriptor and
-every gauge is where it was."""
+"""Very many connections: 8,000 at the same time, 100,000 one after another; afterwards all descriptors
+and gauges are back where they were."""
 import os
 import re
 import selectors
@@ -10,7 +10,7 @@ from pathlib import Path
 import harness
 from harness import SANITIZER, Case, Client, Endpoint, fetch, main
 
-# OUTRIGGER_FULL=1 asks for the whole count under a sanitizer too.
+# With OUTRIGGER_FULL=1, the full number is used under a sanitizer too.
 SMALL = bool(SANITIZER) and not os.environ.get('OUTRIGGER_FULL')
 AT_ONCE = 2_000 if SMALL else 8_000
 IN_TURN = 10_000 if SMALL else 100_000
@@ -19,7 +19,7 @@ GAUGE = re.compile(r'_(active|pending)$')
 
 
 def source(i):
-    """Several loopback addresses, so that ports waiting out TIME_WAIT are not missed."""
+    """Several loopback addresses, so that ports in TIME_WAIT do not cause a shortage."""
     return f'127.0.0.{2 + i % 20}', 0
 
 
@@ -42,7 +42,7 @@ class Connections(Case):
         self.addCleanup(self.leave)
 
     def join(self, port, i=0):
-        """One more connection, closed with the others when they leave."""
+        """One more connection, closed together with the others."""
         s = socket.create_connection(('127.0.0.1', port), 30, source_address=source(i))
         self.crowd.append(s)
         return s
@@ -52,12 +52,12 @@ class Connections(Case):
             self.crowd.pop().close()
 
     def counted(self, daemon):
-        """What the gauges count, without those at zero."""
+        """The gauges that are not zero."""
         return {(n, tuple(sorted(l.items()))): v for n, l, v in daemon.series() if GAUGE.search(n) and v}
 
     def rest(self, daemon):
-        """How many descriptors a daemon holds that has not served anybody yet, when those of the admin
-        requests it was asked by are gone too."""
+        """How many descriptors a daemon holds that has not served a client yet, without those of the
+        admin requests that ask for it."""
         last = None
         while (now := (daemon.fds(), self.counted(daemon))) != last or now[1]:
             last = now
@@ -65,7 +65,7 @@ class Connections(Case):
         return now[0]
 
     def settle(self, daemon, rest, upstream=None):
-        """All connections are gone: no gauge counts one, and there is no descriptor more than at rest."""
+        """All connections are gone: no gauge counts one, and there are no more descriptors than at rest."""
         def now():
             if upstream:
                 upstream.drop_connections()
@@ -74,8 +74,8 @@ class Connections(Case):
         self.eventually((0, {}), now, 'descriptors beyond those at rest, gauges', seconds=60)
 
     def settle_but_pool(self, daemon, rest, pooled, upstream):
-        """The same while the caller's pool stays open: connections are no more than a pool may hold,
-        and each of them is one descriptor."""
+        """The same while the caller's pool stays open: there are no more connections than a pool may
+        hold, and each of them has one descriptor."""
         def now():
             upstream.drop_connections()
             left = self.counted(daemon)
@@ -126,7 +126,7 @@ class Connections(Case):
         rest, callee_rest = self.rest(caller), self.rest(callee)
         self.http_burst(caller.port, AT_ONCE)
         self.leave()
-        # At most four connections of HTTP/2 from each of the caller's two workers.
+        # At most four HTTP/2 connections from each of the caller's two workers.
         self.settle_but_pool(callee, callee_rest, 8, upstream)
         callee.stop()
         self.settle(caller, rest)
@@ -169,12 +169,12 @@ class Connections(Case):
             self.assertLess(rss[-1], rss[0] * 1.05 + 1024, 'memory does not follow the number of past connections')
 
     def test_a_descriptor_squeeze(self):
-        """At the limit nothing spins and nothing dies; service resumes when there is room again."""
+        """At the limit nothing spins or crashes; service resumes when descriptors are free again."""
         import resource
         upstream = self.origin()
         sidecar = self.plain([upstream])
-        # Every way a connection ends here has been gone once: the undefined-behaviour sanitizer needs
-        # descriptors of its own when it meets a type for the first time.
+        # Let connections end once in every way that occurs here: the undefined-behaviour sanitizer needs
+        # descriptors of its own when it first encounters a type.
         for _ in range(3):
             fetch(sidecar.port)
             self.join(sidecar.port).shutdown(socket.SHUT_WR)

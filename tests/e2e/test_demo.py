@@ -1,4 +1,4 @@
-"""The demo of the quick start runs to its end and every call in it succeeds."""
+"""The quick start's demo runs to its end, and every call in it succeeds."""
 import subprocess
 import sys
 import unittest

@@ -1,7 +1,7 @@
-"""What README and the pages show is run: their commands, YAML blocks, admin paths, curl examples, metrics.
+"""Runs what README and the pages show: their commands, YAML blocks, admin paths, curl examples, metrics.
 
-A block of YAML that is a part of a configuration is completed by `version: 1` and a node. One that is not a
-configuration stands under a comment that says what it is: <!-- endpoints file -->.
+A YAML block that is part of a configuration is completed by `version: 1` and a node. One that is not a
+configuration follows a comment that says what it is: <!-- endpoints file -->.
 """
 import json
 import os
@@ -24,7 +24,7 @@ def page(name):
 
 
 def block(text, containing, language=r'\w*'):
-    """The one fenced block that contains this."""
+    """The only fenced block that contains this."""
     found = [body for body in re.findall(rf'^ *```{language}\n(.*?)^ *```', text, re.S | re.M) if containing in body]
     assert len(found) == 1, f'{len(found)} blocks with {containing!r}'
     return found[0]
@@ -42,7 +42,7 @@ class Readme(Case):
         self.assertEqual(first, './dev build outrigger')
         self.assertIn('build/release/bin', path)
         ports = {port: str(free_port()) for port in sorted(set(re.findall(r'127\.0\.0\.1:(1\d{4}|9001)', rest)) | {'18080'})}
-        # The default admin port of the second one is said here, so that tests can run beside others.
+        # The second one's default admin port is set explicitly here, so that tests can run in parallel.
         rest = rest.replace('node: web\n', 'node: web\nadmin: 127.0.0.1:15000\n')
         for port, free in ports.items():
             rest = re.sub(rf'\b{port}\b', free, rest)
@@ -244,7 +244,7 @@ class AdminPage(Case):
             before = total()
             self.assertGreater(before, 0)
             self.assertEqual(d.post('/reset_counters')[0], 200)
-            # A series from before the reset says 0 in /stats, and goes on for Prometheus.
+            # A series from before the reset is 0 in /stats, and continues for Prometheus.
             self.assertEqual({float(v) for v in re.findall(r'requests_total\{.*\}: (\S+)', d.get('/stats?filter=requests_total')[2])} - {0}, set())
             self.assertEqual(total(), before)
 
@@ -295,7 +295,7 @@ class AdminPage(Case):
         token.chmod(0o600)
         probes, far = free_port(), free_port()
         common = 'version: 1\nnode: web\nruntime: {workers: 1, drain: 1s, drain_min: 0s}\n'
-        # The block of the page, but for its places; `listen` is what needs the token.
+        # The page's block, except for its addresses and path; `listen` is what needs the token.
         shown = block(page('admin.md'), 'token_file:', 'yaml')
         for old, new in (('127.0.0.1:15000 ', f'0.0.0.0:{far} '), ('0.0.0.0:15021', f'127.0.0.1:{probes}'), ('/run/secrets/admin-token', str(token))):
             self.assertIn(old, shown)
@@ -354,9 +354,9 @@ class AdminPage(Case):
 
 
 class Metrics(Case):
-    """docs/metrics.md: each of its families is brought about here, and seen in a scrape with a value other than 0."""
+    """docs/metrics.md: each of its families is provoked here, and has a value other than 0 in a scrape."""
 
-    # These say that something is broken in the machine; what counts them is provoked in unit tests.
+    # These indicate a fault of the machine; unit tests provoke what they count.
     ZERO = {'outrigger_log_dropped_lines_total'}
 
     def test_every_family_is_reached_by_a_scrape(self):
@@ -375,7 +375,7 @@ class Metrics(Case):
                     if value:
                         reached.add(name if name in families else re.sub('_(bucket|count|sum)$', '', name))
 
-        # Calls that succeed, one that is held, one that waits behind it, and one too many.
+        # Calls that succeed, one that is held, one that waits behind it, and one that is refused.
         for method in ('GET', 'POST'):
             self.assertEqual(fetch(ports['orders'], method=method, body=b'x' * 100).status, 200)
         held = [self.client(ports['narrow']) for _ in range(2)]
@@ -386,7 +386,7 @@ class Metrics(Case):
         scrape()
         self.released.set()
         self.assertEqual([client.read().status for client in held], [200, 200])
-        # An endpoint that fails: retries, a budget that is used up, a body too large to be kept.
+        # An endpoint that fails: retries, an exhausted budget, a body too large to be kept.
         clients = [self.client(ports['failing']) for _ in range(5)]
         for client in clients:
             client.send(b'GET / HTTP/1.1\r\nhost: failing\r\n\r\n')
@@ -394,14 +394,14 @@ class Metrics(Case):
         self.retried.set()
         self.assertEqual({client.read().status for client in clients}, {503})
         self.assertEqual(fetch(ports['failing'], method='PUT', body=b'x' * 4096).status, 503)
-        # Callers that break HTTP/1: a malformed head, one too large, a twin of a name with a meaning, no HTTP at all.
+        # Callers that violate HTTP/1: a malformed head, one too large, a twin of a significant name, no HTTP at all.
         self.assertEqual(fetch(callee.port, headers={'x_forwarded_for': '1.2.3.4'}).status, 200)
         self.assertEqual(fetch(callee.port, headers={'x-large': 'x' * 10_000}).status, 431)
         for junk in (b'GET /\x01 HTTP/1.1\r\n\r\n', b'\x00\x01\x02 no words of HTTP\r\n'):
             with self.client(callee.port) as client:
                 client.send(junk)
                 client.stream.rest()
-        # Callers that break HTTP/2: resets, odd frames, a flood; an endpoint that is silent.
+        # Callers that violate HTTP/2: resets, odd frames, a flood; an endpoint that is silent.
         peer = raw_h2.connect(callee.port)
         peer.send(raw_h2.request(1, flags=raw_h2.END_HEADERS) + raw_h2.rst_stream(1) + raw_h2.window_update(1, 1))
         self.assertTrue(peer.alive(20))
@@ -414,16 +414,16 @@ class Metrics(Case):
         stalled.send(raw_h2.settings((raw_h2.INITIAL_WINDOW_SIZE, 0)) + raw_h2.request(1, raw_h2.request_block(path=b'/large')))
         self.assertTrue(stalled.until(lambda: stalled.count(raw_h2.RST_STREAM) == 1, 20))
         stalled.close()
-        # A client that opens more streams than it may before it has heard of the limit.
+        # A client that opens too many streams before it knows the limit.
         crowd = raw_h2.connect(callee.port, preface=False)
         crowd.send(raw_h2.MAGIC + raw_h2.settings() + b''.join(raw_h2.request(1 + 2 * i, flags=raw_h2.END_HEADERS) for i in range(1_100)))
         self.assertTrue(crowd.until(lambda: crowd.count(raw_h2.RST_STREAM) >= 1, 20))
         crowd.close()
-        # A client that takes nothing of a large answer.
+        # A client that does not read a large response.
         idle = self.client(ports['orders'])
         idle.send(b'GET /large HTTP/1.1\r\nhost: orders\r\n\r\n')
         self.eventually(True, lambda: caller.metric('outrigger_buffer_bytes') > 0, 'bytes are held')
-        # A process whose series have no room; CPU time is counted in hundredths of a second.
+        # A process with no room for more series; CPU time is counted in hundredths of a second.
         admin = free_port()
         daemons.append(self.start('few', 'version: 1\nnode: few\ntelemetry: {prometheus: {max_series: 100}}\ndefaults: {mtls: disabled}\n'
                                   f'admin: 127.0.0.1:{admin}\nservices:\n' + ''.join(
@@ -443,7 +443,7 @@ class Metrics(Case):
                 self.released.wait(20)
             return 200, {}, b'x' * (32 << 20) if request.target == '/large' else request.body
         app = self.origin(answer)
-        # Second tries are held, so that they use up the budget.
+        # Second tries are held, so that they exhaust the budget.
         self.retried, seen = threading.Event(), set()
         self.addCleanup(self.retried.set)
 

@@ -1,4 +1,4 @@
-"""Clients that do not read, vanish or say half of it: what they may cost, and how soon it is over."""
+"""Clients that do not read, disappear or send incomplete messages: what they may cost, and how soon they are disconnected."""
 import os
 import shutil
 import socket
@@ -13,7 +13,7 @@ import raw_h2
 from harness import Case, Pki, SANITIZER, Client, main
 
 GET = b'GET / HTTP/1.1\r\nhost: orders\r\n\r\n'
-NETWORK = 'OUTRIGGER_TEST_NETWORK'  # set inside the network of its own that the last test makes
+NETWORK = 'OUTRIGGER_TEST_NETWORK'  # set inside the network namespace that the last test creates
 
 
 def connect(port, receive_buffer=None):
@@ -26,7 +26,7 @@ def connect(port, receive_buffer=None):
 
 
 def pipeline(s, request, seconds):
-    """Sends as fast as it is taken and reads nothing; returns how many bytes went out."""
+    """Sends as fast as possible and reads nothing; returns how many bytes were sent."""
     s.setblocking(False)
     sent, end = 0, time.monotonic() + seconds
     while time.monotonic() < end:
@@ -154,7 +154,7 @@ class Ends(Case):
             s.sendall(GET)
             self.eventually(True, lambda: daemon.metric('outrigger_buffer_bytes') > 64 * 1024, 'bytes wait')
             last = -1
-            while (now := daemon.metric('outrigger_buffer_bytes')) != last:  # until no more comes
+            while (now := daemon.metric('outrigger_buffer_bytes')) != last:  # until no more arrives
                 last = now
                 time.sleep(0.3)
             return now
@@ -162,14 +162,14 @@ class Ends(Case):
         self.assertGreater(held('strict'), 900 * 1024)
 
     def test_a_reader_that_is_slow_is_not_taken_for_dead(self):
-        """Its window is shut for longer than the kernel's bound, and its kernel acknowledges all the while."""
+        """Its window is closed for longer than the kernel's limit, while its kernel keeps acknowledging."""
         app = self.origin(lambda request: (200, {}, b'x' * 20_000_000))
         daemon = self.plain([app], runtime='write_timeout: 0s, tcp_user_timeout: 2s')
         s = connect(daemon.port, 4096)
         self.addCleanup(s.close)
         s.sendall(GET)
         self.assertIn(b' 200 ', s.recv(1000))
-        time.sleep(8)  # how long nothing is read is what is tested
+        time.sleep(8)  # the time without a read is what is tested
         left = 0
         while data := s.recv(1 << 20):
             left += len(data)
@@ -179,7 +179,7 @@ class Ends(Case):
         self.assertEqual(daemon.metric('outrigger_connections_closed_total', reason='timed_out'), 0)
 
     def test_an_upload_whose_client_resets_frees_its_upstream(self):
-        """The app does not read, so that nobody reads the client either."""
+        """The app does not read, so the client is not read either."""
         held, stop = [], threading.Event()
 
         def serve(connection):
@@ -197,7 +197,7 @@ class Ends(Case):
 
 
 class BlackHole(Case):
-    """In a network of its own, whose only link is taken down."""
+    """In a network namespace of its own, whose only link is taken down."""
 
     @unittest.skipUnless(os.geteuid() == 0 and shutil.which('unshare') and shutil.which('ip'), 'needs root, unshare and ip')
     @unittest.skipIf(os.environ.get(NETWORK), 'is inside')
@@ -225,12 +225,12 @@ class BlackHole(Case):
         self.assertEqual(self.client(resting.port).request('GET', '/').status, 200)
         subprocess.run(['ip', 'link', 'set', 'lo', 'down'], check=True)
         self.addCleanup(subprocess.run, ['ip', 'link', 'set', 'lo', 'up'])
-        time.sleep(8)  # nothing can be asked while the link is down
+        time.sleep(8)  # nothing can be queried while the link is down
         subprocess.run(['ip', 'link', 'set', 'lo', 'up'], check=True)
         self.eventually(0, lambda: daemon.metric('outrigger_connections_active', service='orders'), seconds=10)
-        # Both sides of the session are on the link; whichever is found out first ends the other.
+        # Both sides of the session use the link; whichever times out first ends the other.
         self.assertGreaterEqual(daemon.metric('outrigger_connections_closed_total', reason='timed_out'), 1)
-        # A client that rests beside it is found out by itself.
+        # An idle client on the same link times out by itself.
         self.eventually(1, lambda: resting.metric('outrigger_connections_closed_total', reason='timed_out', service=''), 'clients', 10)
 
 

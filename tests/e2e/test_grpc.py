@@ -15,7 +15,7 @@ SERVICE = 'test.Greeter'
 
 
 def server(port):
-    """A server of bytes: no schema, because the messages are none of the proxy's business."""
+    """A server of plain bytes: no schema, because messages do not matter to the proxy."""
     def unary(request, context):
         if request == b'fail':
             context.set_trailing_metadata((('x-why', 'asked'), ('why-bin', b'\x00\x01')))
@@ -94,7 +94,7 @@ class Grpc(Case):
         self.assertEqual(int(answer), sum(map(len, messages)))
 
     def test_bidirectional_streaming_is_a_conversation(self):
-        """Each message is sent only after the answer to the one before it: nothing may be held back."""
+        """Each message is sent only after the response to the previous one: nothing may be held back."""
         answered = threading.Semaphore(1)
 
         def questions():

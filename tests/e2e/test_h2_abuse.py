@@ -1,9 +1,9 @@
-"""What hostile peers do to HTTP/2, over real sockets: one bounded drill for each known attack (20,000
-frames or 8 s). Each says how the daemon ended it, and asserts what it cost: the memory one connection
-may take, and that others are served at once, meanwhile and afterwards.
+"""Attacks by hostile HTTP/2 peers, over real sockets: one bounded test for each known attack (20,000
+frames or 8 s). Each reports how the daemon ended it, and asserts what it cost: the memory that one
+connection may take, and that others are served at once, meanwhile and afterwards.
 
-The drills come on a port in clear text, whose peers have proved nothing; tests/unit/http/h2_abuse_test.cc
-knows the exact limits.
+The attacks use a clear-text port, whose peers are unauthenticated; tests/unit/http/h2_abuse_test.cc
+checks the exact limits.
 """
 import contextlib
 import socket
@@ -15,10 +15,10 @@ from raw_h2 import Peer
 
 FRAMES = 20_000
 SECONDS = 8
-# Heap that one connection may add. A sanitizer keeps freed memory, so that nothing is learnt there.
+# Heap that one connection may add. A sanitizer keeps freed memory, so this is not checked there.
 GROWTH_KIB = 2048
 AT_ONCE = 10 if SANITIZER else 2
-# Seconds that somebody else waits for an answer meanwhile, nine times in ten; more only where it took long before, too.
+# Seconds that another client waits for a response meanwhile, nine times out of ten; more only where it took long before, too.
 OTHERS_WAIT = 1 if SANITIZER else 0.1
 CALM = raw_h2.ENHANCE_YOUR_CALM
 
@@ -33,8 +33,8 @@ class Abuse(Case):
         pki = Pki(self.directory / 'pki')
         self.sidecar = self.start('orders', head('orders', admin, pki.identity('orders')) + (
             f'inbound:\n  - {{listen: "127.0.0.1:{self.port}", app: "127.0.0.1:{self.app.port}", mtls: disabled}}\n'), admin)
-        # What the worker keeps for whoever comes is there before: a hundred idle connections to the app,
-        # and the memory of as many small exchanges.
+        # What the worker keeps for reuse is created first: a hundred idle connections to the app, and the
+        # memory of as many small exchanges.
         quiet = []
         for _ in range(3):
             quiet += [self.serve_somebody_else() for _ in range(20)]
@@ -67,7 +67,7 @@ class Abuse(Case):
         self.waits.append(self.serve_somebody_else())
 
     def flood(self, peer, make, frames_each=1, batch=500, reading=True):
-        """Sends make(i) until it is enough or the daemon has ended it. Returns how many there were."""
+        """Sends make(i) until there are enough or the daemon has ended the connection. Returns how many were sent."""
         end = time.monotonic() + SECONDS
         sent = 0
         while sent * frames_each < FRAMES and time.monotonic() < end and not peer.over:
@@ -123,7 +123,7 @@ class Abuse(Case):
         self.flood(peer, lambda i: raw_h2.window_update(i % 2, 1))
         self.expect_ended(peer)
 
-    # --- streams that are opened to be reset: CVE-2019-9514, CVE-2023-44487, CVE-2025-8671
+    # --- streams opened only to be reset: CVE-2019-9514, CVE-2023-44487, CVE-2025-8671
 
     def test_rapid_reset(self):
         peer = self.open()
@@ -132,7 +132,7 @@ class Abuse(Case):
                            frames_each=2, batch=100)
         self.expect_ended(peer)
         self.assertLess(count, FRAMES / 2)
-        # The app's idle connections carry one each; of the others it sees one in a hundred at most.
+        # The app's idle connections carry one each; of the rest it sees at most one in a hundred.
         seen = sum(request.target == '/flood' for request in self.app.requests)
         self.assertLessEqual(seen, 100 + count / 100)
 
@@ -157,13 +157,13 @@ class Abuse(Case):
     def test_continuation_flood(self):
         peer = self.open()
         peer.send(raw_h2.request(1, flags=raw_h2.END_STREAM))
-        # The tenth is one too many, wherever the writes are cut.
+        # The tenth is one too many, wherever the writes are split.
         for i in range(10):
             peer.send(raw_h2.frame(raw_h2.CONTINUATION, 0, 1, raw_h2.literal(b'x%d' % i, b'1')))
         self.expect_ended(peer)
 
     def test_hpack_bomb(self):
-        """One large entry in the table, and thousands of one-byte references to it: 46 MB a block."""
+        """One large entry in the table, and thousands of one-byte references to it: 46 MB per block."""
         peer = self.open()
         bomb = raw_h2.request_block(more=raw_h2.literal(b'bomb', b'b' * 3800, added=True) + b'\xbe' * 12000)
         self.flood(peer, lambda i: raw_h2.request(1 + 2 * i, bomb), batch=10)
@@ -171,7 +171,7 @@ class Abuse(Case):
         self.assertEqual([r for r in self.app.requests if r.header('bomb')], [])
 
     def test_hpack_bombs_that_are_too_large_by_little(self):
-        """Twenty references are 76 KB, which is refused with 431, stream after stream."""
+        """Twenty references are 76 KB, which gets a 431, stream after stream."""
         peer = self.open()
         peer.send(raw_h2.settings((raw_h2.INITIAL_WINDOW_SIZE, 0)))
         large = raw_h2.literal(b'bomb', b'b' * 3800, added=True)
@@ -186,7 +186,7 @@ class Abuse(Case):
         self.assertLessEqual(len([r for r in self.app.requests if r.header('bomb')]), 1)
 
     def test_hpack_bombs_just_within_the_limits(self):
-        """A hundred heads of 53 KB each for as many bytes as a small request takes."""
+        """A hundred heads of 53 KB each, for as many bytes as a small request takes."""
         peer = self.open()
         peer.send(raw_h2.settings((raw_h2.INITIAL_WINDOW_SIZE, 0)))
         large = raw_h2.literal(b'bomb', b'b' * 3800, added=True)
@@ -197,7 +197,7 @@ class Abuse(Case):
         self.expect_bounded()
         peer.close()
 
-    # --- frames of nothing: CVE-2019-9518
+    # --- empty frames: CVE-2019-9518
 
     def test_empty_data_frames(self):
         peer = self.open()
@@ -211,7 +211,7 @@ class Abuse(Case):
         self.flood(peer, lambda i: raw_h2.frame(raw_h2.DATA, 0x8, 1, b'\x03\0\0\0'))
         self.expect_ended(peer)
 
-    # --- answers that nobody takes: CVE-2019-9511, 9517
+    # --- responses that are not read: CVE-2019-9511, 9517
 
     def ask_for_much(self, peer, streams=100):
         block = raw_h2.request_block(path=b'/big')
@@ -222,7 +222,7 @@ class Abuse(Case):
             self.look()
 
     def expect_given_up(self, peer):
-        """Its going is enough to stop all the work that was done for it."""
+        """When it closes, all work for it stops."""
         self.expect_bounded()
         self.assertIsNone(peer.goaway_code())
         peer.close()
@@ -243,14 +243,14 @@ class Abuse(Case):
         peer = self.open()
         peer.send(raw_h2.settings((raw_h2.INITIAL_WINDOW_SIZE, 0x7fffffff)) + raw_h2.window_update(0, 0x7fff0000))
         self.ask_for_much(peer)
-        # A few answers are whole, in the kernel's buffers; the others wait.
+        # A few responses are complete, in the kernel's buffers; the others wait.
         self.assertGreater(self.sidecar.metric('outrigger_requests_active'), 80)
         self.expect_given_up(peer)
 
 
 class Parked(Case):
-    """A hundred uploads of 64 KB each, of a client that has proved nothing, and nobody to take them: 6.4 MB that may not
-    be held. A megabyte is kept for another try, and a megabyte waits in the streams."""
+    """A hundred uploads of 64 KB each, from an unauthenticated client, that are not read: 6.4 MB that must not be held.
+    1 MB is kept for another try, and 1 MB waits in the streams."""
 
     def upload(self, app, most):
         """`most`: KiB of memory, buffers and the requests themselves."""
@@ -264,7 +264,7 @@ class Parked(Case):
             peer.send(raw_h2.request(1 + 2 * i, raw_h2.request_block(b'POST'), raw_h2.END_HEADERS))
         sent = 0
         for i in range(400):
-            # What the connection's window does not allow would end it.
+            # Exceeding the connection's window would end it.
             if not peer.until(lambda: raw_h2.connection_window(peer) - sent >= 16_000, 0.2):
                 break
             peer.send(raw_h2.frame(raw_h2.DATA, 0, 1 + 2 * (i % 100), b'x' * 16_000))
@@ -290,15 +290,15 @@ class Parked(Case):
         self.upload(port, 3 * 1024)
 
     def test_an_app_that_reads_nothing(self):
-        # Its kernel takes them all, over a hundred connections.
+        # Its kernel accepts them all, over a hundred connections.
         self.upload(self.listen(1024), 5 * 1024)
 
 
 class HostileServer(Case):
-    """The same from the other side: an endpoint that floods its client, the sidecar."""
+    """The reverse: an endpoint that floods its client, the sidecar."""
 
     def drill(self, flood, answering=False):
-        """One request to an endpoint that floods, and one to the same when it is good."""
+        """One request to an endpoint that floods, and one to the same endpoint when it behaves."""
         ends = []
         head = raw_h2.frame(raw_h2.HEADERS, raw_h2.END_HEADERS, 1, b'\x88')
 

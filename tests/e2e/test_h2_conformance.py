@@ -1,8 +1,8 @@
 """HTTP/2 conformance over real sockets: the tables of tests/support/h2_cases.h, in clear text and over
-mutual TLS, towards the daemon as a server, and as a client of a hostile server.
+mutual TLS, against the daemon as a server, and as a client of a hostile server.
 
-The program h2_cases writes the tables, with what the codec in memory had answered after each step: so
-much has to come back before the next step is sent.
+The program h2_cases writes the tables, with what the codec in memory had sent after each step: that
+much has to arrive before the next step is sent.
 """
 import base64
 import contextlib
@@ -19,12 +19,12 @@ from harness import BINARY, PATIENCE, Case, Client, HttpOrigin, Pki, fetch, free
 from raw_h2 import Peer
 
 WEBSOCKET = b'258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
-# In clear text, who does not begin as HTTP/2 does is taken at its word; it never gets to the codec.
+# In clear text, a connection that does not begin like HTTP/2 is not HTTP/2, and never reaches the codec.
 HTTP1 = {
     '3.4 wrong first byte': b'',
     '3.4 an HTTP/1 request': b'HTTP/1.1 200 ',
 }
-# A case over a socket has so long; nothing takes more than a few milliseconds when all is well.
+# The time limit of a case over a socket; normally none takes more than a few milliseconds.
 SOON = PATIENCE / 2
 
 
@@ -49,8 +49,8 @@ def progress(peer):
 
 
 def answered(peer, test, at):
-    """Whether the step has had its effect. A last step is waited for no longer than its expectation
-    needs: what precedes an error is the proxy's affair, and its own answers take their time."""
+    """Whether the step has had its effect. The last step is waited for no longer than its expectation
+    needs: what precedes an error is up to the proxy, and its own responses take time."""
     now, expected = progress(peer), test['steps'][at]['after']
     what = test['expect']['what']
     if given_up(peer, test):
@@ -63,8 +63,8 @@ def answered(peer, test, at):
 
 
 def given_up(peer, test):
-    """Whether the daemon has reset the stream itself, because it needs the rest of the request no more:
-    what the other side sends on it is then taken to be on its way, and no error."""
+    """Whether the daemon has reset the stream itself, because it no longer needs the rest of the request:
+    what the other side sends on it then counts as in flight and is not an error."""
     reset = peer.find(raw_h2.RST_STREAM, test['expect']['stream'])
     return test.get('open') and reset is not None and raw_h2.number(reset.payload) == 0
 
@@ -84,8 +84,8 @@ def describe(peer):
 
 
 def play_steps(peer, test):
-    """Sends the steps one after the other; then asks whether the other side still lives. Returns what
-    was sent of DATA after each step."""
+    """Sends the steps one after the other, then checks whether the other side is still alive. Returns
+    the DATA sent after each step."""
     sent = []
     for at, step in enumerate(test['steps']):
         if peer.send(bytes.fromhex(step['bytes'])):
@@ -95,7 +95,7 @@ def play_steps(peer, test):
 
 
 def judge(peer, test):
-    """Why it is not as expected, or nothing."""
+    """Why it is not as expected, or an empty string."""
     expect = test['expect']
     alive = peer.alive(SOON)
     if peer.frames and (peer.frames[0].type, peer.frames[0].flags) != (raw_h2.SETTINGS, 0):
@@ -126,8 +126,8 @@ def judge(peer, test):
 
 
 class Origin(HttpOrigin):
-    """Answers what is whole with "hello world", and takes WebSockets; what breaks off is none of its
-    business."""
+    """Responds to complete requests with "hello world", and accepts WebSockets; ignores incomplete
+    requests."""
 
     def __init__(self):
         super().__init__(self._answer)
@@ -151,13 +151,13 @@ class AsServer(Case):
 
     def setUp(self):
         super().setUp()
-        # Where a thousand streams are allowed, a request on each of them is a connection to the app.
+        # Where a thousand streams are allowed, a request on each of them takes a connection to the app.
         raise_fd_limit()
         self.app = Origin()
         self.addCleanup(self.app.stop)
 
     def crowd(self, peer, test):
-        """One stream more than this port allows, which depends on how far it trusts its peers."""
+        """One stream more than this port allows, which depends on how much it trusts its peers."""
         peer.until(lambda: peer.find(raw_h2.SETTINGS), SOON)
         payload = peer.find(raw_h2.SETTINGS).payload
         pairs = [(raw_h2.number(b'\0\0' + payload[i:i + 2]), raw_h2.number(payload, i + 2)) for i in range(0, len(payload), 6)]
@@ -205,7 +205,7 @@ class AsServer(Case):
         cases = load_tables()['server']
         failures = [why for test in cases if (why := self.try_case(test, sidecar.port, context))]
         self.assertEqual(len(failures), 0, f'of {len(cases)} cases:\n' + '\n'.join(failures))
-        # The codec's tables are what this is about; a shorter one would be noticed here.
+        # Guards against tables that have lost cases.
         self.assertGreater(len(cases), 280)
         self.eventually(0, lambda: sidecar.metric('outrigger_requests_active'), 'no request is left')
 
@@ -245,7 +245,7 @@ class AsClient(Case):
 
     @staticmethod
     def ask(port, test):
-        """Sends the request, or the beginning of one that does not end."""
+        """Sends the request, or the beginning of an incomplete one."""
         client = Client(port, timeout=SOON)
         head = f'{test["method"]} / HTTP/1.1\r\nhost: orders\r\nconnection: close\r\n'
         body = b''
@@ -259,8 +259,8 @@ class AsClient(Case):
 
     @staticmethod
     def see(client, method):
-        """What the client is given until its connection ends: (status, whole). An answer that is cut
-        short may be cut before its first byte."""
+        """What the client gets until its connection ends: (status, whole). A truncated response may end
+        before its first byte."""
         data = b''
         try:
             while more := client.socket.recv(65536):
@@ -268,7 +268,7 @@ class AsClient(Case):
         except TimeoutError:
             return 'a client that hangs', data
         except OSError:
-            pass  # cut on purpose, so that it does not look whole
+            pass  # truncated on purpose, so that it does not look complete
         finally:
             client.close()
         while data.startswith(b'HTTP/1.1 1'):
@@ -292,13 +292,13 @@ class AsClient(Case):
         elif not test['began']:
             sane = whole and status in (502, 503)
         elif test['method'] == 'HEAD' or status in (204, 304):
-            sane = status in (None, 200, 204, 304, 502)  # its end is its head's
+            sane = status in (None, 200, 204, 304, 502)  # they end with their head
         else:
             sane = not whole or status in (502, 503)
         return None if sane and not isinstance(status, str) else f'the client got {seen}'
 
     def clean(self, port, old):
-        """The next request is served, on a new connection or on the old one; then all is closed."""
+        """The next request is served, on a new connection or on the old one; then everything is closed."""
         with Client(port, timeout=SOON) as client:
             client.send(b'GET /clean HTTP/1.1\r\nhost: orders\r\nconnection: close\r\n\r\n')
             peers, last = [old], max((f.stream for f in old.frames), default=0)
@@ -355,7 +355,7 @@ class AsClient(Case):
         for test in cases:
             if why := self.try_case(test, sidecar.port):
                 failures.append(why)
-                # Whatever is left of it must not answer for the next case.
+                # What is left of this one must not affect the next case.
                 sidecar = self.renew()
         self.assertEqual(len(failures), 0, f'of {len(cases)} cases:\n' + '\n'.join(failures))
         self.assertGreater(len(cases), 200)

@@ -1,6 +1,6 @@
-"""How well-behaved HTTP/2 libraries use a connection, played frame by frame over real sockets, since
-they are not on every machine: none of it may be taken for abuse. The libraries themselves are driven by
-tests/interop, where they are there. And what becomes of a peer that says nothing any more.
+"""How well-behaved HTTP/2 libraries use a connection, replayed frame by frame over real sockets, since
+not every machine has them: none of it may be taken for abuse. The libraries themselves are run by
+tests/interop, where they are installed. And what happens to a peer that has gone silent.
 """
 import signal
 import threading
@@ -13,8 +13,8 @@ CALLS = 1000
 
 
 class BandwidthEstimator:
-    """What gRPC in Go does to measure bandwidth × delay: each DATA frame that comes is acknowledged by a
-    WINDOW_UPDATE, and a PING goes with it unless the last one has not been answered yet."""
+    """How grpc-go measures the bandwidth-delay product: each DATA frame it receives is answered with a
+    WINDOW_UPDATE, together with a PING unless the last one has not been acknowledged yet."""
 
     def __init__(self, peer):
         self.peer = peer
@@ -58,13 +58,13 @@ class GrpcGoFrames(Case):
             stream = 1 + 2 * call
             peer.send(raw_h2.request(stream))
             self.assertTrue(peer.until(lambda: ended(stream), PATIENCE), f'call {call}: {peer.frames[-3:]}, {peer.over}')
-            # The answer to the PING is waited for, so that each call has one.
+            # Waits for the PING acknowledgement, so that each call has one.
             self.assertTrue(peer.until(lambda: peer.count(raw_h2.PING) > call, PATIENCE), f'call {call}')
         self.assertEqual(estimator.pings, CALLS)
         self.assertEqual(daemon.metric('outrigger_http_floods_total'), 0)
 
     def test_a_server_that_measures_bandwidth_with_pings_takes_a_long_conversation(self):
-        """One PING for each piece, which goes back before the next one comes."""
+        """One PING for each piece, which is echoed before the next one is sent."""
         def serve(connection):
             peer = Peer(connection)
             estimator = BandwidthEstimator(peer)
@@ -91,8 +91,8 @@ class GrpcGoFrames(Case):
 
 
 class Frozen(Case):
-    """A process that is stopped keeps its connections: its kernel acknowledges what comes, and nobody
-    answers."""
+    """A stopped process keeps its connections: its kernel acknowledges what arrives, but there is no
+    response."""
     PING = 'http2_ping: {after: 1s, timeout: 1s}'
 
     def two_callees(self, app):
@@ -113,7 +113,7 @@ class Frozen(Case):
         app = self.origin(answer)
         caller, callees = self.two_callees(app)
         for _ in range(10):
-            self.assertEqual(fetch(caller.port).status, 200)  # connections to both are there
+            self.assertEqual(fetch(caller.port).status, 200)  # connects to both
         client = self.client(caller.port)
         client.send(b'GET /slow HTTP/1.1\r\nhost: orders\r\n\r\n')
         self.eventually(1, lambda: sum(r.target == '/slow' for r in app.requests))
@@ -124,7 +124,7 @@ class Frozen(Case):
         finally:
             frozen.send_signal(signal.SIGCONT)
         self.assertEqual(caller.metric('outrigger_http_keepalive_timeouts_total', side='upstream'), 1)
-        # And once it is awake it finds the connection reset and stops its own request.
+        # Once it continues, it finds the connection reset and ends its own request.
         self.eventually(0, lambda: frozen.metric('outrigger_requests_active'))
 
     def test_the_call_of_a_frozen_sidecar_is_cancelled(self):

@@ -1,4 +1,4 @@
-"""HTTP/1.1 through one sidecar, in clear text: what a caller and an origin see of each other."""
+"""HTTP/1.1 through one sidecar, in clear text: what a caller and an origin see from each other."""
 import socket
 import struct
 import threading
@@ -169,7 +169,7 @@ class Http1(Case):
         self.assertEqual(self.upstream.requests[-1].target, '/abs?x')
 
     def test_many_headers_reach_the_limit_and_not_further(self):
-        # host makes a hundred.
+        # With host, a hundred.
         fields = {f'x-{i}': 'v' for i in range(99)}
         self.assertEqual(fetch(self.port, headers=fields).status, 200)
         self.assertEqual(fetch(self.port, headers={**fields, 'x-more': 'v'}).status, 431)
@@ -205,7 +205,7 @@ class Http1(Case):
         self.assertIn('UPE', answer.text)
 
     def test_unsolicited_bytes_close_the_pooled_connection(self):
-        """Whatever an origin sends beyond its answer is never taken for the next answer."""
+        """What an origin sends beyond its response is never taken for the next response."""
         def serve(connection):
             stream = Stream(connection)
             while stream.until(b'\r\n\r\n') is not None:

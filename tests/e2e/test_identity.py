@@ -1,4 +1,4 @@
-"""Nobody gets past identity: what is not HTTP reaches no app behind a port that sets identity headers."""
+"""Identity cannot be bypassed: what is not HTTP reaches no app behind a port that sets identity headers."""
 import contextlib
 import socket
 import ssl
@@ -10,8 +10,8 @@ from harness import Case, Pki, fetch, free_port, main
 FORGED = b'x-forwarded-client-cert: URI=spiffe://evil/admin\r\n'
 REQUEST = b'GET /secret HTTP/1.1\r\nhost: app\r\n' + FORGED + b'\r\n'
 
-# First bytes, and whether they look enough like HTTP to be answered with 400. A forged request stands
-# behind each, where an app that skips what it does not know would find it.
+# First bytes, and whether they look enough like HTTP to get a 400. Each is followed by a forged request,
+# which an app that skips unknown bytes would find.
 FIRST_BYTES = {
     'two empty lines first': (b'\r\n\r\n' + REQUEST, True),
     'LF first': (b'\n' + REQUEST, True),
@@ -31,7 +31,7 @@ FIRST_BYTES = {
 
 
 class Recorder:
-    """An app that writes down every byte and answers nothing."""
+    """An app that records every byte and sends nothing."""
 
     def __init__(self, case):
         self.received = b''
@@ -62,7 +62,7 @@ class Door(Case):
         return socket.create_connection(('127.0.0.1', port), 10)
 
     def ways(self, port, mtls):
-        """How a caller may connect to a port: a name and a function that does."""
+        """The ways to connect to a port: a name and a function for each."""
         if mtls != 'disabled':
             for alpn in ([], ['http/1.1']):
                 yield f'TLS {alpn}', lambda alpn=alpn: self.tls(port, alpn)
@@ -70,7 +70,7 @@ class Door(Case):
             yield 'clear text', lambda: self.plain(port)
 
     def all_of(self, connection):
-        """Everything the other side says until it closes; fails when it does not."""
+        """Everything the other side sends until it closes; fails if it does not close."""
         out = b''
         with contextlib.suppress(ConnectionError, ssl.SSLError):
             while data := connection.recv(65536):
@@ -85,7 +85,7 @@ class Door(Case):
                 for way, connect in self.ways(callee.port, mtls):
                     for name, (first, answered) in FIRST_BYTES.items():
                         if way == 'clear text' and mtls == 'permissive' and first[:1] == b'\x16':
-                            continue  # is TLS there
+                            continue  # would be TLS
                         with self.subTest(mtls=mtls, protocol=protocol, way=way, first=name):
                             with connect() as connection:
                                 connection.sendall(first)
@@ -103,7 +103,7 @@ class Door(Case):
     def test_alpn_for_opaque_bytes_is_refused_where_tcp_is_not_said(self):
         for protocol in ('auto', 'http', 'grpc'):
             callee = self.callee(self.app.port, self.pki, protocol=protocol)
-            with self.assertRaises((ConnectionError, ssl.SSLError), msg=protocol):  # a timeout is no refusal
+            with self.assertRaises((ConnectionError, ssl.SSLError), msg=protocol):  # a timeout is not a refusal
                 with self.tls(callee.port, ['outrigger-tcp']) as connection:
                     connection.sendall(REQUEST)
                     if self.all_of(connection) == b'':
@@ -117,7 +117,7 @@ class Door(Case):
             for protocol in ('auto', '[http, tcp]'):
                 callee = self.callee(app.port, self.pki, protocol=protocol, options=f'mtls: {mtls}')
                 silent += [(mtls, protocol, way, connect()) for way, connect in self.ways(callee.port, mtls)]
-        time.sleep(7)  # longer than the handshake's deadline; silence is what is tested
+        time.sleep(7)  # longer than the handshake deadline; silence is what is tested
         self.assertEqual(app.accepted, 0)
         for *what, connection in silent:
             with self.subTest(what=what), connection:
@@ -129,7 +129,7 @@ class Door(Case):
     def test_an_odd_request_that_is_served_has_the_identity_we_set(self):
         app = self.origin()
         callee = self.callee(app.port, self.pki)
-        # RFC 9112 section 2.2 lets one empty line stand before a request.
+        # RFC 9112 section 2.2 allows one empty line before a request.
         for odd in (REQUEST.replace(b'GET', b'ABCDEFGHIJKLMNOPQRSTUVWXY'), b'\r\n' + REQUEST):
             with self.tls(callee.port, []) as connection:
                 connection.sendall(odd)
@@ -156,7 +156,7 @@ class Door(Case):
 
 
 class OverBoth(Case):
-    """Says one request over HTTP/1 and over HTTP/2, byte for byte."""
+    """Sends one request over HTTP/1 and over HTTP/2, byte for byte."""
 
     def ask(self, port, path=b'/', headers=(), body=b'', trailers=()):
         """Yields the version and the status."""
@@ -207,14 +207,14 @@ class Twins(OverBoth):
         self.assertEqual(callee.metric('outrigger_http_twin_fields_total', side='downstream'), 4 * len(twins))
 
 
-# Spellings of a path below /admin/, and some that are none although they look like it.
+# Spellings of a path below /admin/, and some that only look like it.
 DENIED = [b'/admin/x', b'//admin/x', b'/./admin/x', b'/x/../admin/x', b'/x/%2e%2e/admin/x', b'/x/%2E./admin/x', b'/%61dmin/x',
           b'/x/..;/admin/x', b'/x/..;a=b/admin/x', b'/.;/admin/x', b'/x/..%3b/admin/x', b'/admin//x', b'/admin/./x', b'///admin/x',
           b'/../admin/x', b'/x/y/../../admin/x', b'/admin/x?a=b', b'/admin/x/../y', b'/%61%64%6d%69%6e/x', b'/admin/',
           b'/admin/%2Fx', b'/admin/caf\xc3\xa9']
 REFUSED = [b'/x\\..\\admin/x', b'/admin%5cx', b'/admin%5Cx', b'/admin%00/x', b'/admin/%zz', b'/admin/%', b'/x/..%2fadmin/x',
            b'/x%2f../admin/x', b'/%2e%2e%2Fadmin/x']
-# What another rule, or none, has to see, and how it is forwarded.
+# Paths for another rule, or for none, and how they are forwarded.
 PASSED = {b'/ADMIN/x': b'/ADMIN/x', b'/%252e%252e/admin/x': b'/%252e%252e/admin/x', b'/%2561dmin/x': b'/%2561dmin/x',
           b'/admin%2Fx': b'/admin%2Fx', b'/admin%2fx': b'/admin%2Fx', b'/adminx': b'/adminx', b'/x?/admin/x': b'/x?/admin/x',
           b'/x?a=//&b=/../%61\xff': b'/x?a=//&b=/../%61\xff', b'/a//b': b'/a/b', b'/@scope%2fname': b'/@scope%2Fname',
@@ -314,12 +314,12 @@ class Paths(OverBoth):
 
 
 class H2Only:
-    """An app that speaks HTTP/2 in clear text and nothing else. `greets`: it sends SETTINGS at once, as most
-    servers do; otherwise only to who has sent the preface, and hangs up on others without a word."""
+    """An app that speaks only HTTP/2, in clear text. `greets`: it sends SETTINGS at once, as most servers
+    do; otherwise only after the client's preface, and it closes other connections without sending a byte."""
 
     def __init__(self, case, greets=True, also=None):
         self.greets, self.also = greets, also
-        self.asked = []  # methods, as far as they can be read without a decoder: one for each request
+        self.asked = []  # one for each request: the method, if it can be read without a decoder
         self.refused = 0
         self.endpoint = case.endpoint(self.serve)
         self.port = self.endpoint.port
@@ -351,10 +351,10 @@ class H2Only:
 
 
 class AppVersion(Case):
-    """With `protocol: auto` an app gets the version of HTTP it speaks, and no request is spent to find out."""
+    """With `protocol: auto` an app gets the version of HTTP it speaks, and no request is lost to find out."""
 
     def door(self, app):
-        """One worker, since each finds out for itself."""
+        """One worker, since each detects the version for itself."""
         return self.callee(app.port, Pki(self.directory / 'pki'), options='mtls: disabled', workers=1)
 
     def test_an_app_that_speaks_http2_alone_needs_no_more_than_auto(self):

@@ -1,4 +1,4 @@
-"""What `cmake --install` puts on a machine: it is whole, it runs, and it describes the program that was built."""
+"""What `cmake --install` installs is complete, runs, and describes the program that was built."""
 import json
 import os
 import re
@@ -48,7 +48,7 @@ class Install(Case):
             self.assertEqual(run.returncode, 0, f'{header.name}: {run.stderr[:2000]}')
 
     def complete(self, line):
-        """What bash offers at the end of a line."""
+        """The completions that bash offers at the end of a line."""
         words = line.split(' ')
         script = (f'source "{self.usr}/share/bash-completion/completions/outrigger"\n'
                   f'COMP_WORDS=({" ".join(repr(w) for w in words)}); COMP_CWORD={len(words) - 1}\n'

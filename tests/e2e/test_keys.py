@@ -1,4 +1,4 @@
-"""Keys of the configuration whose effect no other test sees. tests/keys.txt names the test of each key."""
+"""Configuration keys whose effect no other test checks. tests/keys.txt names the test of each key."""
 import json
 import time
 
@@ -13,7 +13,7 @@ class Keys(Case):
         self.app = self.origin()
 
     def daemon(self, text, name='web', env=None):
-        """A sidecar with exactly this configuration, and an admin port where it names none."""
+        """A sidecar with exactly this configuration, plus an admin port if it sets none."""
         admin = free_port()
         return self.start(name, f'version: 1\nadmin: 127.0.0.1:{admin}\n' + text, admin, env=env)
 
@@ -45,7 +45,7 @@ class Keys(Case):
         self.assertLessEqual({'app', 'calls'}, names)
 
     def test_a_body_has_to_keep_the_rate_that_a_listener_asks_for(self):
-        """The default holds from 30 s after a body's first byte on; 0B turns it off."""
+        """The default applies from 30 s after a body's first byte; 0B turns it off."""
         slow, any_rate = free_port(), free_port()
         self.daemon(f'node: web\ninbound:\n  - {{listen: 127.0.0.1:{slow}, app: 127.0.0.1:{self.app.port}, mtls: disabled}}\n'
                     f'  - {{listen: 127.0.0.1:{any_rate}, app: 127.0.0.1:{self.app.port}, mtls: disabled, limits: {{body_rate: 0B}}}}\n')
@@ -136,7 +136,7 @@ class Keys(Case):
             with Client(port) as third:
                 self.assertIsNone(third.request('GET', '/'), 'closed without an answer')
         except ConnectionError:
-            pass  # or reset, when the request was on its way
+            pass  # or reset, if the request was in flight
         self.assertEqual(daemon.get('/ready')[0], 200)
 
     def test_an_identity_of_another_trust_domain_is_refused(self):

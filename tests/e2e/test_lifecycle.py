@@ -1,4 +1,4 @@
-"""Start, drain, signals, and the reasons not to start at all."""
+"""Start, drain, signals, and the reasons for not starting at all."""
 import contextlib
 import os
 import re
@@ -13,7 +13,7 @@ import unittest
 
 from harness import BINARY, PATIENCE, SANITIZER, Case, Client, Outrigger, Pki, Threads, fetch, free_port, head, listening, main, run_outrigger, wait_for
 
-INSIDE = 'OUTRIGGER_TEST_RESOLVERS'  # set inside the namespaces that the last test makes
+INSIDE = 'OUTRIGGER_TEST_RESOLVERS'  # set inside the namespaces that a test creates
 
 
 class Drain(Case):
@@ -70,7 +70,7 @@ services:
         self.assertEqual(client.request('GET', '/').status, 200)
         begun = time.monotonic()
         sidecar.send_signal(signal.SIGTERM)
-        while time.monotonic() - begun < 4:  # nothing is said on it: it tells that the app is there
+        while time.monotonic() - begun < 4:  # idle: it only shows that the app is there
             self.assertTrue(sidecar.running())
             time.sleep(0.1)
         self.assertEqual(client.request('GET', '/').status, 200)
@@ -185,7 +185,7 @@ services:
         self.assertTrue(sidecar.running())
 
     def test_a_request_that_comes_while_draining_is_served(self):
-        """Others may not know yet: a new connection, and one that was at rest."""
+        """Clients may not know yet: on a new connection, and on an idle one."""
         upstream = self.origin(lambda r: (time.sleep(1.0), (200, {}, r.body))[1])
         sidecar = self.plain([upstream], drain='20s')
         busy, resting = self.client(sidecar.port), self.client(sidecar.port)
@@ -195,7 +195,7 @@ services:
         sidecar.send_signal(signal.SIGTERM)
         self.eventually(503, lambda: sidecar.get('/ready')[0], '/ready while draining')
         both = resting, self.client(sidecar.port)
-        for client in both:  # neither waits for the other's answer: a connection at rest is kept for a second only
+        for client in both:  # neither waits for the other's response: an idle connection is kept for only a second
             client.send(b'POST / HTTP/1.1\r\nhost: orders\r\ncontent-length: 1\r\n\r\nx')
         for client in both:
             answer = client.read()
@@ -205,7 +205,7 @@ services:
         self.assertEqual(sidecar.process.wait(PATIENCE), 0)
 
     def test_no_call_fails_while_a_callee_is_replaced(self):
-        """Two callees under constant load; each in turn is told to end, and started again."""
+        """Two callees under constant load; each in turn is told to stop, and is started again."""
         pki = Pki(self.directory / 'pki')
         app = self.origin(lambda r: (time.sleep(0.005), (200, {}, r.body))[1])
         callees = [self.callee(app.port, pki, drain='10s'), None]
@@ -255,7 +255,7 @@ services:
 
 class Start(Case):
     def refused(self, config, *words, exit_code=1):
-        """Does not start, says why, and says it in these words."""
+        """Does not start, and the message contains these words."""
         daemon = Outrigger(self.directory, 'refused', config, 1)
         try:
             code = daemon.process.wait(PATIENCE)
@@ -309,7 +309,7 @@ class Start(Case):
 
     def test_a_key_without_permission(self):
         if os.getuid() == 0:
-            # Root reads everything; a directory in its place is as unreadable to root as to anybody.
+            # Root can read everything; a directory in its place is unreadable even for root.
             pki = Pki(self.directory / 'pki')
             cert, key = pki.issue('web')
             key.unlink()
@@ -324,7 +324,7 @@ class Start(Case):
     def test_ports_listen_once_the_first_lists_are_there(self):
         upstream = self.origin()
         port, admin, lists = free_port(), free_port(), self.directory / 'lists.yaml'
-        os.mkfifo(lists)  # not a file: the registry has trouble, and is not waited for
+        os.mkfifo(lists)  # not a regular file: the registry fails, and is not waited for
         config = head('web', admin) + f'''outbound:
   - {{listen: "127.0.0.1:{port}", service: orders}}
 registries: {{local: {{type: file, path: {lists}}}}}
@@ -337,14 +337,14 @@ services:
         lists.write_text(f'services: {{orders: ["127.0.0.1:{upstream.port}"]}}\n')
         self.eventually(200, lambda: fetch(port).status, 'a list comes later')
         daemon.stop()
-        for _ in range(5):  # whoever connects at the first moment finds the endpoints
+        for _ in range(5):  # a client that connects as soon as possible finds the endpoints
             daemon = self.start('whole', config, admin, ready=False)
             wait_for('the port', lambda: listening(port))
             self.assertEqual(fetch(port).status, 200)
             self.assertEqual(daemon.stop(), 0)
 
     def test_lists_that_come_together_are_published_together(self):
-        """A snapshot for each of thousands of services would make the start a matter of minutes."""
+        """With a snapshot for each of thousands of services, the start would take minutes."""
         upstream = self.origin()
         port, admin, lists = free_port(), free_port(), self.directory / 'lists.yaml'
 
@@ -422,12 +422,12 @@ services:
             local.sendall(b'GET / HTTP/1.1\r\nhost: orders\r\nconnection: close\r\n\r\n')
             self.assertIn(b' 200 ', local.recv(4096))
         self.assertEqual(daemon.stop(), 0)
-        # A socket file that a crash left behind is no obstacle.
+        # A socket file left behind by a crash does not prevent the start.
         again = self.start('families', daemon.config_path.read_text(), admin)
         self.assertTrue(again.running())
 
     def test_a_unix_socket_among_others_and_several_workers(self):
-        """Only one worker accepts there; who is handed to another comes to the same listener all the same."""
+        """Only one worker accepts there; a connection handed to another one still belongs to the same listener."""
         red, blue = (self.origin(lambda r, colour=colour: (200, {}, colour)) for colour in (b'red', b'blue'))
         path, port, admin = self.directory / 'red.sock', free_port(), free_port()
         self.start('colours', head('web', admin, workers=4) + f'''outbound:
@@ -465,7 +465,7 @@ services:
 
 
 class SilentResolvers(Case):
-    """In a network and with a resolv.conf of its own, whose name servers never answer."""
+    """In namespaces with a network and a resolv.conf of their own, whose name servers never answer."""
 
     def setUp(self):
         super().setUp()

@@ -1,4 +1,4 @@
-"""Memory: what idle connections hold, and that what many of them held comes back when they have closed."""
+"""Memory: what idle connections hold, and that what many of them held is returned when they have closed."""
 import socket
 import ssl
 
@@ -12,7 +12,7 @@ class Memory(Case):
     def setUp(self):
         super().setUp()
         if SANITIZER:
-            self.many = 100  # a sanitizer keeps freed memory aside: only that it works is looked at
+            self.many = 100  # a sanitizer keeps freed memory: only checks that it works
         else:
             self.many = MANY
         self.app = self.origin(lambda r: (200, {}, b'ok'))
@@ -31,13 +31,13 @@ class Memory(Case):
         return made
 
     def measure(self, sidecar, connect, idle_max_kib):
-        """The first burst is closed before anything is measured: what is loaded once is no matter here."""
+        """The first burst is closed before anything is measured, to exclude one-time allocations."""
         for c in self.burst(50, connect):
             c.close()
         start = sidecar.rss()
         open_ = self.burst(self.many, connect)
         if not SANITIZER:
-            # Once it rests a connection gives its buffers back; some of what came before stays in the heap.
+            # An idle connection returns its buffers; some earlier memory stays in the heap.
             self.eventually(True, lambda: sidecar.rss() - start < idle_max_kib * self.many, 'memory of idle connections')
         for c in open_[::50]:
             c.sendall(GET)

@@ -1,4 +1,4 @@
-"""Two sidecars over mTLS: who may talk to whom, what is on the wire, and what the app sees."""
+"""Two sidecars over mTLS: who may call whom, what is on the wire, and what the app sees."""
 import contextlib
 import socket
 import ssl
@@ -38,7 +38,7 @@ class Mesh(Case):
                     self.assertEqual(client.request('GET', '/').status, 200)
         Threads(*[run] * 32).join()
         self.assertEqual(callee.metric('outrigger_requests_total', direction='inbound'), 640)
-        # Four connections of HTTP/2 for each worker of the caller at most, each counted by the callee.
+        # At most four HTTP/2 connections for each of the caller's workers, each counted by the callee.
         self.assertLessEqual(callee.metric('outrigger_connections_opened_total', direction='inbound', service=''), 4 * WORKERS)
 
     def test_http1_on_the_wire_when_told(self):
@@ -48,7 +48,7 @@ class Mesh(Case):
                 self.assertEqual(client.request('POST', '/', body=b'x').body, b'POST x')
 
     def test_only_ciphertext_on_the_wire(self):
-        """A recorder between the two sidecars sees TLS records and never the words that were said."""
+        """A recorder between the two sidecars sees TLS records and never the plain text."""
         pki = Pki(self.directory / 'pki')
         callee = self.callee(self.app.port, pki)
         wire = []
@@ -73,7 +73,7 @@ class Mesh(Case):
 
     def test_a_certificate_the_callee_refuses_is_told_of_on_both_sides_and_is_no_success(self):
         ours, theirs = Pki(self.directory / 'pki'), Pki(self.directory / 'other')
-        callee = self.callee(self.app.port, ours, workers=1)  # each worker warns for itself
+        callee = self.callee(self.app.port, ours, workers=1)  # each worker logs its own warnings
         cert, key = theirs.issue('web')
         caller = self.caller(f'  orders: {{endpoints: ["127.0.0.1:{callee.port}"]}}\n',
                              identity=f'identity: {{trust_domain: {DOMAIN}, cert: {cert}, key: {key}, ca: {ours.ca}}}\n')
@@ -157,7 +157,7 @@ class Mesh(Case):
             with self.handshake(callee.port, pki) as secure:
                 if not self.exchange(secure):
                     raise ConnectionError('closed')
-        # Clear text: no answer of the app's.
+        # Clear text: no response from the app.
         with Client(callee.port) as client:
             client.send(b'GET / HTTP/1.1\r\nhost: orders\r\n\r\n')
             try:
@@ -235,7 +235,7 @@ class Mesh(Case):
         callee = self.callee(self.app.port, pki, protocol='http')
         web, answer = pki.issue('web'), b''
         for alpn in ('outrigger-tcp', 'http/1.1'):
-            # Refused in the handshake, by an answer, or by a close.
+            # Refused in the handshake, by a response, or by a close.
             try:
                 with self.handshake(callee.port, pki, web, alpn=(alpn,)) as secure:
                     secure.sendall(b'\x00\x01\x02 not http\r\n\r\n')
@@ -267,7 +267,7 @@ class Mesh(Case):
         self.assertEqual(len(self.app.requests), 10)
 
     def test_a_callee_that_restarts(self):
-        """Its connections die while idle; the next call opens a new one and nobody notices."""
+        """Its connections close while idle; the next call opens a new one and does not fail."""
         pki = Pki(self.directory / 'pki')
         callee = self.callee(self.app.port, pki)
         caller = self.caller(f'  orders: {{endpoints: ["127.0.0.1:{callee.port}"]}}\n', identity=pki.identity('web'))

@@ -1,9 +1,9 @@
 """Raw HTTP/1 messages, good and malformed, over sockets, against a backend that records every byte.
 
-A message is sent whole, in two parts at every point, and byte by byte; the verdict must be the same
+A message is sent whole, split in two at every position, and byte by byte; the verdict must be the same
 each time. What is refused gets 400, 431, 414, 501 or a closed connection. A message refused in its
-head leaves no byte upstream; one refused in its body leaves no byte at or after the fault there, and
-the upstream sees a broken-off message, never a whole one.
+head sends no byte upstream; one refused in its body sends no byte at or after the error, and the
+upstream sees a truncated message, never a complete one.
 """
 import itertools
 import threading
@@ -87,19 +87,19 @@ BAD_HEADS = [
     get(b''.join(b'x%d: 1\r\n' % i for i in range(120))),
 ]
 
-# Refused in the body: (message, the bytes of body that came before the fault).
+# Refused in the body: (message, the bytes of body before the error).
 BAD_BODIES = [(CHUNKED + good + bad, body) for good, body in ((b'', b''), (b'3\r\nabc\r\n', b'abc')) for bad in (
     b'g\r\n', b'0x3\r\nabc\r\n', b'-1\r\n', b'+3\r\nabc\r\n', b' 3\r\nabc\r\n', b'3 \r\nabc\r\n', b'3\nabc\r\n', b'3\rabc\r\n', b'3\r\rabc', b'\r\n',
     b'3_0\r\n', b'fffffffffffffffff\r\n', b'10000000000000000\r\n', b'00000000000000000003\r\nabc\r\n', b'3;a=b\nc\r\nabc\r\n', b'3;a\x00\r\nabc\r\n',
     b'3;a="\r\nabc\r\n', b'3;' + b'x' * 400 + b'\r\nabc\r\n', b'3\r\nabcd\r\n', b'3\r\nabc\n0\r\n\r\n', b'3\r\nabc\r0\r\n\r\n', b'3\r\nabc0\r\n\r\n',
     b'3\r\nabcX\r\n0\r\n\r\n', b'0\n\r\n', b'0\r\n\n', b'0\r\n\rX', b'0\r\nx : 1\r\n\r\n', b'0\r\n x: 1\r\n\r\n', b'0\r\nx\r\n\r\n', b'0\r\nx: \x00\r\n\r\n',
     b'0\r\n: 1\r\n\r\n', b'0\r\nx: ' + b'y' * 9000 + b'\r\n\r\n', b'0\r\n' + b''.join(b't%d: 1\r\n' % i for i in range(40)) + b'\r\n')]
-# In these the fault comes after some bytes of the chunk were lawful already.
+# In these the error comes after some valid bytes of the chunk.
 PARTLY = {b'3\r\nabcd\r\n': 3, b'3\r\nabc\n0\r\n\r\n': 3, b'3\r\nabc\r0\r\n\r\n': 3, b'3\r\nabc0\r\n\r\n': 3, b'3\r\nabcX\r\n0\r\n\r\n': 3}
 
 
 class Recorder:
-    """Answers every whole request with 200 and remembers each byte, connection by connection."""
+    """Responds to every complete request with 200 and records each byte, connection by connection."""
 
     def __init__(self):
         self.connections = []
@@ -156,7 +156,7 @@ class _Tee:
 
 
 def dechunk(sent):
-    """The data in chunks as far as they go, and whether the last one came."""
+    """The data of the chunks received, and whether the last chunk arrived."""
     data = b''
     while sent:
         size, found, sent = sent.partition(b'\r\n')
@@ -177,7 +177,7 @@ class Raw(Case):
         self.sidecar = self.plain([self.backend])
 
     def verdict(self, pieces):
-        """The status of the answer; 0 when the connection was closed without one."""
+        """The status of the response; 0 if the connection was closed without one."""
         with Client(self.sidecar.port, timeout=10) as client:
             try:
                 for piece in pieces:
@@ -217,7 +217,7 @@ class Raw(Case):
         for message in BAD_HEADS:
             with self.subTest(message=message[:120]):
                 verdicts = {self.refused_head(message, pieces) for pieces in self.splits(message)}
-                # A close that overtakes the answer is the same verdict. Only what is not HTTP at all gets none.
+                # A close that overtakes the response is the same verdict. Only what is not HTTP at all gets none.
                 self.assertEqual(len(verdicts - {0}), 0 if message[:1] == b'\0' else 1, verdicts)
 
     def test_bad_bodies(self):
@@ -226,12 +226,12 @@ class Raw(Case):
             with self.subTest(message=message[len(CHUNKED):][:80]):
                 extra = PARTLY.get(message[len(CHUNKED) + (len(b'3\r\nabc\r\n') if body else 0):], 0)
                 for pieces in self.splits(message.replace(b'POST / ', b'POST /_____ ')):
-                    # The backend hears of a connection in its own time, that of an earlier message's too:
-                    # the target tells whose it is.
+                    # The backend sees a connection with a delay, that of an earlier message too: the target
+                    # tells which one it is.
                     mark = b'%05d' % next(attempts)
                     pieces = [piece.replace(b'_____', mark) for piece in pieces]
                     if mark not in b''.join(pieces):
-                        continue  # the split went through the mark itself
+                        continue  # the mark itself was split
                     whole = self.recorder.whole()
                     status = self.verdict(pieces)
                     self.assertIn(status, (0, 400, 431), (message, status))
@@ -256,8 +256,8 @@ class Raw(Case):
             self.assertEqual(self.recorder.whole(), whole, message)
 
     def test_every_byte_in_every_place(self):
-        """Each octet inside a method, a target, a name and a value: refused unless RFC 9112 lets it in, or clients
-        send it all the same: raw UTF-8 in a target."""
+        """Each octet inside a method, a target, a name and a value: refused unless RFC 9112 allows it, or clients
+        send it anyway: raw UTF-8 in a target."""
         token = set(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
         target = set(range(0x21, 0x100)) - {0x7f} - set(b'#%"<>\\^`{|}')
         value = (set(range(0x20, 0x100)) - {0x7f}) | {0x09}
@@ -273,14 +273,14 @@ class Raw(Case):
                 before = self.recorder.bytes()
                 status = self.verdict([message])
                 if byte not in lawful:
-                    # A tab or space splits the line; a line end makes another; all of them are refused.
+                    # A tab or space splits the line, a line end begins another one; all of these are refused.
                     self.assertNotEqual(status, 200, f'{place} {byte:#x}')
                     self.assertEqual(self.recorder.bytes(), before, f'{place} {byte:#x}')
                 elif place != 'target' or byte in target:
                     self.assertEqual(status, 200, f'{place} {byte:#x}')
 
     def test_a_refused_request_takes_nothing_behind_it_along(self):
-        """A good request pipelined behind a malformed one was never heard."""
+        """A good request pipelined behind a malformed one is never processed."""
         for message in BAD_HEADS[:40]:
             before = self.recorder.bytes()
             self.verdict([message + get(line=b'GET /smuggled HTTP/1.1')])

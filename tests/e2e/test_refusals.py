@@ -1,5 +1,5 @@
-"""Answers that a sidecar gives itself: their shape and date, what HEAD and gRPC get, and that requests
-which no exchange was made for stand in the access log and in the metrics all the same."""
+"""Local replies of a sidecar: their format and date, what HEAD and gRPC get, and that requests without
+an exchange are in the access log and in the metrics too."""
 import email.utils
 import json
 import time
@@ -34,7 +34,7 @@ class Refusals(Case):
             self.assertEqual((set(body), body['flag']), ({'error', 'flag', 'detail'}, 'DPE'))
             self.assertEqual(answer.header('x-outrigger-flag'), 'DPE')
             self.assertEqual(answer.header('server'), 'outrigger')
-        # HTTP/2: one that is too large, one that is malformed and only reset.
+        # HTTP/2: one that is too large, and one that is malformed and only reset.
         peer = raw_h2.connect(sidecar.port)
         self.addCleanup(peer.close)
         peer.send(raw_h2.request(1, raw_h2.request_block(path=b'/h2', more=raw_h2.literal(b'x', b'v' * 9000))))
@@ -63,7 +63,7 @@ class Refusals(Case):
                 self.assertEqual(client.stream.rest(), b'')
                 date = email.utils.parsedate_to_datetime(answer.header('date'))
                 self.assertLess(abs(date.timestamp() - time.time()), 5)
-        # Also what the exchange says.
+        # The exchange's own replies too.
         empty = self.plain([free_port()])
         answer = fetch(empty.port)
         self.assertEqual(answer.status, 503)

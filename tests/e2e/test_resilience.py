@@ -1,4 +1,4 @@
-"""When endpoints fail: retries, breakers, timeouts and the words of the local answers."""
+"""When endpoints fail: retries, breakers, timeouts and the text of local replies."""
 import json
 import threading
 import time
@@ -73,7 +73,7 @@ class LocalReplies(Case):
         sidecar = self.plain([listener.getsockname()[1]], 'connect_timeout: 300ms, timeout: 5s')
         begun = time.monotonic()
         self.check(fetch(sidecar.port), 503, 'UF')
-        # Two tries of 300 ms at most, and a pause between them.
+        # At most two tries of 300 ms, and a pause between them.
         self.assertTrue(0.29 < time.monotonic() - begun < (4 if SANITIZER else 2))
 
 
@@ -85,7 +85,7 @@ class Retries(Case):
             self.assertEqual(fetch(sidecar.port, method=method, body=body).status, 200)
 
     def test_a_reused_connection_that_died(self):
-        """The origin closes while the connection rests in the pool; then as the next request comes."""
+        """The origin closes while the connection is idle in the pool; then as the next request arrives."""
         def polite(connection):
             Stream(connection).until(b'\r\n\r\n')
             connection.sendall(b'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok')
@@ -166,7 +166,7 @@ class Retries(Case):
         self.assertEqual(len(upstream.requests), 200 * 4, 'a lone caller has every try it asked for')
 
     def test_an_outage_sees_a_fifth_more_requests_and_three_at_a_time(self):
-        """Every answer is held until all that can come has come: the retries of a wave are exactly those the budget grants."""
+        """Every response is held until everything that can arrive has arrived: the retries of a wave are exactly those the budget grants."""
         callers = 60
         gates, wave, seen, answers = [threading.Event() for _ in range(5)], [0], [0] * 5, []
         lock = threading.Lock()
@@ -190,14 +190,14 @@ class Retries(Case):
         for i in range(3):
             wave[0] = i + 1
             gates[i].set()
-            # Whoever got no right to another try has been answered; the others are at the origin again.
+            # Callers refused another try have a response; the others are at the origin again.
             self.eventually(callers, lambda: len(answers) + seen[i + 1], f'callers after wave {i}')
         gates[3].set()
         threads.join()
         self.assertEqual(answers, [503] * callers)
         share = callers // 5
         self.assertTrue(0 < seen[1] <= share + 3, seen)
-        # The share of the last 10 s is spent: what follows is the floor's.
+        # The share of the last 10 s is used up: what follows comes from the floor.
         self.assertTrue(seen[2] <= 3 and seen[3] <= 3, seen)
         self.assertEqual(sidecar.metric('outrigger_upstream_retries_total'), sum(seen[1:4]))
 

@@ -1,7 +1,7 @@
 """Certificates are replaced under load: every second, and then the CA itself in three steps. No call fails.
 
-HTTP/1.1, HTTP/2, gRPC and TCP run all the while through two sidecars; each TCP session makes a TLS handshake of its own,
-HTTP/1.1 on the wire reuses connections, HTTP/2 and gRPC keep a few for long.
+HTTP/1.1, HTTP/2, gRPC and TCP run meanwhile through two sidecars; each TCP session makes a TLS handshake of its own,
+HTTP/1.1 on the wire reuses connections, HTTP/2 and gRPC keep a few long-lived ones.
 """
 import contextlib
 import os
@@ -19,7 +19,7 @@ try:
 except ImportError:
     harness.skip_file('python3-grpcio is not on this machine')
 
-# The whole minute where all of it is asked for; a newcomer's run is shorter.
+# A whole minute with OUTRIGGER_FULL; otherwise shorter.
 SECONDS = 60 if os.environ.get('OUTRIGGER_FULL') else 6
 
 
@@ -29,7 +29,7 @@ def echo(connection):
 
 
 class Node:
-    """One sidecar's files, in a folder of its own, replaced as an agent would: written beside, then renamed."""
+    """One sidecar's files, in a folder of its own, replaced as an agent would: written to a temporary name, then renamed."""
 
     def __init__(self, directory, service, pki):
         self.directory, self.service = directory / f'{service}-files', service
@@ -62,7 +62,7 @@ class Node:
 
 
 class Load:
-    """Calls without a pause until it is stopped; each is right or it is a failure, and says how."""
+    """Calls without a pause until it is stopped; every call that is not correct is recorded as a failure, with the reason."""
 
     def __init__(self, name, call, threads=1):
         self.name, self.call = name, call
@@ -75,7 +75,7 @@ class Load:
         while not self.stopping.is_set():
             try:
                 wrong = self.call()
-            except Exception as error:  # whatever a client can say is a failed call
+            except Exception as error:  # any client error is a failed call
                 wrong = repr(error)
             self.done += 1
             if wrong:
@@ -136,7 +136,7 @@ class Rotation(Case):
         return None if got == b'hello' else f'{got!r}'
 
     def call_h2(self):
-        """h2load on connections of its own: four, ten streams each."""
+        """h2load on four connections of its own, ten streams each."""
         said = subprocess.run([find_tool('h2load'), '-n200', '-c4', '-m10', '-d', str(self.payload), f'http://127.0.0.1:{self.ports["h2"]}/'],
                               capture_output=True, text=True, timeout=60).stdout
         return None if '200 succeeded, 0 failed, 0 errored, 0 timeout' in said and '200 2xx' in said else said[-600:]
@@ -179,7 +179,7 @@ class Rotation(Case):
                     self.in_force(node, daemon)
                 rotations += 1
                 time.sleep(max(0, begun + 1 - time.monotonic()))  # the pace: once a second
-        # The pace is a second where the load leaves the machine the time; six seconds are too few to hold it to that.
+        # One rotation per second if the load leaves the machine the time; six seconds are too short to require that.
         held = SECONDS == 60 and not SANITIZER
         self.assertGreaterEqual(rotations, SECONDS * 3 // 4 if held else SECONDS // 3)
 
@@ -199,7 +199,7 @@ class Rotation(Case):
                 node.trust([new])
             for _, daemon in nodes:
                 self.eventually(1, lambda: len(self.serials(daemon, 'ca_cert')), 'the old CA is trusted no more')
-        # A caller of the old CA gets nothing through any more.
+        # A caller with the old CA cannot connect any more.
         stranger = self.caller(f'  orders: {{endpoints: ["127.0.0.1:{self.callee_port()}"]}}\n', name='stranger', identity=self.old.identity('web'))
         self.assertEqual(harness.fetch(stranger.port).status, 503)
 

@@ -117,7 +117,7 @@ class FileRegistry(Case):
         os.replace(other, self.path)
 
     def reported(self, change):
-        """Makes a change that is a mistake, and waits until the log has it: from then on it is in force or was refused."""
+        """Makes a change that is an error, and waits until it is in the log: from then on it is in force or was refused."""
         before = self.sidecar.log.count(str(self.path))
         change()
         self.eventually(True, lambda: self.sidecar.log.count(str(self.path)) > before, 'the mistake is in the log')

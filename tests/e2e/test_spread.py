@@ -1,4 +1,4 @@
-"""Few long connections are spread evenly over the workers, each of which says how many it has."""
+"""A few long-lived connections are spread evenly over the workers, each of which reports how many it has."""
 import socket
 import struct
 
@@ -13,12 +13,12 @@ def frame(kind, flags, stream, payload=b''):
 
 SETTINGS, HEADERS = 4, 1
 OPEN = b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' + frame(SETTINGS, 0, 0)
-GET = frame(HEADERS, 0x5, 1, b'\x82\x86\x84\x01\x06orders')  # GET http / of orders, the whole request
+GET = frame(HEADERS, 0x5, 1, b'\x82\x86\x84\x01\x06orders')  # GET http / of orders, the complete request
 
 
 class Spread(Case):
     def h2_connection(self, port):
-        """An HTTP/2 connection that has had one answer, so that a worker has it for good."""
+        """An HTTP/2 connection that has had one response, so that it stays with its worker."""
         connection = socket.create_connection(('127.0.0.1', port), PATIENCE)
         self.addCleanup(connection.close)
         connection.sendall(OPEN + GET)
@@ -34,7 +34,7 @@ class Spread(Case):
                 if name == 'outrigger_worker_connections']
 
     def total(self, daemon, count):
-        """The workers' connections once they are `count` together: what was closed is noticed a moment later."""
+        """The workers' connections once there are `count` in total: a close is noticed a moment later."""
         self.eventually(count, lambda: sum(self.per_worker(daemon)), 'connections of all workers')
         return self.per_worker(daemon)
 
@@ -65,7 +65,7 @@ class Spread(Case):
             self.assert_even(sidecar, 0)
 
     def test_after_some_were_closed(self):
-        """Whichever worker lost connections gets the next ones."""
+        """The worker that lost connections gets the next ones."""
         sidecar = self.sidecar()
         connections = [self.h2_connection(sidecar.port) for _ in range(8)]
         for first in [0, 1, 2] * 4:

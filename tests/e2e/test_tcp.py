@@ -1,4 +1,4 @@
-"""Opaque TCP: bytes both ways, half-close in both orders, ends that reach the other side."""
+"""Opaque TCP: bytes both ways, half-close in both orders, closes and resets that reach the other side."""
 import os
 import socket
 import struct
@@ -16,7 +16,7 @@ def read_all(connection):
 
 
 def count_then_answer(connection):
-    """Answers only once the caller has finished: half-close or nothing."""
+    """Responds only once the caller has finished sending: works only with half-close."""
     data = read_all(connection)
     connection.sendall(b'%d bytes' % len(data))
 
@@ -50,7 +50,7 @@ class Tcp(Case):
                 self.assertEqual(got, data)
 
     def test_bulk_is_counted_to_the_byte_and_leaves_no_descriptor(self):
-        """It moves through pipes where no TLS is in the way."""
+        """It moves through pipes where there is no TLS."""
         size = 16 << 20
         sidecar = self.plain([self.endpoint(echo)], 'protocol: tcp')
         descriptors = sidecar.fds()
@@ -65,7 +65,7 @@ class Tcp(Case):
         # Both connections of the session.
         self.eventually(2 * size, lambda: sidecar.metric('outrigger_connection_received_bytes_total'), 'bytes received')
         self.eventually(2 * size, lambda: sidecar.metric('outrigger_connection_sent_bytes_total'), 'bytes sent')
-        # A few empty pipes are kept for the next.
+        # A few empty pipes are kept for reuse.
         self.eventually(True, lambda: sidecar.fds() <= descriptors + 16, 'descriptors given back')
 
     def test_handshakes_with_endpoints_are_counted(self):
@@ -158,7 +158,7 @@ class Tcp(Case):
         self.assertTrue(0.45 < time.monotonic() - begun < (5 if SANITIZER else 1.5))
 
     def test_http_bytes_are_not_touched(self):
-        """On a TCP port even a malformed request is none of our business."""
+        """On a TCP port even a malformed request is not inspected."""
         for port in self.both_ways(echo):
             connection = self.connect(port)
             data = b'GET / HTTP/1.1\nbad header\r\r\n\x00\r\n\r\n'

@@ -1,5 +1,5 @@
 """Upgrade, CONNECT and extended CONNECT (RFC 9110 section 7.8, RFC 8441): what may switch, what is
-ignored, and that nothing else about a request or its answer changes, through one sidecar and two."""
+ignored, and that nothing else about a request or its response changes, through one sidecar and two."""
 import socket
 
 import raw_h2
@@ -11,7 +11,7 @@ WIRES = ('http1', 'http2', 'auto')
 
 
 class App:
-    """Switches to whatever is asked for and echoes then; paths ask for something else."""
+    """Switches to any requested protocol and then echoes; some paths request other behaviour."""
 
     answers = {
         '/ok': b'HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nplain',
@@ -80,7 +80,7 @@ class Upgrades(Case):
         return self.pair(self.app.port, wire=wire, listeners=listeners)[0].port
 
     def converse(self, client, first=b''):
-        """Bytes both ways, both ends' half-close."""
+        """Bytes both ways, half-close from both ends."""
         for payload in (b'one', b'two' * 20000):
             client.send(payload)
             got = b''
@@ -92,8 +92,8 @@ class Upgrades(Case):
         self.assertEqual(client.stream.rest(), b'', 'the end comes back')
 
     def test_docker_attach_and_kubectl_exec_switch_through_the_mesh(self):
-        """POST with `Upgrade: tcp` and Content-Length: 0 as Docker's client sends it, and SPDY/3.1 as
-        kubectl's; neither has an extended CONNECT, so that they go over HTTP/1 on any wire."""
+        """POST with `Upgrade: tcp` and Content-Length: 0, as Docker's client sends it, and SPDY/3.1, as
+        kubectl does; neither has an extended CONNECT, so they use HTTP/1 on any wire."""
         attach = 'content-type: text/plain\r\ncontent-length: 0\r\n'
         spdy = 'x-stream-protocol-version: v4.channel.k8s.io\r\n'
         for wire in WIRES:
@@ -111,11 +111,11 @@ class Upgrades(Case):
                     self.assertEqual(headers['upgrade'].lower(), protocol.lower())
                     self.assertNotIn('sec-websocket-key', headers)
                     self.converse(client)
-            # The pools go on as before.
+            # The pools still work.
             self.assertEqual(fetch(port).body, b'plain')
 
     def test_an_http2_endpoint_without_extended_connect_gets_the_upgrade_over_http1(self):
-        """As grpc-go, Go's net/http and nginx are: HTTP/2 by ALPN, and no SETTINGS_ENABLE_CONNECT_PROTOCOL."""
+        """Like grpc-go, Go's net/http and nginx: HTTP/2 by ALPN, without SETTINGS_ENABLE_CONNECT_PROTOCOL."""
         pki, spoken = Pki(self.directory / 'pki'), []
         context = raw_h2.server_context(pki, 'orders')
         context.set_alpn_protocols(['h2', 'http/1.1'])
@@ -125,7 +125,7 @@ class Upgrades(Case):
             spoken.append(connection.selected_alpn_protocol())
             if spoken[-1] == 'http/1.1':
                 self.app.serve(connection)
-                return connection.unwrap()  # without it the end would look cut
+                return connection.unwrap()  # without it the stream would look truncated
             peer = raw_h2.Peer(connection)
             peer.send(raw_h2.settings() + raw_h2.settings_ack())
             peer.finished(PATIENCE)
@@ -173,7 +173,7 @@ class Upgrades(Case):
                         self.assertEqual((got_method, got_body), (method, body or b''))
                         self.assertNotIn('upgrade', headers)
                         self.assertNotIn('upgrade', headers.get('connection', '').lower())
-                        # The connection is one like others.
+                        # The connection is an ordinary one.
                         client.send(b'GET /next HTTP/1.1\r\nhost: orders\r\n\r\n')
                         self.assertEqual(client.read().body, b'plain')
 
@@ -214,7 +214,7 @@ class Upgrades(Case):
                             self.assertEqual(answer.header('upgrade'), 'websocket, IRC/6.9')
                             self.assertIn('upgrade', answer.header('connection').lower())
             with self.subTest(wire=wire):
-                # 426 to a request that asked for no upgrade; HTTP/2 over an upgrade is offered by nobody.
+                # 426 to a request without an upgrade; HTTP/2 is not among the offered upgrades.
                 answer = fetch(port, '/require')
                 self.assertEqual((answer.status, answer.header('upgrade')), (426, 'websocket, IRC/6.9'))
                 answer = fetch(port, '/require-h2c')
@@ -306,7 +306,7 @@ class ExtendedConnect(Case):
                 self.assertNotIn('sec-websocket-key', headers)
 
     def test_an_answer_that_does_not_switch_is_no_2xx(self):
-        """To an HTTP/2 client a 2xx would say that the WebSocket is open."""
+        """To an HTTP/2 client a 2xx would mean that the WebSocket is open."""
         for name, port in self.ports():
             with self.subTest(name):
                 peer = self.ask(port, b'websocket', b'/ok')

@@ -1,4 +1,4 @@
-"""WebSocket (RFC 6455) through both sidecars, and what must not be taken for an upgrade."""
+"""WebSocket (RFC 6455) through both sidecars, and what must not be mistaken for an upgrade."""
 import base64
 import hashlib
 import os
@@ -46,7 +46,7 @@ def accept_key(key):
 
 
 def echo(connection):
-    """A WebSocket echo server; /refuse answers 403, /late answers 200 as if it knew no upgrades."""
+    """A WebSocket echo server; /refuse returns 403, /late returns 200 as if it did not support upgrades."""
     stream = Stream(connection)
     while (head := stream.until(b'\r\n\r\n')) is not None:
         first, *lines = head.decode().split('\r\n')
@@ -133,8 +133,8 @@ class WebSocket(Case):
                 self.assertEqual((answer.status, answer.body), (403, b'no'))
 
     def test_bytes_behind_a_refused_upgrade_are_not_smuggled(self):
-        """What follows an upgrade request is held until the answer; it never reaches the app as a
-        request nobody routed."""
+        """What follows an upgrade request is held until the response; it never reaches the app as an
+        unrouted request."""
         seen = []
 
         def serve(connection):
