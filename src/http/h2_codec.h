@@ -1,7 +1,7 @@
 #pragma once
 
-// HTTP/2 on one connection, as a server or as a client (RFC 9113), over nghttp2. Owned by whoever
-// owns the connection, same thread; see codec.h for the order of calls. `limits` are copied; the
+// HTTP/2 on one connection, as a server or as a client (RFC 9113), over nghttp2. Owned by the
+// connection's owner, same thread; see codec.h for the order of calls. `limits` are copied; the
 // other parts outlive the codec, H2Memory included: one for each worker.
 //
 // The constructor puts the connection's preface into the wire's output.

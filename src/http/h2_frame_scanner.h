@@ -132,7 +132,7 @@ class H2FrameScanner {
   Verdict take_payload(std::string_view bytes);
 
   // Reported by the session.
-  void stream_opened(std::uint32_t id);  // ours, towards a server
+  void stream_opened(std::uint32_t id);  // ours, as a client
   void data_sent() { ++data_sent_; }
   void ping_sent() { ++pings_out_; }
   void reset_sent(std::uint32_t id);

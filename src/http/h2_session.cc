@@ -52,7 +52,7 @@ H2Session::H2Session(bool server, const Parts& parts)
       library_(make_h2_session(server, *this, parts.memory, stream_table_)) {}
 
 H2Session::~H2Session() {
-  // No callbacks: whoever destroys a codec has called connection_lost() or wants none.
+  // No callbacks: the owner has called connection_lost() or wants none.
   while (!streams_.empty()) free_stream(streams_.front());
 }
 

@@ -88,7 +88,7 @@ class Deadlines {
     at(Deadline::attempt) = never;
     set(Deadline::pause, until);
   }
-  // The response's head is sent: from here on only the whole deadline and idleness count.
+  // The response's head is sent: from here on only `whole` and `idle` count.
   void answer_began(TimePoint now) {
     answering_ = true;
     attempt_.reset();

@@ -203,7 +203,7 @@ void HttpConnection::wait_for(Duration most) {
   scope_.worker.loop.timers().arm(timer_, most);
 }
 
-// Streams that nobody reads from are found by periodic checks.
+// Stalled streams are found by periodic checks.
 void HttpConnection::on_output_queued() {
   const Duration look = connection_->limits().write_stall / looks_a_stall;
   const TimePoint now = scope_.worker.loop.now();

@@ -351,7 +351,7 @@ class H2Only:
 
 
 class AppVersion(Case):
-    """With `protocol: auto` an app gets the version of HTTP it speaks, and no request is lost to find out."""
+    """With `protocol: auto` an app gets the version of HTTP it speaks, and no extra request is made to find out."""
 
     def door(self, app):
         """One worker, since each detects the version for itself."""
