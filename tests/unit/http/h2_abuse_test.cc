@@ -30,7 +30,7 @@ class H2Abuse : public testing::Test {
     return world.memory.bytes_in_use() + world.buffers.bytes_in_use() +
            world.blocks.in_use() * BlockPool::block_size + server.wire.stuck.size();
   }
-  // Feeds until the connection is over; how many times. `drain`: what comes back is read.
+  // Feeds until the connection is over; how many times. `read`: what comes back is read.
   int feed_until_over(const std::function<std::string(int)>& bytes, int most, bool read = true) {
     for (int i = 0; i < most; ++i) {
       if (server.wire.over()) return i;

@@ -192,7 +192,7 @@ TEST_F(H2Codec, WebSocketIsExtendedConnectOnTheWireOnly) {
   EXPECT_EQ(pair.client.codec.open_streams(), 0U);
 }
 
-// On the wire it is a 502 (see H2HeadWriterTest); our own client restores the original.
+// On the wire it is a 502 (see H2Writer.AnswersToUpgrades); our own client restores the original.
 TEST_F(H2Codec, AnAnswerThatDoesNotSwitchArrivesAsItWas) {
   for (const auto& [status, arrives] : {std::pair(200, 200), std::pair(403, 403)}) {
     H2Pair pair(world);

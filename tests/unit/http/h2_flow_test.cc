@@ -241,7 +241,6 @@ TEST_F(H2Flow, DataBeyondTheWindowEndsTheConnection) {
   EXPECT_EQ(h2::take_frames(bytes).back().number(4), h2::flow_control_error);
 }
 
-// All streams together: beyond the connection's budget no stream may queue, but each moves on.
 // A hundred uploads that are not read: what is parked for all of them together is taken from the
 // connection's window.
 TEST_F(H2Flow, WhatStreamsThatWaitHoldIsBoundedByTheConnectionsWindow) {
@@ -300,6 +299,7 @@ TEST_F(H2Flow, ParkedBytesThatMoveOnOpenTheConnectionsWindow) {
   EXPECT_FALSE(server.wire.over());
 }
 
+// All streams together: beyond the connection's budget no stream may queue, but each moves on.
 TEST_F(H2Flow, TheQueueOfAConnectionIsBounded) {
   H2ServerSide server(world);
   server.feeder.feed(std::string(h2::magic) + h2::settings({{h2::initial_window_size, 0}}) +

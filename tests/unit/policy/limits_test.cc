@@ -74,7 +74,8 @@ TEST(RetryBudget, ForgetsAfterTenSeconds) {
 }
 
 TEST(RetryBudget, HoldsWhenEverythingFails) {
-  // Each request fails and asks for a retry: of 10,000 in 10 s no more than a fifth and the floor.
+  // Each request fails and asks for a retry, a thousand a second. Retries that end at once are never
+  // in progress together, and the floor alone allows each.
   RetryFloor floor;
   RetryBudget budget(0.2, floor);
   int retries = 0;
@@ -83,10 +84,10 @@ TEST(RetryBudget, HoldsWhenEverythingFails) {
     budget.on_request(now);
     if (budget.try_take(now)) ++retries;
   }
-  // The floor's permits are held for no time here, so they are never the limit: all are granted.
   EXPECT_EQ(retries, 20'000);
 
-  // Retries that last 100 ms.
+  // Of those that last 100 ms, no more than a fifth of the requests and what the floor allows: three
+  // at any time, so 3 * 200 in these 20 s.
   RetryBudget slow(0.2, floor);
   std::vector<std::pair<TimePoint, RetryBudget::Permit>> open;
   retries = 0;
