@@ -101,7 +101,7 @@ void Resolver::on_answer(void* argument, int status, int, ::ares_addrinfo* resul
                               : &reinterpret_cast<const sockaddr_in6*>(node->ai_addr)->sin6_addr;
     if (inet_ntop(node->ai_family, address, text.data(), text.size()) == nullptr) continue;
     resolved.addresses.emplace_back(text.data());
-    if (node->ai_ttl > 0) resolved.ttl = std::min<Duration>(resolved.ttl, seconds(node->ai_ttl));
+    resolved.ttl = std::min<Duration>(resolved.ttl, seconds(std::max(node->ai_ttl, 0)));
   }
   if (result != nullptr) ares_freeaddrinfo(result);
   std::sort(resolved.addresses.begin(), resolved.addresses.end());

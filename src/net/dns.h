@@ -23,7 +23,7 @@ namespace outrigger::net {
 
 struct Resolved {
   std::vector<std::string> addresses;  // IP literals, sorted, each once
-  Duration ttl{};                      // the shortest of the records'
+  Duration ttl{};                      // the shortest of the records'; 0 for /etc/hosts
   std::string error;                   // why there are none; empty on success
 };
 
