@@ -7,6 +7,7 @@ namespace outrigger::server {
 MemoryRelease::MemoryRelease(net::Loop& loop, std::function<void()> release)
     : loop_(loop),
       release_(std::move(release)),
+      last_(loop.now() - interval),
       timer_(net::Timer::to<&MemoryRelease::look>(*this)) {}
 
 void MemoryRelease::begin() {
@@ -16,9 +17,12 @@ void MemoryRelease::begin() {
 }
 
 void MemoryRelease::look() {
+  const TimePoint now = loop_.now();
   const bool going_on = freed_ - std::exchange(seen_, freed_) >= many;
-  if (going_on && loop_.now() - began_ < interval) return loop_.timers().arm(timer_, quiet);
+  if ((going_on && now - began_ < interval) || now - last_ < interval)
+    return loop_.timers().arm(timer_, quiet);
   freed_ = seen_ = 0;
+  last_ = now;
   release_();
 }
 

@@ -18,7 +18,7 @@ class MemoryRelease {
  public:
   static constexpr std::size_t many = 64;  // connections; fewer have not held enough
   static constexpr Duration quiet = milliseconds(250);
-  // While connections go on closing, no more often than this.
+  // Between two releases at least; a release comes after so long though connections go on closing.
   static constexpr Duration interval = seconds(2);
 
   // `release` gives back what can be given back.
@@ -36,6 +36,7 @@ class MemoryRelease {
 
   net::Loop& loop_;
   std::function<void()> release_;
+  TimePoint last_;  // release
   net::Timer timer_;
   TimePoint began_{};
   std::size_t freed_ = 0;  // since the last release

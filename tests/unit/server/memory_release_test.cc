@@ -43,5 +43,26 @@ TEST_F(MemoryReleaseTest, connections_that_never_cease_do_not_put_it_off_for_goo
   EXPECT_LE(releases, 5);
 }
 
+// Fewer than `many` between two looks seem quiet, though they never cease.
+TEST_F(MemoryReleaseTest, a_steady_trickle_releases_once_in_an_interval) {
+  for (int i = 0; i < 100; ++i) {
+    release.freed(MemoryRelease::many / 3);
+    loop.advance(milliseconds(100));
+  }
+  EXPECT_GE(releases, 3);
+  EXPECT_LE(releases, 5);
+}
+
+TEST_F(MemoryReleaseTest, a_second_burst_waits_until_the_interval_is_over) {
+  release.freed(1000);
+  loop.advance(milliseconds(300));
+  EXPECT_EQ(releases, 1);
+  release.freed(1000);
+  loop.advance(milliseconds(1900));
+  EXPECT_EQ(releases, 1);
+  loop.advance(milliseconds(400));
+  EXPECT_EQ(releases, 2);
+}
+
 }  // namespace
 }  // namespace outrigger::server
