@@ -1,5 +1,7 @@
 #include "base/utf8.h"
 
+#include <algorithm>
+
 namespace outrigger {
 namespace {
 
@@ -27,6 +29,16 @@ std::size_t utf8_length(std::string_view text) {
     return in(at(1), low, high) && in(at(2), 0x80, 0xbf) && in(at(3), 0x80, 0xbf) ? 4 : 0;
   }
   return 0;
+}
+
+bool has_control(std::string_view text) {
+  const auto c0_or_del = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+  if (std::any_of(text.begin(), text.end(), c0_or_del)) return true;
+  // The byte that C1 begins with is in no sequence but as its first.
+  for (std::size_t at = 0; (at = text.find('\xC2', at)) != std::string_view::npos; ++at) {
+    if (is_c1_control(text.substr(at))) return true;
+  }
+  return false;
 }
 
 std::string printable(std::string_view text) {

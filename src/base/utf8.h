@@ -19,6 +19,9 @@ inline bool is_c1_control(std::string_view text) {
   return text.size() >= 2 && text[0] == '\xC2' && static_cast<unsigned char>(text[1]) < 0xA0;
 }
 
+// Whether it holds any: C0 (tabs and line ends too), DEL or C1.
+bool has_control(std::string_view text);
+
 // Each control character, and each byte that is not UTF-8, becomes a '?'. Tabs stay.
 std::string printable(std::string_view text);
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "base/utf8.h"
 #include "config/diagnostic.h"
 #include "config/scalars.h"
 
@@ -67,8 +68,7 @@ Result<Address> parse_unix(std::string_view path) {
     return Error{"the path of a Unix socket is limited to " + std::to_string(unix_path_max) +
                  " bytes"};
   }
-  const auto control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
-  if (std::any_of(path.begin(), path.end(), control))
+  if (has_control(path))
     return Error{"the path of a Unix socket cannot contain control characters"};
   return Address{std::string(path), 0, true};
 }

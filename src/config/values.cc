@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/utf8.h"
+
 namespace outrigger::config {
 namespace {
 
@@ -99,8 +101,7 @@ Result<std::string> check_line(const std::string& text) {
   if (text.size() > line_max) {
     return Error{"the text is longer than " + std::to_string(line_max) + " bytes"};
   }
-  const auto control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; };
-  if (std::any_of(text.begin(), text.end(), control)) {
+  if (has_control(text)) {
     return Error{"the text contains a newline or another control character"};
   }
   return text;

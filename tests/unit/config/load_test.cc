@@ -251,10 +251,11 @@ TEST(Load, WarningsShowNamesAsTheyAreWritten) {
   EXPECT_EQ(warnings(outbound(name + listen, "")).find("outbound '${NAME}': route 'route-1' "), 0U);
   EXPECT_EQ(warnings(outbound(filled, name)).find("outbound '127.0.0.1:${PORT}': route '${NAME}' "),
             0U);
-  // The path of a socket may contain any character.
-  const std::string escapes = "listen: \"unix:/run/a\\u009bb\"";
-  EXPECT_EQ(warnings(inbound(escapes)).find("inbound 'unix:/run/a?b': "), 0U);
-  EXPECT_EQ(warnings(outbound(escapes, "")).find("outbound 'unix:/run/a?b': "), 0U);
+  // The path of a file may contain any character.
+  world.files = {{"/run/a\u009bb", "/run/socket"}};
+  const std::string escapes = "listen: \"unix:${file:/run/a\\u009bb}\"";
+  EXPECT_EQ(warnings(inbound(escapes)).find("inbound 'unix:${file:/run/a?b}': "), 0U);
+  EXPECT_EQ(warnings(outbound(escapes, "")).find("outbound 'unix:${file:/run/a?b}': "), 0U);
 }
 
 // A valid configuration whose variables hold values that not everyone who reads the dump may see.

@@ -173,6 +173,7 @@ TEST(Scalars, AddressesToDial) {
                    {"unix:run/x", "absolute path"},
                    {"unix:/run/\x1b[2Jx", "control characters"},
                    {std::string("unix:/run/\0x", 12), "control characters"},
+                   {"unix:/run/\u009b2Jx", "control characters"},
                    {"unix:/" + std::string(107, 'x'), "limited to 107"},
                    {std::string(64, 'x') + ":80", "neither"}},
                   [](const std::string& text) { return parse_address(text); });
