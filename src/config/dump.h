@@ -9,7 +9,8 @@
 
 namespace outrigger::config {
 
-// Variables stand as they are written, because what they hold may be a secret.
+// Variables stand as they are written, because what they hold may be a secret; of the values of
+// headers and query parameters nothing else is shown, see without_literals().
 std::string to_json(const YamlNode& root);
 
 // Sixteen hexadecimal digits that name what is in force: FNV-1a of the same JSON with its variables

@@ -115,4 +115,33 @@ void substitute(YamlNode& root, const Environment& environment, Report& report) 
   }
 }
 
+std::string without_literals(std::string_view written) {
+  constexpr std::string_view hidden = "***";
+  std::string out;
+  const auto hide = [&](std::string_view literal) {
+    if (!literal.empty() && !out.ends_with(hidden)) out += hidden;
+  };
+  while (!written.empty()) {
+    const std::size_t open = written.find("${");
+    const bool plain = open != std::string_view::npos && open > 0 && written[open - 1] == '$';
+    const std::size_t close = plain ? open + 1 : written.find('}', open);
+    if (open == std::string_view::npos || close == std::string_view::npos) break;
+    hide(written.substr(0, plain ? close + 1 : open));
+    if (!plain) {
+      const std::string_view variable = written.substr(open, close - open);
+      const std::size_t dash =
+          variable.starts_with("${file:") ? variable.npos : variable.find(":-");
+      out += variable.substr(0, dash);
+      if (dash != variable.npos) {
+        out += ":-";
+        hide(variable.substr(dash + 2));
+      }
+      out += '}';
+    }
+    written.remove_prefix(close + 1);
+  }
+  hide(written);
+  return out;
+}
+
 }  // namespace outrigger::config

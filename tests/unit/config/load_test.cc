@@ -272,9 +272,31 @@ TEST(Load, TheDumpShowsVariablesAsTheyAreWritten) {
   EXPECT_EQ(config->routes.at(0).match.headers.at(0).match.text, "Bearer hunter3");
   EXPECT_TRUE(config->routes.at(0).match.headers.at(0).match.from_variable);
   EXPECT_EQ(config->json.find("hunter"), std::string::npos) << config->json;
-  for (const char* written : {R"("Bearer ${TOKEN}")", R"("Bearer ${file:/run/secret}")",
-                              R"("$${TOKEN}")", R"("${NONE:-plain}")"}) {
+  for (const char* written :
+       {R"("***${TOKEN}")", R"("***${file:/run/secret}")", R"("${NONE:-***}")"}) {
     EXPECT_NE(config->json.find(written), std::string::npos) << written << " in " << config->json;
+  }
+}
+
+TEST(Load, TheDumpShowsNoValueOfAHeaderOrParameter) {
+  World world;
+  world.variables = {{"TOKEN", "hunter2"}};
+  const auto config =
+      good(with_route(
+               "match: {service: orders, path: /open, headers: {authorization: \"Bearer hunter2\", "
+               "x-key: {prefix: hunter2}, x-any: {present: true}}, "
+               "query: {headers: hunter2}}, "
+               "request_headers: {set: {authorization: \"hunter2${TOKEN}hunter2\", x-empty: \"\"}, "
+               "add: {x-default: \"${NONE:-hunter2}${NONE:-}\"}, remove: [x-gone]}, "
+               "response_headers: {set: {x-literal: \"$${hunter2}\"}}"),
+           world);
+  EXPECT_EQ(config->json.find("hunter"), std::string::npos) << config->json;
+  for (const char* shown :
+       {R"("path":"/open")", R"("authorization":"***","x-key":{"prefix":"***"},"x-any":)",
+        R"("query":{"headers":"***"})", R"("set":{"authorization":"***${TOKEN}***","x-empty":""})",
+        R"("add":{"x-default":"${NONE:-***}${NONE:-}"},"remove":["x-gone"])",
+        R"("response_headers":{"set":{"x-literal":"***"}})"}) {
+    EXPECT_NE(config->json.find(shown), std::string::npos) << shown << " in " << config->json;
   }
 }
 
@@ -774,6 +796,27 @@ TEST(Load, EmptySectionsAreNothing) {
   const auto config = good("node:\nservices:\nroutes:\ninbound: []\ndefaults: {}\n");
   EXPECT_TRUE(config->services.empty());
   EXPECT_TRUE(config->routes.empty());
+}
+
+// C0, DEL and C1: terminals obey them, and the texts stand in pages and labels of metrics.
+TEST(Load, ControlCharactersAreInNoText) {
+  for (const std::string control : {"\\n", "\\e", "\\x7f", "\\x80", "\\u009b", "\\x9f"}) {
+    const std::string text = "\"a" + control + "31m\"";
+    const std::string colon = text + ": ";
+    for (const std::string& field :
+         {"zone: " + text, "region: " + text, "cloud: " + text, "id: " + text,
+          "labels: {version: " + text + "}", "labels: {" + colon + "x}"}) {
+      const auto loaded =
+          load_endpoints("orders: [{address: \"10.0.0.1:80\", " + field + "}]\n", "e.yaml");
+      ASSERT_EQ(loaded.errors.size(), 1U) << field;
+      EXPECT_NE(loaded.errors[0].message.find("control character"), std::string::npos) << field;
+    }
+  }
+  const auto loaded = load_endpoints(
+      "orders: [{address: \"10.0.0.1:80\", zone: \"a\\u00a0b\", id: \"\u00dcber "
+      "\u201cx\u201d\"}]\n",
+      "e.yaml");
+  EXPECT_TRUE(loaded.errors.empty()) << "what only begins with the same bytes";
 }
 
 TEST(Load, EndpointsFile) {
