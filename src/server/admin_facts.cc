@@ -241,6 +241,7 @@ std::vector<admin::CertificateInfo> AdminFacts::certificates() {
     info.issuer = known.issuer;
     info.serial = known.serial;
     if (!known.spiffe_id.empty()) info.uris.push_back(known.spiffe_id);
+    info.dns_names = known.dns_names;
     info.not_before = known.not_before;
     info.not_after = known.not_after;
     out.push_back(std::move(info));

@@ -58,27 +58,27 @@ std::string_view bytes_of_asn1(const ASN1_STRING* text) {
           static_cast<std::size_t>(ASN1_STRING_length(text))};
 }
 
-// The URI names of the one SAN extension. `doubled`: there were several extensions.
-struct Uris {
+// Names of the one SAN extension.
+struct AlternativeNames {
   GeneralNamesPtr names;
-  std::vector<std::string_view> texts;
+  std::vector<std::string_view> uris;
+  std::vector<std::string_view> dns;
   bool unreadable = false;
 };
 
-Uris uris_of(X509* certificate) {
-  Uris uris;
+AlternativeNames alternative_names(X509* certificate) {
+  AlternativeNames all;
   int found = 0;
-  uris.names.reset(static_cast<GENERAL_NAMES*>(
+  all.names.reset(static_cast<GENERAL_NAMES*>(
       X509_get_ext_d2i(certificate, NID_subject_alt_name, &found, nullptr)));
   // -1: there is none. -2: there are several. Otherwise it does not parse.
-  uris.unreadable = uris.names == nullptr && found != -1;
-  for (int i = 0; i < sk_GENERAL_NAME_num(uris.names.get()); ++i) {
-    const GENERAL_NAME* name = sk_GENERAL_NAME_value(uris.names.get(), i);
-    if (name->type == GEN_URI) {
-      uris.texts.push_back(bytes_of_asn1(name->d.uniformResourceIdentifier));
-    }
+  all.unreadable = all.names == nullptr && found != -1;
+  for (int i = 0; i < sk_GENERAL_NAME_num(all.names.get()); ++i) {
+    const GENERAL_NAME* name = sk_GENERAL_NAME_value(all.names.get(), i);
+    if (name->type == GEN_URI) all.uris.push_back(bytes_of_asn1(name->d.uniformResourceIdentifier));
+    if (name->type == GEN_DNS) all.dns.push_back(bytes_of_asn1(name->d.dNSName));
   }
-  return uris;
+  return all;
 }
 
 }  // namespace
@@ -158,15 +158,16 @@ bool is_ca(X509* certificate) {
 }
 
 Result<SpiffeId> leaf_spiffe_id(X509* certificate) {
-  const Uris uris = uris_of(certificate);
-  if (uris.unreadable) return Error{"its subject alternative names are duplicated or malformed"};
-  if (uris.texts.empty()) return Error{"it has no SPIFFE ID (no URI among its SANs)"};
-  if (uris.texts.size() > 1) {
-    return Error{"it has " + std::to_string(uris.texts.size()) + " URIs (" +
-                 shown_uris(certificate) + "); a SPIFFE certificate has exactly one"};
+  const AlternativeNames names = alternative_names(certificate);
+  const auto& uris = names.uris;
+  if (names.unreadable) return Error{"its subject alternative names are duplicated or malformed"};
+  if (uris.empty()) return Error{"it has no SPIFFE ID (no URI among its SANs)"};
+  if (uris.size() > 1) {
+    return Error{"it has " + std::to_string(uris.size()) + " URIs (" + shown_uris(certificate) +
+                 "); a SPIFFE certificate has exactly one"};
   }
   // The length ASN.1 declares must be the length a C string function would see.
-  const std::string_view text = uris.texts.front();
+  const std::string_view text = uris.front();
   if (text.find('\0') != std::string_view::npos) {
     return Error{"its URI contains a NUL byte: '" + printable(text) + "'"};
   }
@@ -184,13 +185,20 @@ Result<SpiffeId> leaf_spiffe_id(X509* certificate) {
 
 std::string shown_uris(X509* certificate) {
   constexpr std::size_t shown_max = 3;
-  const Uris uris = uris_of(certificate);
+  const AlternativeNames names = alternative_names(certificate);
   std::string out;
-  for (std::size_t i = 0; i < uris.texts.size() && i < shown_max; ++i) {
+  for (std::size_t i = 0; i < names.uris.size() && i < shown_max; ++i) {
     if (i > 0) out += ", ";
-    out += printable(uris.texts[i]);
+    out += printable(names.uris[i]);
   }
-  if (uris.texts.size() > shown_max) out += ", ...";
+  if (names.uris.size() > shown_max) out += ", ...";
+  return out;
+}
+
+std::vector<std::string> shown_dns_names(X509* certificate) {
+  const AlternativeNames names = alternative_names(certificate);
+  std::vector<std::string> out;
+  for (const std::string_view name : names.dns) out.push_back(printable(name));
   return out;
 }
 

@@ -35,6 +35,8 @@ Result<std::vector<CrlPtr>> parse_crls(const PemText& pem);
 Result<SpiffeId> leaf_spiffe_id(X509* certificate);
 // The IDs as they stand, unchecked, made printable and joined; for messages and lists.
 std::string shown_uris(X509* certificate);
+// Its DNS names, made printable; they identify nobody here.
+std::vector<std::string> shown_dns_names(X509* certificate);
 
 bool is_ca(X509* certificate);
 // RFC 2253, controls and non-ASCII escaped.

@@ -226,6 +226,7 @@ void TlsContext::list_certificates(const Parts& parts) {
                              .subject = subject_of(c),
                              .issuer = issuer_of(c),
                              .spiffe_id = shown_uris(c),
+                             .dns_names = shown_dns_names(c),
                              .serial = serial_of(c),
                              .not_before = not_before(c),
                              .not_after = not_after(c)});

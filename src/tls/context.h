@@ -54,6 +54,7 @@ struct CertificateInfo {
   std::string subject;
   std::string issuer;
   std::string spiffe_id;
+  std::vector<std::string> dns_names;
   std::string serial;  // hexadecimal
   WallTime not_before;
   WallTime not_after;

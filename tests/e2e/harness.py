@@ -162,7 +162,7 @@ class Pki:
         where.mkdir(exist_ok=True)
         if not (where / 'tls.crt').exists():
             run_outrigger('cert', 'issue', '--ca', str(self.directory), f'spiffe://{self.domain}/{path or service}',
-                          '--out', str(where), check=True)
+                          '--dns', f'{where.name}.test', '--out', str(where), check=True)
         return where / 'tls.crt', where / 'tls.key'
 
     def identity(self, service, path=None):

@@ -53,7 +53,8 @@ class Admin(Case):
             self.assertEqual(sum(int(v) for v in stats), 3, cluster)
 
     def test_certificates_without_keys(self):
-        self.assertIn(f'spiffe://{DOMAIN}/web', self.caller_.get('/certs')[2])
+        own = self.caller_.json('/certs')['certificates'][0]['cert_chain'][0]
+        self.assertEqual(own['subject_alt_names'], [{'uri': f'spiffe://{DOMAIN}/web'}, {'dns': 'web.test'}])
         for path in ('/certs', '/config_dump', '/server_info'):
             self.assertNotIn('PRIVATE KEY', self.caller_.get(path)[2])
 

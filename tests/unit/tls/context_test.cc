@@ -16,6 +16,7 @@ using test::real_now;
 using test::TestAuthority;
 using test::TlsTempDir;
 using testing::Contains;
+using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
@@ -77,6 +78,15 @@ TEST_F(ContextTest, ListsCertificatesWithoutKeys) {
   EXPECT_EQ(ca.name, "ca");
   EXPECT_EQ(ca.path, files_.ca);
   EXPECT_EQ(ca.spiffe_id, "spiffe://example.org");
+  EXPECT_THAT(ca.dns_names, IsEmpty());
+}
+
+TEST_F(ContextTest, ListsDnsNames) {
+  LeafRequest request = leaf();
+  request.names = {"web.example.org", "web.internal"};
+  write(authority().sign(request));
+  const auto context = TlsContext::load(files_, real_now()).value();
+  EXPECT_THAT(context->certificates()[0].dns_names, ElementsAre("web.example.org", "web.internal"));
 }
 
 TEST_F(ContextTest, NamesUnreadableFiles) {
