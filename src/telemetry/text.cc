@@ -1,9 +1,20 @@
 #include "telemetry/text.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 
 namespace outrigger::telemetry {
+namespace {
+
+// REQUIRES: `text` begins with a well-formed sequence.
+bool begins_with_control(std::string_view text) {
+  const auto byte = static_cast<unsigned char>(text.front());
+  return byte < 0x20 || byte == 0x7f || is_c1_control(text);
+}
+
+}  // namespace
+
 void append_label_value(std::string& out, std::string_view text) {
   while (!text.empty()) {
     std::size_t length = 1;
@@ -12,10 +23,10 @@ void append_label_value(std::string& out, std::string_view text) {
       out += c;
     } else if (c == '\n') {
       out += "\\n";
-    } else if (length = utf8_length(text); length > 0) {
+    } else if (length = utf8_length(text); length > 0 && !begins_with_control(text)) {
       out.append(text.substr(0, length));
     } else {
-      length = 1;
+      length = std::max<std::size_t>(length, 1);
       out += "\xef\xbf\xbd";
     }
     text.remove_prefix(length);

@@ -91,7 +91,7 @@ void append_integer(Out& out, Integer value) {
 }
 
 // A label value of the Prometheus formats, without its quotes: backslash, quote and newline are
-// escaped, what is not UTF-8 becomes U+FFFD.
+// escaped, other control characters and what is not UTF-8 become U+FFFD.
 void append_label_value(std::string& out, std::string_view text);
 // A sample's value: "NaN", "+Inf", or as few digits as read back the same, without exponent where
 // the number is neither huge nor tiny.

@@ -82,6 +82,13 @@ TEST(Text, label_values) {
   std::string out;
   append_label_value(out, "<script>\"\\\n\xff é");
   EXPECT_EQ(out, "<script>\\\"\\\\\\n\xef\xbf\xbd é");
+  // Nothing that steers a terminal: ESC, CR, DEL and U+009B.
+  out.clear();
+  append_label_value(out,
+                     "a\x1b[31mb\rc\x7f\xc2\x9b"
+                     "2J\xc2\xa0");
+  const std::string r = "\xef\xbf\xbd";
+  EXPECT_EQ(out, "a" + r + "[31mb" + r + "c" + r + r + "2J\xc2\xa0");
 }
 
 TEST(Text, numbers) {
