@@ -1,16 +1,9 @@
 #include "discovery/file_registry.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <cstring>
 
 #include "base/check.h"
-#include "base/result.h"
+#include "base/file.h"
 #include "config/diagnostic.h"
 #include "config/load.h"
 
@@ -19,32 +12,6 @@ namespace {
 
 std::string trouble(const std::string& path, const std::string& what) {
   return path + ": error: " + what;
-}
-
-// O_NONBLOCK: a pipe under that name must not hold the thread.
-Result<std::string> read_file(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return Error{std::strerror(errno)};
-  struct Closer {
-    int fd;
-    ~Closer() { ::close(fd); }
-  } const closer{fd};
-  struct stat info {};
-  if (::fstat(fd, &info) != 0) return Error{std::strerror(errno)};
-  if (!S_ISREG(info.st_mode)) return Error{"is not a file"};
-
-  std::string text;
-  std::array<char, 64 * 1024> block;
-  for (;;) {
-    const ssize_t got = ::read(fd, block.data(), block.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return Error{std::strerror(errno)};
-    if (got == 0) return text;
-    text.append(block.data(), static_cast<std::size_t>(got));
-    if (text.size() > FileRegistry::file_bytes_max) {
-      return Error{"is larger than " + std::to_string(FileRegistry::file_bytes_max) + " bytes"};
-    }
-  }
 }
 
 RegisteredEndpoint to_registered(config::Endpoint&& e) {
@@ -95,7 +62,7 @@ void FileRegistry::reload() {
 }
 
 FileRegistry::Reading FileRegistry::read(const std::string& path) {
-  auto text = read_file(path);
+  auto text = read_regular_file(path, file_bytes_max);
   if (!text) return {.services = {}, .error = trouble(path, text.error().message)};
   // A writer truncates first: an empty file is more likely half a change than intended.
   const bool blank = text->find_first_not_of(" \t\r\n") == std::string::npos;

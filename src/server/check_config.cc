@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <charconv>
-#include <fstream>
-#include <iterator>
 
+#include "base/file.h"
+#include "config/yaml.h"
 #include "proxy/route_table.h"
 #include "server/token_file.h"
 #include "tls/context.h"
@@ -23,9 +23,8 @@ config::Diagnostic at_line(const std::string& file, int line, int column, std::s
   plain.file = file;
   plain.message = std::move(message);
   if (line == 0) return plain;
-  std::ifstream in(file, std::ios::binary);
-  const config::Source source(
-      file, {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()});
+  auto text = read_regular_file(file, config::YamlLimits{}.bytes_max);
+  const config::Source source(file, text ? *std::move(text) : std::string());
   return config::make_diagnostic({&source, line, column}, std::move(plain.message));
 }
 

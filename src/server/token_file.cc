@@ -1,11 +1,11 @@
 #include "server/token_file.h"
 
-#include <fstream>
 #include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/file.h"
 #include "base/log.h"
 
 namespace outrigger::server {
@@ -16,15 +16,12 @@ constexpr std::size_t token_file_max = 65'536;
 }  // namespace
 
 Result<std::string> read_token(const std::string& path) {
-  std::ifstream file(path);
-  std::string bytes(token_file_max + 1, '\0');
-  file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  bytes.resize(static_cast<std::size_t>(file.gcount()));
-  if (bytes.size() > token_file_max) return Error{path + " is larger than 64 KiB"};
-  std::istringstream in(bytes);
+  auto bytes = read_regular_file(path, token_file_max);
+  if (!bytes) return Error{"cannot read " + path + ": " + bytes.error().message};
+  std::istringstream in(*std::move(bytes));
   std::string text;
   std::string more;
-  if (!(in >> text)) return Error{path + " cannot be read or contains no token"};
+  if (!(in >> text)) return Error{path + " contains no token"};
   if (in >> more) return Error{path + " contains more than a token"};
   return text;
 }

@@ -1,11 +1,9 @@
 #include "tls/certificate.h"
 
-#include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <ctime>
-#include <system_error>
 
+#include "base/file.h"
 #include "tls/digest.h"
 
 namespace outrigger::tls {
@@ -102,19 +100,8 @@ WallTime to_wall_time(const ASN1_TIME* time) {
 }
 
 Result<std::string> read_file(const std::string& path) {
-  const std::unique_ptr<std::FILE, FreeWith<std::fclose>> file(std::fopen(path.c_str(), "rbe"));
-  if (!file) return Error{"cannot read " + path + ": " + std::generic_category().message(errno)};
-  std::string text;
-  char block[16384];
-  while (text.size() <= file_size_max) {
-    const std::size_t n = std::fread(block, 1, sizeof block, file.get());
-    if (n == 0) break;
-    text.append(block, n);
-  }
-  if (std::ferror(file.get()) != 0) {
-    return Error{"cannot read " + path + ": " + std::generic_category().message(errno)};
-  }
-  if (text.size() > file_size_max) return Error{path + " is larger than 4 MiB"};
+  auto text = read_regular_file(path, file_size_max);
+  if (!text) return Error{"cannot read " + path + ": " + text.error().message};
   return text;
 }
 

@@ -238,7 +238,13 @@ telemetry: {{prometheus: {{listen: "127.0.0.1:{metrics}"}}}}
         for broken, why in (('', 'contains no token'), ('Bearer second', 'contains more than a token')):
             token.write_text(broken)
             self.eventually(True, lambda: why in daemon.log, why)
+        token.unlink()
+        os.mkfifo(token)
+        self.eventually(True, lambda: 'it is not a regular file' in daemon.log, 'a pipe in its place')
         self.assertEqual(status('second'), 200)
+        token.unlink()
+        token.write_text('third')
+        self.eventually(200, lambda: status('third'))
 
 
 class AccessLog(Case):

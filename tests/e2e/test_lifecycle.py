@@ -266,9 +266,9 @@ class Start(Case):
             self.assertIn(word, daemon.log)
         return daemon.log
 
-    def outbound(self, port, identity=''):
-        return head('web', free_port(), identity) + (f'outbound:\n  - {{listen: "127.0.0.1:{port}", service: orders}}\n'
-                                                      'services:\n  orders: {endpoints: ["127.0.0.1:1"], mtls: disabled}\n')
+    def outbound(self, port, identity='', admin=None):
+        return head('web', admin or free_port(), identity) + (f'outbound:\n  - {{listen: "127.0.0.1:{port}", service: orders}}\n'
+                                                               'services:\n  orders: {endpoints: ["127.0.0.1:1"], mtls: disabled}\n')
 
     def test_a_port_in_use(self):
         with socket.socket() as taken:
@@ -306,6 +306,18 @@ class Start(Case):
         self.refused(self.outbound(free_port(), identity), str(key), 'No such file')
         key.write_text('not a key')
         self.refused(self.outbound(free_port(), identity), str(key))
+        key.unlink()
+        os.mkfifo(key)
+        self.refused(self.outbound(free_port(), identity), str(key), 'not a regular file')
+
+    def test_a_pipe_in_place_of_a_certificate_holds_nobody(self):
+        pki = Pki(self.directory / 'pki')
+        (cert, _), admin = pki.issue('web'), free_port()
+        sidecar = self.start('web', self.outbound(free_port(), pki.identity('web'), admin), admin)
+        cert.unlink()
+        os.mkfifo(cert)
+        self.eventually(True, lambda: 'not a regular file' in sidecar.log, 'a refused certificate')
+        self.assertEqual(sidecar.stop(), 0)
 
     def test_a_key_without_permission(self):
         if os.getuid() == 0:

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <optional>
@@ -216,7 +217,11 @@ TEST_F(FileRegistryTest, AFileThatWasNeverThereIsAnErrorAndNoAnswer) {
 TEST_F(FileRegistryTest, ADirectoryOrAPipeIsNotAFile) {
   std::filesystem::create_directory(path());
   start();
-  EXPECT_THAT(events.take(), ElementsAre(HasSubstr("is not a file")));
+  EXPECT_THAT(events.take(), ElementsAre(HasSubstr("Is a directory")));
+  directory.remove("e.yaml");
+  ASSERT_EQ(::mkfifo(path().c_str(), 0600), 0);
+  settle();
+  EXPECT_THAT(events.take(), ElementsAre(HasSubstr("it is not a regular file")));
 }
 
 TEST_F(FileRegistryTest, TheSameTroubleIsToldOnce) {
