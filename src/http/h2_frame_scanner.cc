@@ -20,6 +20,11 @@ constexpr Verdict fail(H2Error code) {
   return {.action = Action::fail, .code = code, .reason = StreamEnd::protocol_error};
 }
 
+constexpr Verdict wrong_version() {
+  return {
+      .action = Action::fail, .code = H2Error::protocol_error, .reason = StreamEnd::wrong_version};
+}
+
 constexpr Verdict flood() {
   return {.action = Action::fail, .code = H2Error::enhance_your_calm, .reason = StreamEnd::flood};
 }
@@ -93,6 +98,7 @@ Verdict H2FrameScanner::judge_frame(StreamView stream, std::uint64_t now_ms) {
   using enum H2FrameType;
   const H2FrameHeader& h = header_;
   if (!settings_seen_) {
+    if (met_http1()) return wrong_version();
     if (h.type != settings || h.has(H2FrameHeader::ack)) return fail(H2Error::protocol_error);
     settings_seen_ = true;
   }

@@ -113,6 +113,8 @@ class H2FrameScanner {
   const H2FrameHeader& header() const { return header_; }
   // Of the header judged last.
   std::string_view header_bytes() const { return {held_.data(), held_.size()}; }
+  // A server's first bytes are those of an HTTP/1 response.
+  bool met_http1() const { return header_bytes().starts_with("HTTP/1."); }
   // Undoes the last take_header(), after `hold`.
   void put_back(std::size_t size) { held_size_ = static_cast<std::uint8_t>(held_size_ - size); }
 

@@ -70,6 +70,8 @@ class LimitWaiter : private ListLink<LimitWaiter> {
  protected:
   ~LimitWaiter() = default;
   void stop_waiting() { unlink(); }
+  // The limit has refused it, and it has not been told of a permit since.
+  bool refused() const { return linked(); }
 
  private:
   friend class LocalLimit;

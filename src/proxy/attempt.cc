@@ -12,7 +12,7 @@ Attempt::Started Attempt::start(upstream::Cluster& cluster, upstream::Offer offe
   cluster_ = &cluster;
   ++count_;
   started_at_ = now;
-  request_ended_ = answer_ended_ = sent_ = reused_ = http2_ = false;
+  request_ended_ = answer_began_ = answer_ended_ = sent_ = reused_ = http2_ = false;
   slot_ = cluster.breaker().requests.try_take();
   if (!slot_) return Started::overflow;
   chosen_ = cluster.choose(tried(), hash);
@@ -59,6 +59,7 @@ void Attempt::report(const Outcome& outcome) {
 }
 
 void Attempt::on_head(http::Head& head, bool end) {
+  answer_began_ = true;
   cluster_->answered(http2_);
   if (end) answer_ended();
   owner_.on_attempt_head(head, end);
@@ -76,7 +77,8 @@ void Attempt::on_trailers(http::Fields& trailers) {
 
 void Attempt::on_reset(http::StreamEnd reason) {
   stream_ = nullptr;
-  const http::StreamEnd end = cluster_->attempt_ended(reason, http2_, reused_);
+  const http::StreamEnd end =
+      answer_began_ ? reason : cluster_->attempt_ended(reason, http2_, reused_);
   owner_.on_attempt_failed(AttemptFailure::stream, end, http::to_string(end));
 }
 

@@ -55,12 +55,17 @@ class Deadlines {
     if (by != never) by = std::min(by + earned, now + body_credit_max);
     if (body_left_) body_left_ = std::min(*body_left_ + earned, body_credit_max);
   }
+  // The caller is paused: the time that passes is the endpoint's, and that of the current try.
   void body_paused(TimePoint now) {
+    paused_ = true;
+    run_attempt(now);
     if (at(Deadline::body) == never) return;
     body_left_ = std::max(at(Deadline::body) - now, Duration::zero());
     at(Deadline::body) = never;
   }
   void body_resumed(TimePoint now) {
+    paused_ = false;
+    if (!answer_due_) stop_attempt(now);
     if (const auto left = std::exchange(body_left_, std::nullopt)) set(Deadline::body, now + *left);
   }
   void request_ended() {
@@ -74,24 +79,25 @@ class Deadlines {
     if (answering_ || answer_due_) return;
     answer_due_ = true;
     if (answer) set(Deadline::answer, now + *answer);
-    if (attempt_) set(Deadline::attempt, now + *attempt_);
+    run_attempt(now);
   }
   // A slow upload is not the endpoint's fault, so the try's time begins at the end of the request.
   void attempt_began(TimePoint now, std::optional<Duration> allowed) {
     at(Deadline::pause) = never;
-    attempt_ = allowed;
-    set(Deadline::attempt, allowed && answer_due_ ? now + *allowed : never);
+    at(Deadline::attempt) = never;
+    attempt_left_ = allowed;
+    if (answer_due_ || paused_) run_attempt(now);
   }
   // One try has ended, and the next begins at `until`.
   void paused(TimePoint until) {
-    attempt_.reset();
+    attempt_left_.reset();
     at(Deadline::attempt) = never;
     set(Deadline::pause, until);
   }
   // The response's head is sent: from here on only `whole` and `idle` count.
   void answer_began(TimePoint now) {
     answering_ = true;
-    attempt_.reset();
+    attempt_left_.reset();
     at(Deadline::answer) = at(Deadline::attempt) = at(Deadline::pause) = never;
     set(Deadline::idle, now + idle_);
     body_is_over();
@@ -124,14 +130,24 @@ class Deadlines {
     at(which) = when;
     soonest_ = std::min(soonest_, when);
   }
+  void run_attempt(TimePoint now) {
+    if (attempt_left_ && at(Deadline::attempt) == never)
+      set(Deadline::attempt, now + *attempt_left_);
+  }
+  void stop_attempt(TimePoint now) {
+    if (at(Deadline::attempt) == never) return;
+    attempt_left_ = std::max(at(Deadline::attempt) - now, Duration::zero());
+    at(Deadline::attempt) = never;
+  }
   TimePoint& at(Deadline which) { return at_[static_cast<std::size_t>(which)]; }
 
   std::array<TimePoint, 6> at_;
   TimePoint soonest_ = never;
   Duration idle_{};
   Duration per_byte_{};
-  std::optional<Duration> body_left_;  // while the caller is paused
-  std::optional<Duration> attempt_;    // what the current try may take
+  std::optional<Duration> body_left_;     // while the caller is paused
+  std::optional<Duration> attempt_left_;  // of the current try's time, when it last stood still
+  bool paused_ = false;                   // the caller
   bool answer_due_ = false;
   bool answering_ = false;
 };

@@ -349,8 +349,11 @@ void Exchange::pause_caller(bool paused) {
   if (stream_ == nullptr || downstream_paused_ == paused) return;
   downstream_paused_ = paused;
   stream_->pause(paused);
-  if (paused) return deadlines_.body_paused(loop_.now());
-  deadlines_.body_resumed(loop_.now());
+  if (paused) {
+    deadlines_.body_paused(loop_.now());
+  } else {
+    deadlines_.body_resumed(loop_.now());
+  }
   watch_deadlines();
 }
 

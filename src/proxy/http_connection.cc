@@ -341,7 +341,8 @@ void HttpConnection::drain_codec() {
   // A client that is gone does not answer the PING; this bounds the wait for it.
   if (!keepalive_) return;
   keepalive_->drain_began();
-  wait_for(head_begun() ? scope_.header_timeout : scope_.idle_timeout);
+  const TimePoint now = scope_.worker.loop.now();
+  wait_for(head_begun() ? scope_.header_timeout - since_.until(now) : scope_.idle_timeout);
 }
 
 }  // namespace outrigger::proxy

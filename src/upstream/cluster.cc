@@ -49,11 +49,11 @@ http::StreamEnd Cluster::attempt_ended(http::StreamEnd end, bool http2, bool reu
   // Otherwise the version was agreed on, and what arrived violates it.
   if (!finds_out_) return end == StreamEnd::wrong_version ? StreamEnd::protocol_error : end;
   if (http2) {
-    // No server has ever answered HTTP/2 here: this one could not read the preface.
-    const bool was_guess = spoken_.is(Spoken::perhaps_http2);
-    if (end == StreamEnd::protocol_error) spoken_.on(SpokenEvent::http2_broken);
+    // HTTP/1's answer to the preface: none of the requests on this connection has been read.
+    if (end == StreamEnd::wrong_version || end == StreamEnd::protocol_error)
+      spoken_.on(SpokenEvent::http2_broken);
     if (end == StreamEnd::connection_lost && !reused) spoken_.on(SpokenEvent::http2_lost);
-    return was_guess && end == StreamEnd::protocol_error ? StreamEnd::wrong_version : end;
+    return end;
   }
   if (end == StreamEnd::wrong_version) spoken_.on(SpokenEvent::settings);
   if (end != StreamEnd::connection_lost || reused || !finding_out()) return end;

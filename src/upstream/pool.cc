@@ -86,14 +86,14 @@ Pool::Grant Pool::acquire(PoolTicket& ticket) {
   waiting_.push_back(ticket);
   ++waiting_count_;
   // Behind a request that the breaker has refused, idle connections come first.
-  if (idle_.empty()) {
-    open_for_waiting();
-  } else {
+  if (LimitWaiter::refused() && !idle_.empty()) {
     context_.loop.at_turn_end(*this);
+  } else {
+    open_for_waiting();
   }
-  // Requests for which a connection is being opened are bounded by the number of connections; only
-  // those beyond that count as pending.
-  if (waiting_count_ > connecting_count_ && connect_error_ == 0) {
+  // Requests that have a connection, or for which one is being opened, are bounded by the number of
+  // connections; those beyond that are pending.
+  if (waiting_count_ > on_hand() && connect_error_ == 0) {
     ticket.permit_ = breaker_.pending.try_take();
     if (!ticket.permit_ || connection_count_ == 0) {
       counters_.pool.overflows.add();
@@ -153,8 +153,19 @@ bool Pool::may_open() const {
   return speaks_ == Speaks::unknown || sharing_count_ < http2_connections_max;
 }
 
+// How many of the waiting requests, at least, have a connection at the end of this turn or one that
+// is being opened for them.
+std::size_t Pool::on_hand() {
+  std::size_t count = connecting_count_;
+  if (LimitWaiter::refused()) return count;
+  for (const ClientConnection& connection : sharing_) count += connection.capacity();
+  for (auto at = idle_.begin(); at != idle_.end() && count < waiting_count_; ++at) ++count;
+  return count;
+}
+
 void Pool::open_for_waiting() {
-  while (connecting_count_ < waiting_count_ && connect_error_ == 0 && may_open()) {
+  for (std::size_t ready = on_hand(); ready < waiting_count_; ++ready) {
+    if (connect_error_ != 0 || !may_open()) return;
     const std::size_t before = connecting_count_;
     open_connection();
     if (connecting_count_ == before) return;
@@ -283,16 +294,19 @@ void Pool::connection_closed(ClientConnection& connection, ClientConnection::Sta
 }
 
 void Pool::on_turn_end() {
-  if (connect_error_ != 0) {
-    told_at_once(std::exchange(connect_error_, 0));
-  }
-  serve();
+  if (connect_error_ == 0) return serve();
+  // Where others are established, their end is waited for.
+  const bool alive = connection_count_ > connecting_count_;
+  fail_at_once(std::exchange(connect_error_, 0));
+  if (!alive) return serve();
+  hand_out();
+  pass_on();
 }
 
 // The oldest waiters, whose connections are being opened, are not affected, and if other
 // connections are established, only one waiter fails. A waiter that queues here again when notified
 // is not notified twice.
-void Pool::told_at_once(int error) {
+void Pool::fail_at_once(int error) {
   if (waiting_count_ <= connecting_count_) return;
   const bool alive = connection_count_ > connecting_count_;
   std::size_t count = alive ? 1 : waiting_count_ - connecting_count_;
@@ -306,6 +320,13 @@ void Pool::told_at_once(int error) {
 }
 
 void Pool::serve() {
+  hand_out();
+  open_for_waiting();
+  pass_on();
+}
+
+void Pool::hand_out() {
+  LimitWaiter::stop_waiting();  // unless the breaker refuses again
   while (!waiting_.empty()) {
     ClientConnection* ready = find_ready();
     if (ready == nullptr) break;
@@ -315,13 +336,16 @@ void Pool::serve() {
       connection_has_capacity(*ready);
     }
   }
-  open_for_waiting();
-  // Connections that are idle now were not needed: their end will say nothing about the endpoint.
+}
+
+// Connections that are unused now were not needed, so that their end will say nothing about the
+// endpoint. Other pools that wait for the breaker may have what is left.
+void Pool::pass_on() {
   for (ClientConnection& connection : idle_) {
     if (std::exchange(connection.offered_, true)) break;
   }
-  // Other pools that wait for the breaker may have what is left.
-  if (waiting_.empty()) breaker_.connections.wake_next();
+  for (ClientConnection& connection : sharing_) connection.offered_ = true;
+  if (!LimitWaiter::refused()) breaker_.connections.wake_next();
 }
 
 PoolTicket& Pool::take_first_waiting() {

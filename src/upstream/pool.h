@@ -97,13 +97,16 @@ class Pool final : private net::TurnHook, private policy::LimitWaiter {
   void on_turn_end() override;
   void on_permit_returned() override { context_.loop.at_turn_end(*this); }
   policy::Permit ask_breaker();
-  void told_at_once(int error);
+  void fail_at_once(int error);
   ClientConnection* find_ready();
   bool put_to_work(ClientConnection& connection);
   void put_to_rest(ClientConnection& connection);
   void open_connection();
   bool may_open() const;
   void serve();
+  void hand_out();
+  void pass_on();
+  std::size_t on_hand();
   void open_for_waiting();
   void fail_waiting(std::size_t count, ConnectFailure failure, const std::string& detail);
   void count_handshake(const ClientConnection& connection);

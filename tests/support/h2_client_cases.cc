@@ -52,17 +52,19 @@ struct Adder {
 
 void add_preface(const Adder& add) {
   add.good("3.4 preface", {answer()});
-  const auto own = [&add](std::string id, std::string bytes, std::uint32_t code) {
+  const auto own = [&add](std::string id, std::string bytes, std::uint32_t code,
+                          StreamEnd end = StreamEnd::protocol_error) {
     add.to.push_back({.id = std::move(id),
                       .steps = {std::move(bytes)},
                       .expect = goes({code}),
-                      .end = StreamEnd::protocol_error,
+                      .end = end,
                       .own_preface = true});
   };
   own("3.4 no SETTINGS first", ping(), protocol_error);
   own("3.4 an answer first", answer(), protocol_error);
   own("3.4 acknowledgement first", settings_ack(), protocol_error);
-  own("3.4 an HTTP/1 answer", "HTTP/1.1 400 Bad Request\r\n\r\n", protocol_error);
+  own("3.4 an HTTP/1 answer", "HTTP/1.1 400 Bad Request\r\n\r\n", protocol_error,
+      StreamEnd::wrong_version);
   own("3.4 the client's magic", preface(), protocol_error);
   own("3.4 GOAWAY first", goaway(0, 0), protocol_error);
 }

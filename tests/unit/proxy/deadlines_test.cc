@@ -54,6 +54,23 @@ TEST_F(DeadlinesTest, a_trys_time_begins_once_the_request_is_there) {
   EXPECT_EQ(deadlines.due(at(33)), Deadline::attempt);
 }
 
+TEST_F(DeadlinesTest, a_trys_time_runs_during_an_upload_only_while_the_caller_is_paused) {
+  deadlines.request_began(at(0), std::nullopt, seconds(600));
+  deadlines.attempt_began(at(0), seconds(3));
+  deadlines.body_paused(at(10));
+  EXPECT_EQ(deadlines[Deadline::attempt], at(13));
+  deadlines.body_resumed(at(12));
+  EXPECT_EQ(deadlines[Deadline::attempt], Deadlines::never);
+  deadlines.body_paused(at(50));
+  EXPECT_EQ(deadlines[Deadline::attempt], at(51));
+  deadlines.answer_expected(at(50), std::nullopt);
+  deadlines.body_resumed(at(50));
+  EXPECT_EQ(deadlines[Deadline::attempt], at(51));
+  deadlines.body_paused(at(50));
+  deadlines.attempt_began(at(50), seconds(3));
+  EXPECT_EQ(deadlines[Deadline::attempt], at(53)) << "the next try has all of it";
+}
+
 TEST_F(DeadlinesTest, a_try_that_ended_during_the_upload_has_no_time_left_to_begin) {
   for (const bool answered : {false, true}) {
     Deadlines d;

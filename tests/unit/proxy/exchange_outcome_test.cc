@@ -7,6 +7,7 @@
 
 #include "proxy/exchange.h"
 #include "proxy/local_reply.h"
+#include "support/h2_frames.h"
 #include "support/proxy_world.h"
 #include "support/temp_directory.h"
 
@@ -322,6 +323,33 @@ TEST_F(AttestTest, a_request_in_the_wrong_version_is_attested) {
   world.advance(seconds(1));
   EXPECT_EQ(answer.status, 503) << answer.story();
   EXPECT_TRUE(marked(answer)) << answer.head;
+}
+
+TEST_F(AttestTest, a_request_whose_http2_response_was_malformed_is_not_attested) {
+  config::Service& s = app();
+  s.protocol = config::Protocol::auto_;
+  s.wire = config::Wire::auto_;
+  Peer& client = start();
+  FakeEndpoint& endpoint = world.endpoint(1);
+  endpoint.speaks = Peer::Speaks::bytes;
+  client.call({.method = "POST", .body = "x"});
+  world.settle();
+  endpoint.last().finish();
+  world.settle();
+  endpoint.on_peer = [&endpoint](Peer& peer) {
+    endpoint.accepts = Accepts::refuses;
+    peer.on_raw = [&peer, begun = false](std::string_view bytes) mutable {
+      namespace h2 = http::h2;
+      if (begun || !bytes.starts_with("PRI ")) return;
+      begun = true;
+      peer.send(h2::settings() +
+                h2::headers(1, h2::response_block(200, {{"connection", "close"}}), h2::whole));
+    };
+  };
+  auto& answer = client.call({.method = "POST", .body = "x"});
+  world.advance(seconds(1));
+  EXPECT_GE(answer.status, 500) << answer.story();
+  EXPECT_FALSE(marked(answer)) << answer.head;
 }
 
 // --- To metrics and the log ----------------------------------------------------------------------

@@ -550,6 +550,36 @@ TEST_F(RetryTest, a_slow_upload_does_not_use_up_the_time_of_a_try) {
       << "from the upload's end on, it counts";
 }
 
+// While we make the caller wait, the time is the endpoint's, whether it does not read or has no
+// connection to spare.
+TEST_F(RetryTest, an_endpoint_that_does_not_take_an_upload_uses_up_the_time_of_a_try) {
+  for (const bool connected : {true, false}) {
+    ProxyWorld w;
+    config::Service& s = w.add_service("orders", 1);
+    s.timeout = config::Millis(9'000);
+    s.retry.per_try = config::Millis(3'000);
+    s.retry.max = 0;
+    s.breaker.connections = 1;
+    w.start();
+    FakeEndpoint& endpoint = w.endpoint(1);
+    endpoint.speaks = Peer::Speaks::bytes;
+    endpoint.pipe = {.capacity = 1'000};
+    endpoint.on_peer = [connected](Peer& peer) { peer.stall(connected); };
+    if (!connected) {
+      w.talk(w.connect(), get);
+      endpoint.last().send("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n");
+    }
+    Peer& client = w.connect();
+    client.send("PUT / HTTP/1.1\r\nhost: orders\r\ncontent-length: 4000000\r\n\r\n" +
+                std::string(4'000'000, 'x'));
+    w.advance(milliseconds(2'900));
+    EXPECT_EQ(client.take(), "") << connected;
+    w.advance(milliseconds(300));
+    EXPECT_TRUE(client.take().starts_with("HTTP/1.1 504")) << connected;
+    w.expect_quiet();
+  }
+}
+
 // The callee's time runs from the end of the request, as ours does.
 TEST_F(RetryTest, a_deadline_that_is_passed_on_does_not_count_the_upload) {
   upstream_tls();

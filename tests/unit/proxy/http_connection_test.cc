@@ -325,6 +325,20 @@ TEST_F(HttpConnectionTest, a_head_that_comes_with_another_ones_end_has_the_whole
   EXPECT_TRUE(client.input_ended) << "and no more than that";
 }
 
+TEST_F(HttpConnectionTest, a_drain_does_not_give_a_head_more_time) {
+  namespace h2 = http::h2;
+  const std::string block = h2::request_block();
+  Peer& client = world.connect();
+  client.send(h2::preface() + h2::settings_ack() + h2::headers(1, block, h2::whole) +
+              h2::headers(3, block.substr(0, 3), h2::end_stream));
+  world.advance(seconds(9));
+  world.http_connection().drain();
+  world.advance(milliseconds(900));
+  EXPECT_FALSE(client.input_ended);
+  world.advance(milliseconds(200));
+  EXPECT_TRUE(client.input_ended);
+}
+
 TEST_F(HttpConnectionTest, idle_connections_are_closed_in_the_end) {
   world.scope->idle_timeout = seconds(60);
   Peer& used = world.connect();
@@ -711,6 +725,25 @@ TEST_F(SlowReaderTest, a_stream_whose_window_stays_shut_is_reset_during_a_drain_
   world.advance(seconds(21));
   EXPECT_EQ(world.metric(Family::requests_active), 0);
   EXPECT_EQ(world.metric(Family::http_stalled_streams), 1);
+}
+
+TEST_F(SlowReaderTest, so_is_one_whose_response_comes_during_the_drain) {
+  namespace h2 = http::h2;
+  world.scope->keepalive.after = seconds(0);
+  world.scope->idle_timeout = hours(1);
+  world.endpoint(1).on_request = [](Peer&, Peer::Sink&) {};
+  Peer& client = world.connect({.pipe = {.capacity = 1'000'000}});
+  client.send(std::string(h2::magic) + h2::settings({{h2::initial_window_size, 10}}) +
+              h2::settings_ack() + h2::headers(1, h2::request_block(), h2::whole));
+  world.settle();
+  world.http_connection().drain();
+  world.advance(seconds(12));
+  world.endpoint(1).last().answer(world.endpoint(1).last().server.last(), 200,
+                                  std::string(size, 'a'));
+  world.advance(seconds(25));
+  EXPECT_EQ(world.metric(Family::requests_active), 1);
+  world.advance(seconds(21));
+  EXPECT_EQ(world.metric(Family::requests_active), 0);
 }
 
 TEST_F(SlowReaderTest, who_reads_nothing_is_closed_during_a_drain_too) {

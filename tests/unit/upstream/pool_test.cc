@@ -165,6 +165,10 @@ struct PoolTest : testing::Test {
   std::set<Sink*> answered;
 };
 
+struct PoolHttp2Spare : PoolTest {
+  PoolHttp2Spare() { speaks = Peer::Speaks::h2_server; }
+};
+
 // --- HTTP/1 --------------------------------------------------------------------------------------
 
 TEST_F(PoolTest, a_first_request_waits_for_a_connection_and_gets_it) {
@@ -381,6 +385,60 @@ TEST_F(PoolTest, who_waits_for_the_breaker_looks_again_in_the_end) {
   answer_all();
 }
 
+// Its surplus request has gone, and the other's connection is on its way.
+TEST_F(PoolTest, a_pool_that_needs_no_more_passes_the_permit_on) {
+  config::Breaker limits;
+  limits.connections = 1;
+  make(Offer::http1, limits);
+  policy::Permit elsewhere = breaker->connections.try_take();
+  Pool other(context, connector, *breaker, counters, net::SocketAddress::ip("10.0.0.2", 80),
+             Offer::http1);
+  Caller first;
+  Caller second;
+  ASSERT_TRUE(other.acquire(first).queued);
+  loop.settle();
+  ASSERT_NE(first.connection, nullptr);
+  connect_error = EINPROGRESS;
+  Caller& slow = ask();
+  Caller& surplus = ask();
+  surplus.leave();
+  connect_error = 0;
+  ASSERT_TRUE(other.acquire(second).queued);
+  loop.settle();
+  EXPECT_EQ(second.connection, nullptr);
+  elsewhere.release();
+  loop.settle();
+  EXPECT_NE(second.connection, nullptr);
+  slow.leave();
+  pool->drain();
+  first.give_up();
+  second.give_up();
+  for (auto& peer : peers) peer->reset();
+  loop.settle();
+}
+
+// Nothing is pending where each has a connection: not even in the turn in which one is ready.
+TEST(PoolPending, is_not_asked_for_while_connections_may_be_opened) {
+  for (int turns = 0; turns < 8; ++turns) {
+    test::ProxyWorld world;
+    config::Service& service = world.add_service("orders", 1);
+    service.breaker.pending = 0;
+    service.retry.max = 0;
+    world.start();
+    constexpr std::string_view get = "GET / HTTP/1.1\r\nhost: orders\r\n\r\n";
+    Peer& one = world.connect();
+    Peer& two = world.connect();
+    world.settle();
+    one.send(get);
+    for (int i = 0; i < turns; ++i) world.loop.turn();
+    two.send(get);
+    world.settle();
+    EXPECT_TRUE(one.take().starts_with("HTTP/1.1 200")) << turns;
+    EXPECT_TRUE(two.take().starts_with("HTTP/1.1 200")) << turns;
+    world.expect_quiet();
+  }
+}
+
 TEST_F(PoolTest, a_request_behind_one_that_waits_takes_an_idle_connection_before_a_new_one) {
   config::Breaker limits;
   limits.connections = 2;
@@ -510,7 +568,6 @@ TEST_F(PoolTest, a_connect_that_fails_at_once_is_not_the_fault_of_those_under_wa
   EXPECT_TRUE(unlucky.failure == ConnectFailure::refused || unlucky.connection != nullptr);
 }
 
-// The endpoint has closed what nobody used; that says nothing about the one that is being opened.
 // The endpoint has closed what nobody used: that says nothing about the others.
 TEST_F(PoolTest, a_spare_connection_that_ends_does_not_fail_who_waits_for_the_breaker) {
   config::Breaker limits;
@@ -533,6 +590,42 @@ TEST_F(PoolTest, a_spare_connection_that_ends_does_not_fail_who_waits_for_the_br
   EXPECT_EQ(waits.failure, ConnectFailure::none) << waits.detail;
   answer_all();
   EXPECT_NE(waits.connection, nullptr);
+  elsewhere.release();
+}
+
+TEST_F(PoolTest, a_connect_that_fails_at_once_fails_one_if_others_are_open) {
+  make(Offer::http1);
+  call();
+  at_once = EMFILE;
+  Caller& first = ask();
+  Caller& second = ask();
+  Caller& third = ask();
+  loop.settle();
+  EXPECT_EQ(first.told + second.told + third.told, 1);
+  at_once = 0;
+  answer_all();
+  answer_all();
+  EXPECT_NE(first.connection, nullptr);
+  EXPECT_NE(second.connection, nullptr);
+  answer_all();
+}
+
+TEST_F(PoolHttp2Spare, that_is_swept_fails_nobody) {
+  config::Breaker limits;
+  limits.connections = 2;
+  make(Offer::http2, limits);
+  peer_context.limits.streams = 40;
+  for (int i = 0; i < 33; ++i) call();
+  ASSERT_EQ(dialled, 2) << "a second connection, which nobody has used";
+  policy::Permit elsewhere = breaker->connections.try_take();
+  loop.advance(seconds(55));
+  std::vector<Caller*> more;
+  for (int i = 0; i < 8; ++i) more.push_back(&call());
+  EXPECT_TRUE(more.back()->waiting());
+  loop.advance(seconds(20));
+  for (const Caller* caller : more)
+    EXPECT_EQ(caller->failure, ConnectFailure::none) << caller->detail;
+  answer_all();
   elsewhere.release();
 }
 
