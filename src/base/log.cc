@@ -98,7 +98,8 @@ class Writer {
   }
 
   // Directly it waits for as long as it takes; the thread asks from time to time whether it should
-  // give up. What a pipe that is ready takes for sure is PIPE_BUF.
+  // give up. What a pipe that is ready takes for sure is PIPE_BUF, and in one piece: whole lines,
+  // so that other writers of the pipe come between lines; only a longer line is cut.
   void write_all(std::string_view lines, bool by_thread) {
     constexpr std::size_t piece_max = 4096;
     constexpr int look_up_ms = 50;
@@ -109,7 +110,12 @@ class Writer {
         if (got == 0 && out_of_time()) return;
         if (got <= 0) continue;
       }
-      const ssize_t wrote = ::write(fd_, lines.data(), std::min(lines.size(), piece_max));
+      std::size_t piece = lines.size();
+      if (piece > piece_max) {
+        const std::size_t end = lines.rfind('\n', piece_max - 1);
+        piece = end == std::string_view::npos ? piece_max : end + 1;
+      }
+      const ssize_t wrote = ::write(fd_, lines.data(), piece);
       if (wrote < 0 && errno == EINTR) continue;
       if (wrote < 0 && errno == EAGAIN) {
         pollfd ready{fd_, POLLOUT, 0};

@@ -5,12 +5,14 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -19,15 +21,42 @@ namespace outrigger::telemetry {
 namespace {
 
 // Linux reports a pipe as writable when this much fits, so a write of this size does not block and
-// is not interleaved with other processes' writes.
+// is not interleaved with other processes' writes. So no more is written at once, and whole lines;
+// only a line that is longer may have others' in it.
 constexpr std::size_t pipe_chunk = 4096;
 constexpr int blocked_poll_millis = 100;
 
-std::uint64_t count_lines(std::string_view bytes) {
-  return static_cast<std::uint64_t>(std::ranges::count(bytes, '\n'));
-}
-
 }  // namespace
+
+// What a ring holds: whole lines, one of which may begin in one piece and end in the other.
+struct AccessLog::Lines {
+  std::string_view first;
+  std::string_view second;
+
+  std::size_t size() const { return first.size() + second.size(); }
+  char at(std::size_t i) const { return i < first.size() ? first[i] : second[i - first.size()]; }
+  std::size_t count() const {
+    return static_cast<std::size_t>(std::ranges::count(first, '\n') +
+                                    std::ranges::count(second, '\n'));
+  }
+  void remove_prefix(std::size_t n) {
+    const std::size_t here = std::min(n, first.size());
+    first.remove_prefix(here);
+    second.remove_prefix(n - here);
+  }
+  // Up to the end of the first line.
+  std::size_t first_line() const {
+    const std::size_t end = first.find('\n');
+    return end != std::string_view::npos ? end + 1 : first.size() + second.find('\n') + 1;
+  }
+  // Up to the end of the last line that ends within `max` bytes; `max` where none does.
+  std::size_t whole_lines(std::size_t max) const {
+    if (size() <= max) return size();
+    std::size_t n = max;
+    while (n > 0 && at(n - 1) != '\n') --n;
+    return n > 0 ? n : max;
+  }
+};
 
 AccessLogLane::AccessLogLane(AccessLog& log, std::size_t ring_bytes, std::uint64_t seed)
     : log_(log),
@@ -43,8 +72,7 @@ void AccessLogLane::write(const AccessRecord& record) {
   if (!enabled() || !chosen(record)) return;
   LineBuilder line(scratch_.get(), access_line_max);
   format_access(line, log_.options_.format, record);
-  lines_.add();
-  if (!ring_.push(line.view())) dropped_.add();
+  (ring_.push(line.view()) ? lines_ : dropped_).add();
   log_.wake_if_asleep(ring_);
 }
 
@@ -115,6 +143,7 @@ Result<void> AccessLog::open_target() {
   }
   struct stat about {};
   regular_ = ::fstat(target, &about) == 0 && S_ISREG(about.st_mode);
+  file_id_ = {about.st_dev, about.st_ino};
   file_ = std::move(file);
   target_ = target;
   return {};
@@ -191,48 +220,47 @@ void AccessLog::run() {
 bool AccessLog::drain_all() {
   bool any = false;
   for (const auto& lane : lanes_) {
-    for (const std::string_view piece : lane->ring_.readable()) {
-      if (piece.empty()) continue;
-      any = true;
-      write_piece(piece, lane->ring_);
-    }
+    const auto [first, second] = lane->ring_.readable();
+    any = any || !first.empty();
+    write_lines({first, second}, lane->ring_);
   }
   return any;
 }
 
 // What cannot be written is lost, so that the ring advances: a full disk must not stop the log for
 // longer than it is full.
-void AccessLog::write_piece(std::string_view piece, ByteRing& ring) {
-  if (skipping_) {
-    const std::size_t end = piece.find('\n');
-    skipping_ = end == std::string_view::npos;
-    const std::size_t count = skipping_ ? piece.size() : end + 1;
-    if (!skipping_) ++write_failed_;
-    ring.consume(count);
-    piece.remove_prefix(count);
-  }
-  while (!piece.empty()) {
-    if (newline_owed_) newline_owed_ = write_some("\n") == 0;
-    const std::size_t written = newline_owed_ ? 0 : write_some(piece);
-    if (written == 0) {
-      lose(piece, errno);
-      ring.consume(piece.size());
-      return;
+void AccessLog::write_lines(Lines lines, ByteRing& ring) {
+  const auto consume = [&](std::size_t n) {
+    ring.consume(n);
+    lines.remove_prefix(n);
+  };
+  while (lines.size() > 0) {
+    if (reopen_.exchange(false)) reopen_target();
+    if (std::exchange(skipping_, false)) {
+      ++write_failed_;
+      consume(lines.first_line());
+      continue;
     }
-    ring.consume(written);
-    piece.remove_prefix(written);
+    if (newline_owed_) newline_owed_ = write_some({"\n", {}}) == 0;
+    const std::size_t written = newline_owed_ ? 0 : write_some(lines);
+    if (written == 0 && reopen_) continue;  // the new target may take it
+    if (written == 0) lose(lines, errno);
+    consume(written == 0 ? lines.size() : written);
   }
 }
 
 // Returns the number of bytes written, at least one, or 0 when they cannot be written.
-std::size_t AccessLog::write_some(std::string_view bytes) {
-  const std::size_t size = regular_ ? bytes.size() : std::min(bytes.size(), pipe_chunk);
+std::size_t AccessLog::write_some(const Lines& lines) {
+  const std::size_t size = regular_ ? lines.size() : lines.whole_lines(pipe_chunk);
+  const std::size_t first = std::min(size, lines.first.size());
+  const std::array<iovec, 2> parts = {{{const_cast<char*>(lines.first.data()), first},
+                                       {const_cast<char*>(lines.second.data()), size - first}}};
   for (;;) {
     if (!regular_ && !wait_writable()) return 0;
-    const ssize_t written = ::write(target_, bytes.data(), size);
+    const ssize_t written = ::writev(target_, parts.data(), size > first ? 2 : 1);
     if (written > 0) {
       const auto count = static_cast<std::size_t>(written);
-      in_line_ = bytes[count - 1] != '\n';
+      in_line_ = lines.at(count - 1) != '\n';
       failing_ = false;
       return count;
     }
@@ -240,9 +268,10 @@ std::size_t AccessLog::write_some(std::string_view bytes) {
   }
 }
 
-// False when the log is being closed and the target has accepted nothing for long enough.
+// False when the target is to be opened again, or when the log is being closed and the target has
+// accepted nothing for long enough.
 bool AccessLog::wait_writable() {
-  for (int waited = 0; !gave_up_;) {
+  for (int waited = 0; !gave_up_ && !reopen_;) {
     pollfd target{target_, POLLOUT, 0};
     const int ready = ::poll(&target, 1, blocked_poll_millis);
     if (ready > 0 || (ready < 0 && errno != EINTR)) return true;
@@ -253,18 +282,22 @@ bool AccessLog::wait_writable() {
   return false;
 }
 
-void AccessLog::lose(std::string_view bytes, int error) {
-  write_failed_ += count_lines(bytes);
+void AccessLog::lose(const Lines& lines, int error) {
+  write_failed_ += lines.count();
   newline_owed_ = in_line_;
-  skipping_ = bytes.back() != '\n';
   if (failing_) return;
   failing_ = true;
   log::warn("telemetry", "the access log cannot be written; lines are dropped and counted",
             {{"path", options_.path}, {"error", std::strerror(error)}});
 }
 
+// A line that was begun is the old file's: neither its rest nor its end belongs into another one.
 void AccessLog::reopen_target() {
-  if (auto opened = open_target(); !opened) log::error("telemetry", opened.error().message);
+  const auto old = file_id_;
+  if (auto opened = open_target(); !opened) return log::error("telemetry", opened.error().message);
+  if (file_id_ == old) return;
+  skipping_ = in_line_ && !newline_owed_;
+  in_line_ = newline_owed_ = false;
 }
 
 void AccessLog::sleep(bool nap) {

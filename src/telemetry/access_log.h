@@ -11,6 +11,8 @@
 //   auto log = AccessLog::open(config.telemetry.access_log, workers, seed);
 //   log.value()->lane(worker).write(record);
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -19,6 +21,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/metric_cells.h"
@@ -74,8 +77,9 @@ class AccessLog {
   const config::AccessLog& options() const { return options_; }
   bool enabled() const { return enabled_; }
 
-  // The file has been renamed: the writer opens it again by its name before the next line. If that
-  // fails, it continues with the old one and logs an error.
+  // The file has been renamed: the writer opens it again by its name before the next line, or
+  // within the line that a pipe does not take. If that fails, it continues with the old one and logs
+  // an error.
   void reopen();
   // Waits until all lines queued before are written or lost; false when that took longer than
   // `wait`.
@@ -96,6 +100,7 @@ class AccessLog {
   // How long a blocked target is waited for while the log is being closed.
   static constexpr int give_up_millis = 500;
 
+  struct Lines;
   AccessLog(config::AccessLog options, int lanes, std::uint64_t seed, std::size_t ring_bytes);
   Result<void> open_target();
   void wake_if_asleep(const ByteRing& ring);
@@ -104,10 +109,10 @@ class AccessLog {
   // The writer thread.
   void run();
   bool drain_all();
-  void write_piece(std::string_view piece, ByteRing& ring);
-  std::size_t write_some(std::string_view bytes);
+  void write_lines(Lines lines, ByteRing& ring);
+  std::size_t write_some(const Lines& lines);
   bool wait_writable();
-  void lose(std::string_view bytes, int error);
+  void lose(const Lines& lines, int error);
   void reopen_target();
   void sleep(bool nap);
 
@@ -117,10 +122,11 @@ class AccessLog {
   net::Fd file_;  // of a file target; the standard streams are not ours to close
   int target_ = -1;
   bool regular_ = false;
+  std::pair<dev_t, ino_t> file_id_{};
   // Independent facts about failures, so that lines stay complete.
   bool in_line_ = false;       // the last byte out was not a line's end
   bool newline_owed_ = false;  // the rest of that line is lost
-  bool skipping_ = false;      // up to the end of a line whose beginning is lost
+  bool skipping_ = false;      // up to the end of a line whose beginning is in another file
   bool failing_ = false;       // the last write failed, and that has been logged
   bool gave_up_ = false;       // the log is being closed and the target accepts nothing
   net::Fd event_;

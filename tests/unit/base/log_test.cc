@@ -74,6 +74,24 @@ TEST(Log, APipeNobodyReadsHoldsUpNobodyAndWhatDoesNotFitIsCounted) {
   stop_writer(milliseconds(100));  // returns although the pipe is not read
 }
 
+// Each read of the one-page pipe takes what one write has put there.
+TEST(Log, OtherWritersOfAPipeComeBetweenLinesOnly) {
+  StuckPipe pipe;
+  start_writer(pipe.ends[1]);
+  const std::string value(100, 'v');
+  for (int i = 0; i < 100; ++i) info("net", "busy", {{"value", value}});
+  info("net", "last");
+  std::array<char, 4096> block{};
+  ASSERT_EQ(read(pipe.ends[0], block.data(), block.size()), 4096);  // what it was stuck with
+  for (std::string all; all.find("last") == std::string::npos;) {
+    const ssize_t got = read(pipe.ends[0], block.data(), block.size());
+    ASSERT_GT(got, 0);
+    EXPECT_EQ(block[static_cast<std::size_t>(got) - 1], '\n');
+    all.append(block.data(), static_cast<std::size_t>(got));
+  }
+  stop_writer(seconds(5));
+}
+
 TEST(Log, WhoReadsAgainIsToldHowManyLinesAreMissing) {
   StuckPipe pipe;
   start_writer(pipe.ends[1]);

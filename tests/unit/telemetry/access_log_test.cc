@@ -2,10 +2,14 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -38,6 +42,20 @@ struct AccessLogTest : testing::Test {
   }
   void write(std::string_view path, int status = 200, Duration duration = {}, int lane = 0) {
     log->lane(lane).write({.method = "GET", .path = path, .status = status, .duration = duration});
+  }
+  // The disk is full in the middle of the first line: that is what the limit looks like.
+  void open_with_a_line_cut() {
+    const auto before = ::signal(SIGXFSZ, SIG_IGN);
+    rlimit limit{};
+    ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &limit), 0);
+    rlimit small = limit;
+    small.rlim_cur = 100;
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+    open();
+    for (int i = 0; i < 3; ++i) write("/lost");
+    EXPECT_TRUE(log->flush(patience));
+    EXPECT_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
+    ::signal(SIGXFSZ, before);
   }
   std::vector<std::string> lines(const std::string& path) {
     std::vector<std::string> out;
@@ -209,12 +227,79 @@ TEST_F(AccessLogTest, a_blocked_pipe_drops_lines_and_blocks_nobody) {
   }
   const auto whole = static_cast<std::uint64_t>(std::count(all.begin(), all.end(), '\n'));
   EXPECT_EQ(whole + log->dropped(), static_cast<std::uint64_t>(written));
+  EXPECT_EQ(counters(), counters_of(static_cast<int>(whole), static_cast<int>(log->dropped()), 0));
   for (std::size_t at = 0; at < all.size();) {
     const std::size_t end = all.find('\n', at);
     ASSERT_TRUE(nlohmann::json::accept(all.substr(at, end - at)));
     at = end + 1;
   }
   ::close(reader);
+}
+
+// A pipe of one page: each read takes what one write has put there.
+TEST_F(AccessLogTest, other_writers_of_a_pipe_come_between_lines_only) {
+  options.path = directory + "/pipe";
+  ASSERT_EQ(::mkfifo(options.path.c_str(), 0600), 0);
+  const int reader = ::open(options.path.c_str(), O_RDONLY | O_NONBLOCK);
+  ASSERT_GT(::fcntl(reader, F_SETPIPE_SZ, 4096), 0);
+  open(1, 16 * 1024);
+  int sent = 0;
+  // Rounds of an odd size, so that lines lie across the ring's end.
+  for (int round = 0; round < 20; ++round) {
+    for (int i = 0; i < 33; ++i, ++sent) write("/some/path/" + std::to_string(sent));
+    for (int got = 0; got < 33;) {
+      pollfd ready{reader, POLLIN, 0};
+      ASSERT_EQ(::poll(&ready, 1, 30'000), 1);
+      std::array<char, 4096> bytes{};
+      const ssize_t n = ::read(reader, bytes.data(), bytes.size());
+      ASSERT_GT(n, 0);
+      const std::string_view text(bytes.data(), static_cast<std::size_t>(n));
+      EXPECT_EQ(text.front(), '{') << text.substr(0, 40);
+      EXPECT_EQ(text.back(), '\n') << text.substr(text.size() - 40);
+      got += static_cast<int>(std::ranges::count(text, '\n'));
+    }
+  }
+  EXPECT_EQ(log->dropped(), 0U);
+  ::close(reader);
+}
+
+TEST_F(AccessLogTest, a_pipe_that_nobody_reads_is_left_for_the_new_file) {
+  options.path = directory + "/pipe";
+  ASSERT_EQ(::mkfifo(options.path.c_str(), 0600), 0);
+  const int reader = ::open(options.path.c_str(), O_RDONLY | O_NONBLOCK);
+  open();
+  do {
+    for (int i = 0; i < 1000; ++i) write("/some/path");
+  } while (log->flush(milliseconds(1)));
+  std::filesystem::rename(options.path, options.path + ".1");
+  log->reopen();
+  ASSERT_TRUE(log->flush(patience));
+  write("/after");
+  ASSERT_TRUE(log->flush(patience));
+  const std::vector<std::string> all = lines();
+  ASSERT_FALSE(all.empty());
+  for (const std::string& line : all) ASSERT_TRUE(nlohmann::json::accept(line)) << line;
+  EXPECT_NE(all.back().find("/after"), std::string::npos);
+  ::close(reader);
+}
+
+TEST_F(AccessLogTest, a_line_that_a_full_disk_has_cut_ends_before_the_next) {
+  open_with_a_line_cut();
+  log->reopen();
+  write("/same");
+  ASSERT_TRUE(log->flush(patience));
+  ASSERT_EQ(lines().size(), 2U);
+  EXPECT_TRUE(nlohmann::json::accept(lines()[1])) << lines()[1];
+}
+
+TEST_F(AccessLogTest, a_new_file_begins_with_a_line) {
+  open_with_a_line_cut();
+  std::filesystem::rename(options.path, options.path + ".1");
+  log->reopen();
+  write("/new");
+  ASSERT_TRUE(log->flush(patience));
+  ASSERT_EQ(lines().size(), 1U);
+  EXPECT_NE(lines()[0].find("/new"), std::string::npos);
 }
 
 TEST_F(AccessLogTest, closing_gives_a_blocked_pipe_up) {
