@@ -10,6 +10,12 @@
 #include "net/socket.h"
 
 namespace outrigger::admin {
+namespace {
+
+// How long a connection without a request is not taken for idle.
+constexpr Duration fresh = seconds(1);
+
+}  // namespace
 
 // One connection with its codec. Owned by the PageServer until it has closed, then by the loop
 // until the turn's end.
@@ -30,7 +36,8 @@ class PageServer::Client final : public net::Retirable,
   void start() { connection_.start(*this); }
   // Nothing is under way: no request, no answer, perhaps a close.
   bool idle() const { return !busy() && connection_.unsent() == 0; }
-  TimePoint touched() const { return touched_; }
+  // Since when it has been waiting for what it waits for now.
+  TimePoint since() const { return since_; }
   // Closes at once; no callback comes any more.
   void abort() {
     timer_.cancel();
@@ -104,7 +111,7 @@ class PageServer::Client final : public net::Retirable,
   http::H1ServerCodec codec_;
   net::Timer timer_;
   Waiting waiting_ = Waiting::nothing;
-  TimePoint touched_{};
+  TimePoint since_{};
   std::uint64_t written_ = 0;  // when the deadline was set
 };
 
@@ -169,8 +176,8 @@ void PageServer::Client::touch() {
     now = Waiting::reader;
     after = server_.options_.stall;
   }
-  touched_ = server_.loop_.now();
   if (now == waiting_ && now != Waiting::peer) return;
+  since_ = server_.loop_.now();
   waiting_ = now;
   written_ = connection_.bytes_written();
   server_.loop_.timers().arm(timer_, after);
@@ -205,26 +212,23 @@ void PageServer::on_accept(net::Fd fd, const net::SocketAddress& peer) {
 }
 
 void PageServer::accept(std::unique_ptr<net::Channel> channel) {
-  if (clients_.size() >= options_.connections_max && !make_room()) {
-    refused_.add();
-    channel->close(true);
-    return;
-  }
+  if (clients_.size() >= options_.connections_max) make_room();
   clients_.push_back(std::make_unique<Client>(*this, std::move(channel)));
   clients_.back()->start();
 }
 
-// Closes the connection that has been idle for longest; false when all are busy.
-bool PageServer::make_room() {
-  Client* oldest = nullptr;
-  for (const auto& client : clients_) {
-    if (!client->idle()) continue;
-    if (oldest == nullptr || client->touched() < oldest->touched()) oldest = client.get();
-  }
-  if (oldest == nullptr) return false;
-  oldest->abort();
-  remove(*oldest);
-  return true;
+// Closes the connection that has been idle longest, or if none is, the one that has been waiting
+// longest. One that has only just come is not idle: its request is on its way.
+void PageServer::make_room() {
+  const TimePoint settled = loop_.now() - fresh;
+  const auto worse = [settled](const std::unique_ptr<Client>& a, const std::unique_ptr<Client>& b) {
+    const bool a_idle = a->idle() && a->since() <= settled;
+    const bool b_idle = b->idle() && b->since() <= settled;
+    return a_idle != b_idle ? a_idle : a->since() < b->since();
+  };
+  Client& worst = **std::ranges::min_element(clients_, worse);
+  worst.abort();
+  remove(worst);
 }
 
 void PageServer::remove(Client& client) {

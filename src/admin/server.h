@@ -9,14 +9,14 @@
 //
 // A request is gathered whole (64 KiB of body at most), handled in one call, and answered whole.
 // Connections are few: when all are in use, a new one replaces the one that has been idle longest;
-// if none is idle, the new one is refused.
+// if none is idle, the one that has been waiting longest, for the rest of its request or for its
+// reader. So nobody can shut others out with requests that never end.
 
 #include <cstddef>
 #include <memory>
 #include <vector>
 
 #include "admin/page_handler.h"
-#include "base/metric_cells.h"
 #include "base/time.h"
 #include "http/codec.h"
 #include "net/channel.h"
@@ -29,7 +29,7 @@ namespace outrigger::admin {
 class PageServer final : private net::ListenerHandler {
  public:
   struct Options {
-    std::size_t connections_max = 16;
+    std::size_t connections_max = 16;  // at least 1
     std::size_t body_max = 64 * 1024;
     Duration idle = seconds(60);     // between requests
     Duration receive = seconds(10);  // for a whole request, from its first byte
@@ -47,14 +47,12 @@ class PageServer final : private net::ListenerHandler {
   // A connection that is there already.
   void accept(std::unique_ptr<net::Channel> channel);
   std::size_t connections() const { return clients_.size(); }
-  // Connections turned away because all were busy.
-  const Counter& refused() const { return refused_; }
 
  private:
   class Client;
 
   void on_accept(net::Fd fd, const net::SocketAddress& peer) override;
-  bool make_room();
+  void make_room();
   void remove(Client& client);
 
   net::Loop& loop_;
@@ -63,7 +61,6 @@ class PageServer final : private net::ListenerHandler {
   http::CodecLimits limits_;
   net::ConnectionLimits connection_limits_;
   http::CodecCounters counters_;
-  Counter refused_;
   std::vector<std::unique_ptr<net::Listener>> listeners_;
   std::vector<std::unique_ptr<Client>> clients_;
 };

@@ -2,8 +2,6 @@
 
 #include <pthread.h>
 
-#include "admin/server.h"
-
 namespace outrigger::server {
 
 BackThread::BackThread(std::vector<Page> pages) {
@@ -33,7 +31,7 @@ void BackThread::run(std::vector<Page> pages, std::promise<void>& started) {
   net::EventLoop loop;
   std::vector<std::unique_ptr<admin::PageServer>> servers;
   for (Page& page : pages) {
-    servers.push_back(std::make_unique<admin::PageServer>(loop, *page.handler));
+    servers.push_back(std::make_unique<admin::PageServer>(loop, *page.handler, page.options));
     servers.back()->listen(std::move(page.fd));
   }
   {

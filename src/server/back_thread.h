@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "admin/page_handler.h"
+#include "admin/server.h"
 #include "net/event_loop.h"
 #include "net/socket.h"
 
@@ -22,6 +23,7 @@ class BackThread {
   struct Page {
     net::Fd fd;
     std::unique_ptr<admin::PageHandler> handler;
+    admin::PageServer::Options options = {};
   };
   // Starts the thread; the pages are served from then on.
   explicit BackThread(std::vector<Page> pages);

@@ -258,7 +258,9 @@ void Server::open_admin() {
   pages.push_back(
       {std::move(admin_socket_), std::make_unique<admin::AdminHandler>(*facts_, metrics_, access)});
   if (probes_socket_.valid())
-    pages.push_back({std::move(probes_socket_), std::make_unique<admin::ProbeHandler>(*facts_)});
+    pages.push_back({std::move(probes_socket_),
+                     std::make_unique<admin::ProbeHandler>(*facts_),
+                     {.receive = seconds(2)}});
   if (metrics_socket_.valid()) {
     pages.push_back(
         {std::move(metrics_socket_),

@@ -210,6 +210,19 @@ telemetry: {{prometheus: {{listen: "127.0.0.1:{metrics}"}}}}
                 for entry in daemon.json('/listeners?format=json')['listener_statuses']}
         self.assertEqual(told, {'admin': ('admin', admin), 'probes': ('probes', probes), 'metrics': ('metrics', metrics)})
 
+    def test_half_requests_shut_nobody_out(self):
+        admin, probes, metrics = free_port(), free_port(), free_port()
+        self.start('own', f'''version: 1
+node: {{service: web}}
+admin: {{listen: "127.0.0.1:{admin}", probes: "127.0.0.1:{probes}"}}
+telemetry: {{prometheus: {{listen: "127.0.0.1:{metrics}"}}}}
+''', admin)
+        for port, path in ((admin, '/ready'), (probes, '/livez'), (metrics, '/metrics')):
+            halves = [self.client(port) for _ in range(20)]
+            for client in halves:
+                client.send(b'GET /li')
+            self.assertEqual(fetch(port, path, host='localhost').status, 200)
+
     def test_a_token_is_asked_for_everywhere_but_at_the_probes(self):
         token, admin, probes = self.directory / 'token', free_port(), free_port()
         token.write_text('open-sesame\n')

@@ -242,16 +242,41 @@ TEST_F(PageServerTest, the_longest_idle_makes_room) {
   EXPECT_EQ(server->connections(), 3U);
   EXPECT_TRUE(second.closed);
   EXPECT_FALSE(first.closed || busy.closed || fourth.closed);
-  EXPECT_EQ(server->refused().value(), 0U);
 }
 
-TEST_F(PageServerTest, when_all_are_busy_newcomers_are_turned_away) {
+TEST_F(PageServerTest, half_heads_shut_nobody_out) {
+  restart({.connections_max = 3});
+  Peer& slow = connect();
+  loop.advance(seconds(1));
+  send(slow, "GET /slow HT");
+  Peer& slower = connect();
+  send(slower, "POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n");
+  loop.advance(seconds(1));
+  send(connect(), "GET /slow HT");
+  // One that keeps sending has waited for its rest as long.
+  send(slow, "T");
+  Peer& fourth = connect();
+  EXPECT_TRUE(slow.closed);
+  EXPECT_FALSE(slower.closed);
+  // One that has only just come is given time for its request.
+  Peer& fifth = connect();
+  EXPECT_TRUE(slower.closed);
+  EXPECT_FALSE(fourth.closed);
+  for (Peer* peer : {&fourth, &fifth}) {
+    send(*peer, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n");
+    EXPECT_TRUE(has(peer->got, "GET /livez"));
+  }
+  EXPECT_EQ(server->connections(), 3U);
+}
+
+TEST_F(PageServerTest, many_at_once_replace_one_another) {
   restart({.connections_max = 2});
-  for (int i = 0; i < 2; ++i) send(connect(), "GET /slow HT");
+  Peer& first = connect();
+  Peer& second = connect();
   Peer& third = connect();
-  EXPECT_TRUE(third.closed);
+  EXPECT_TRUE(first.closed);
+  EXPECT_FALSE(second.closed || third.closed);
   EXPECT_EQ(server->connections(), 2U);
-  EXPECT_EQ(server->refused().value(), 1U);
 }
 
 TEST_F(PageServerTest, peers_that_leave_are_forgotten) {
