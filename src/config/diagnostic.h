@@ -3,6 +3,7 @@
 // Errors in a configuration: the text of a file, places in it, and the messages that point there.
 // Plain values; any thread.
 
+#include <atomic>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -66,6 +67,13 @@ class Report {
  public:
   static constexpr std::size_t errors_max = 100;
 
+  // Whoever reads gives up when `abandoned` becomes true, which another thread may do: what was
+  // read by then is worth nothing.
+  explicit Report(const std::atomic<bool>* abandoned = nullptr) : abandoned_(abandoned) {}
+  bool abandoned() const {
+    return abandoned_ != nullptr && abandoned_->load(std::memory_order_relaxed);
+  }
+
   void error(const Place& place, std::string_view message);
   // What is valid and has a consequence that its writer should know of.
   void warning(const Place& place, std::string_view message);
@@ -79,6 +87,7 @@ class Report {
   std::vector<Diagnostic> take_warnings() { return std::move(warnings_); }
 
  private:
+  const std::atomic<bool>* const abandoned_;
   std::vector<Diagnostic> errors_;
   std::vector<Diagnostic> warnings_;
   bool dropped_ = false;

@@ -95,6 +95,7 @@ class Reader {
   // "services.orders.endpoints[0]"; empty at the top.
   const std::string& path() const { return path_; }
   bool full() const { return report_.full(); }
+  bool abandoned() const { return report_.abandoned(); }
 
   // Reports "PATH: message".
   void error(const YamlNode& at, const std::string& message);

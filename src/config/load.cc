@@ -97,9 +97,10 @@ LoadResult load_text(std::string text, const std::string& name, const Environmen
   });
 }
 
-EndpointsResult load_endpoints(std::string text, const std::string& name) {
+EndpointsResult load_endpoints(std::string text, const std::string& name,
+                               const std::atomic<bool>* abandoned) {
   EndpointsResult out;
-  Report report;
+  Report report(abandoned);
   const Source source(name, std::move(text));
   YamlNode root;
   if (parse_yaml(source, YamlLimits{.bytes_max = 64 * 1024 * 1024, .nodes_max = 5'000'000}, report,

@@ -4,6 +4,7 @@
 // together, read by the tables, check what hangs together. All errors are collected; with any of
 // them there is no configuration. Any thread; no state.
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <string>
@@ -34,6 +35,8 @@ struct EndpointsResult {
   std::map<std::string, std::vector<Endpoint>> services;
   std::vector<Diagnostic> errors;
 };
-EndpointsResult load_endpoints(std::string text, const std::string& name);
+// Gives up soon after `abandoned` has become true, with a result that is worth nothing.
+EndpointsResult load_endpoints(std::string text, const std::string& name,
+                               const std::atomic<bool>* abandoned = nullptr);
 
 }  // namespace outrigger::config

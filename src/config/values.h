@@ -161,7 +161,7 @@ Value<std::vector<T>> list(Value<T> item) {
       return;
     }
     if (!reader.list(node, plural(item.shape.noun))) return;
-    for (std::size_t i = 0; i < node.items.size(); ++i) {
+    for (std::size_t i = 0; i < node.items.size() && !reader.abandoned(); ++i) {
       const Reader::Step step(reader, i);
       item.read(reader, node.items[i], out.emplace_back());
     }
@@ -185,6 +185,7 @@ Value<std::map<std::string, T>> map_of(std::string key_noun, const TextCheck& ke
     out.clear();
     if (!reader.map(node, "a map")) return;
     for (const YamlEntry& entry : node.entries) {
+      if (reader.abandoned()) return;
       const Reader::Step step(reader, entry.key.text);
       auto checked = key(entry.key.text);
       if (!checked) {

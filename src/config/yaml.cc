@@ -164,6 +164,7 @@ class TreeBuilder final : public YAML::EventHandler {
 
   // Hands a finished value to the collection around it.
   void add(YamlNode node, YAML::anchor_t anchor, std::size_t size = 1) {
+    if (report_.abandoned()) throw Stop{};
     spend(1, node.place);
     ++sizes_;
     if (anchor != 0) anchors_[anchor] = {node, size};

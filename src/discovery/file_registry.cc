@@ -53,15 +53,18 @@ void FileRegistry::reload() {
     return;
   }
   reading_ = true;
-  background_([path = path_, &loop = loop_, self = anchor_.ref()] {
-    auto reading = std::make_shared<Reading>(read(path));
-    loop.post([reading, self] {
-      if (FileRegistry* registry = self.get()) registry->take(std::move(*reading));
-    });
-  });
+  background_(
+      [path = path_, &loop = loop_, self = anchor_.ref()](const std::atomic<bool>& abandoned) {
+        auto reading = std::make_shared<Reading>(read(path, abandoned));
+        if (abandoned) return;
+        loop.post([reading, self] {
+          if (FileRegistry* registry = self.get()) registry->take(std::move(*reading));
+        });
+      });
 }
 
-FileRegistry::Reading FileRegistry::read(const std::string& path) {
+FileRegistry::Reading FileRegistry::read(const std::string& path,
+                                         const std::atomic<bool>& abandoned) {
   auto text = read_regular_file(path, file_bytes_max);
   if (!text) return {.services = {}, .error = trouble(path, text.error().message)};
   // A writer truncates first: an empty file is more likely half a change than intended.
@@ -69,7 +72,8 @@ FileRegistry::Reading FileRegistry::read(const std::string& path) {
   if (blank) {
     return {.services = {}, .error = trouble(path, "is empty; write 'services: {}' for none")};
   }
-  config::EndpointsResult loaded = config::load_endpoints(std::move(text).value(), path);
+  config::EndpointsResult loaded =
+      config::load_endpoints(std::move(text).value(), path, &abandoned);
   if (!loaded.errors.empty()) {
     return {.services = {}, .error = config::render(loaded.errors, false)};
   }

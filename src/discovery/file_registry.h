@@ -12,10 +12,12 @@
 // empty or gone is reported with its location, and the last good lists stay in force. A service
 // that a good file does not name has no endpoints; `services: {}` says so of all.
 //
-// Main thread. Reading and parsing may take long (some 10 µs an endpoint), so it is given to
+// Main thread. Reading and parsing may take long (some 20 µs an endpoint), so it is given to
 // `background`, which must run it sooner or later on whatever thread, one task at a time in order;
-// the result is posted to the loop, which outlives those tasks.
+// the result is posted to the loop, which outlives those tasks. A task gives up, and posts nothing,
+// soon after the flag that it was given has become true.
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -29,7 +31,7 @@ namespace outrigger::discovery {
 
 class FileRegistry final : public Registry, private net::FileWatchHandler {
  public:
-  using Task = std::function<void()>;
+  using Task = std::function<void(const std::atomic<bool>& abandoned)>;
   using Background = std::function<void(Task)>;
 
   // Larger files are refused.
@@ -51,7 +53,7 @@ class FileRegistry final : public Registry, private net::FileWatchHandler {
     std::map<std::string, EndpointList, std::less<>> services;
     std::string error;
   };
-  static Reading read(const std::string& path);
+  static Reading read(const std::string& path, const std::atomic<bool>& abandoned);
 
   void on_files_changed() override { reload(); }
   void take(Reading reading);

@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -291,9 +292,9 @@ void Server::start_workers() {
 }
 
 void Server::fill_book() {
+  if (!config_->registries.empty()) files_ = std::make_unique<FilesThread>();
   registries_ = std::make_unique<Registries>(
-      loop_, config_->registries,
-      [this](std::function<void()> task) { back_->post(std::move(task)); },
+      loop_, config_->registries, [this](FilesThread::Task task) { files_->post(std::move(task)); },
       [this] { check_settled(); });
   book_ = std::make_unique<EndpointBook>(
       loop_,
@@ -388,9 +389,9 @@ void Server::on_signal(int signal) {
     case SIGTERM:
     case SIGINT:
       if (life_.phase != Phase::draining) return drain();
-      exit_code_ = 2;
-      return loop_.stop();
+      _exit(2);
     case SIGQUIT:
+      Signals::end_at_next();
       return loop_.stop();
     case SIGUSR1:
       return access_log_->reopen();
@@ -402,6 +403,7 @@ void Server::on_signal(int signal) {
 
 // docs/configuration.md has the timeline.
 void Server::drain() {
+  Signals::end_at_next();
   const Phase before = life_.phase.exchange(Phase::draining);
   const TimePoint now = loop_.now();
   const Duration all = config_->runtime.drain;
@@ -451,6 +453,7 @@ bool Server::app_is_gone(TimePoint now) {
 
 // Users before what they use.
 void Server::stop() {
+  files_.reset();
   back_.reset();
   collection_ = {};
   if (shared_) {

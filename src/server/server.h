@@ -17,6 +17,7 @@
 #include "server/admin_facts.h"
 #include "server/back_thread.h"
 #include "server/endpoint_book.h"
+#include "server/files_thread.h"
 #include "server/life.h"
 #include "server/registries.h"
 #include "server/shared.h"
@@ -81,6 +82,7 @@ class Server final : private SignalHandler {
   std::unique_ptr<TokenFile> admin_token_;  // null: none is asked for
   std::unique_ptr<AdminFacts> facts_;
   std::unique_ptr<Signals> signals_;
+  std::unique_ptr<FilesThread> files_;  // null without registries
   std::unique_ptr<Registries> registries_;
   std::unique_ptr<EndpointBook> book_;
   std::unique_ptr<BackThread> back_;

@@ -1,7 +1,8 @@
 #pragma once
 
-// Signals as events of the main loop, by signalfd(2). block() comes before any thread is started,
-// so that all threads leave them alone.
+// Signals as events of the main loop: by signalfd(2), and TERM and INT, which ask for the end, by a
+// handler: the second of those ends the process at once with exit code 2, whatever the main thread
+// is doing meanwhile. One for the process.
 
 #include <memory>
 #include <vector>
@@ -23,14 +24,23 @@ class Signals final : private net::FdHandler {
  public:
   // Blocks TERM, INT, HUP, USR1, USR2 and QUIT in this thread and those it starts; ignores PIPE.
   static void block();
+  // On the main thread. From here on it takes TERM and INT, also those that came before; Linux
+  // prefers it to threads that it starts.
   Signals(net::Loop& loop, SignalHandler& handler);
+  ~Signals();
+  Signals(const Signals&) = delete;
+  Signals& operator=(const Signals&) = delete;
+  // The end has been asked for in another way: already the next TERM or INT is the second.
+  static void end_at_next();
 
  private:
   void on_fd_ready(bool readable, bool writable, bool closed) override;
 
   SignalHandler& handler_;
   net::Fd fd_;
+  net::Fd asked_;  // an eventfd: the first TERM or INT
   std::unique_ptr<net::FdWatch> watch_;
+  std::unique_ptr<net::FdWatch> asked_watch_;
 };
 
 }  // namespace outrigger::server

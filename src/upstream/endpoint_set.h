@@ -3,7 +3,7 @@
 // A service's endpoints: the immutable set that a snapshot holds, and the state of each endpoint
 // that outlives sets.
 //
-// An EndpointSet is made on the back thread from what the configuration and the registries say,
+// An EndpointSet is made on the main thread from what the configuration and the registries say,
 // shared as `shared_ptr<const EndpointSet>` and adopted by workers one by one. EndpointStates hands
 // out one EndpointState per identity; a state lives as long as any set (or anything else) holds it,
 // so that ejections and load are not forgotten when a list is delivered again.

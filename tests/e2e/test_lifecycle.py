@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import unittest
+from pathlib import Path
 
 from harness import BINARY, PATIENCE, SANITIZER, Case, Client, Outrigger, Pki, Threads, fetch, free_port, head, listening, main, run_outrigger, wait_for
 
@@ -139,6 +140,60 @@ services:
         self.eventually(503, lambda: sidecar.get('/ready')[0])
         sidecar.send_signal(signal.SIGINT)
         self.assertEqual(sidecar.process.wait(PATIENCE), 2)
+
+    def test_a_second_signal_does_not_wait_for_a_pipe_that_nobody_reads(self):
+        upstream, port, admin = self.origin(), free_port(), free_port()
+        config = head('web', admin, drain='60s').replace('path: none', 'path: stdout') + (
+            f'outbound:\n  - {{listen: "127.0.0.1:{port}", service: orders}}\n'
+            f'services:\n  orders: {{endpoints: ["127.0.0.1:{upstream.port}"], mtls: disabled}}\n')
+        (self.directory / 'stuck.yaml').write_text(config)
+        unread, stuck = os.pipe()
+        self.addCleanup(os.close, unread)
+        process = subprocess.Popen([BINARY, 'run', '-c', self.directory / 'stuck.yaml'], stdout=stuck, stderr=subprocess.DEVNULL)
+        os.close(stuck)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        wait_for('the port', lambda: listening(port))
+        with Client(port) as client:
+            for _ in range(1000):
+                self.assertEqual(client.request('GET', '/').status, 200)
+        process.terminate()
+        time.sleep(0.2)
+        begun = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(PATIENCE), 2)
+        self.assertLess(time.monotonic() - begun, 0.5)
+
+    def test_the_same_signal_twice_in_a_moment_is_one(self):
+        sidecar = self.plain([self.origin()])
+        for _ in range(2):  # timeout(1) signals the process and then its group
+            sidecar.send_signal(signal.SIGTERM)
+        self.assertEqual(sidecar.process.wait(PATIENCE), 0)
+
+    def with_a_list_being_parsed(self, **how):
+        """A sidecar whose registry's file has become so large that parsing it takes many seconds."""
+        registry, fresh = self.directory / 'orders.yaml', self.directory / 'fresh.yaml'
+        registry.write_text('services: {orders: ["127.0.0.1:1"]}\n')
+        sidecar = self.caller('  orders: {registry: [files], mtls: disabled}\n', extra=f'registries: {{files: {{type: file, path: {registry}}}}}\n', **how)
+        threads = Path(f'/proc/{sidecar.pid}/task')
+
+        def cpu_ticks():
+            thread, = (t for t in threads.iterdir() if (t / 'comm').read_text() == 'files\n')
+            return int((thread / 'stat').read_text().rpartition(')')[2].split()[11])
+        fresh.write_text('services:\n  orders:\n' + ''.join(
+            f'    - {{address: "10.{i >> 16}.{i >> 8 & 255}.{i & 255}:80", zone: z, labels: {{a: b, c: d}}}}\n' for i in range(400_000)))
+        before = cpu_ticks()
+        fresh.rename(registry)
+        wait_for('the parser', lambda: cpu_ticks() > before + 20)
+        return sidecar
+
+    def test_probes_and_the_end_do_not_wait_for_a_parser(self):
+        sidecar = self.with_a_list_being_parsed(drain='2s')
+        begun = time.monotonic()
+        self.assertEqual(sidecar.get('/ready')[0], 200)
+        self.assertLess(time.monotonic() - begun, 1)
+        self.assertEqual(sidecar.stop(), 0)
+        self.assertLess(time.monotonic() - begun, 5)
 
     def test_sigquit_does_not_wait_for_requests(self):
         upstream = self.origin(lambda r: (time.sleep(30), (200, {}, b'late'))[1])

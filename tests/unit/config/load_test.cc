@@ -836,5 +836,13 @@ TEST(Load, EndpointsFile) {
   EXPECT_EQ(broken.errors.size(), 2U) << render(broken.errors, false);
 }
 
+TEST(Load, AnAbandonedEndpointsFileIsNotReadToItsEnd) {
+  const std::atomic<bool> abandoned{true};
+  const EndpointsResult read =
+      load_endpoints("orders: [10.0.0.7]\nUsers: []\n", "e.yaml", &abandoned);
+  EXPECT_TRUE(read.errors.empty());
+  EXPECT_TRUE(read.services.empty());
+}
+
 }  // namespace
 }  // namespace outrigger::config

@@ -53,7 +53,7 @@ class FileRegistryTest : public testing::Test {
       if (held) {
         tasks.push_back(std::move(task));
       } else {
-        task();
+        task(abandoned);
       }
     });
     orders = registry->subscribe("orders", heard);
@@ -68,7 +68,7 @@ class FileRegistryTest : public testing::Test {
   }
   void settle() { loop.advance(100ms); }
   void run_tasks() {
-    for (auto& task : std::exchange(tasks, {})) task();
+    for (auto& task : std::exchange(tasks, {})) task(abandoned);
     loop.settle();
   }
   std::string path() const { return directory.path("e.yaml"); }
@@ -78,6 +78,7 @@ class FileRegistryTest : public testing::Test {
   Heard heard;
   Events events;
   bool held = false;
+  std::atomic<bool> abandoned{false};
   std::vector<FileRegistry::Task> tasks;
   std::optional<FileRegistry> registry;
   std::unique_ptr<Subscription> orders;
@@ -287,7 +288,7 @@ TEST_F(FileRegistryTest, AChangeWhileReadingIsReadAfterwards) {
   EXPECT_EQ(tasks.size(), 1U) << "one at a time";
   auto first = std::exchange(tasks, {});
   directory.write("e.yaml", two);  // what the first read finds
-  first[0]();
+  first[0](abandoned);
   directory.write("e.yaml", one);
   loop.settle();
   EXPECT_THAT(heard.take(), ElementsAre("10.0.0.1:80 10.0.0.2:80"));
@@ -351,6 +352,16 @@ TEST(Watches, SubscriptionsMayOutliveThem) {
   loop.settle();
   subscription.reset();
   EXPECT_THAT(heard.take(), IsEmpty());
+}
+
+TEST_F(FileRegistryTest, AnAbandonedReadingTellsNothing) {
+  held = true;
+  start(two);
+  abandoned = true;
+  run_tasks();
+  EXPECT_THAT(heard.take(), IsEmpty());
+  EXPECT_THAT(events.take(), IsEmpty());
+  EXPECT_FALSE(registry->status().answered);
 }
 
 }  // namespace
