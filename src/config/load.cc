@@ -103,8 +103,9 @@ EndpointsResult load_endpoints(std::string text, const std::string& name,
   Report report(abandoned);
   const Source source(name, std::move(text));
   YamlNode root;
-  if (parse_yaml(source, YamlLimits{.bytes_max = 64 * 1024 * 1024, .nodes_max = 5'000'000}, report,
-                 root)) {
+  const YamlLimits limits{.bytes_max = endpoints_file_bytes_max,
+                          .nodes_max = endpoints_file_values_max};
+  if (parse_yaml(source, limits, report, root)) {
     read_endpoints(root, report, out.services);
   }
   out.errors = report.take();

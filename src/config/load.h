@@ -5,6 +5,7 @@
 // them there is no configuration. Any thread; no state.
 
 #include <atomic>
+#include <cstddef>
 #include <map>
 #include <memory>
 #include <string>
@@ -30,7 +31,10 @@ LoadResult load_file(const std::string& path, const Environment& environment);
 LoadResult load_text(std::string text, const std::string& name, const Environment& environment);
 
 // The endpoints file of a registry, without variables: under `services`, a map of services and the
-// list of their endpoints, each written as in the configuration.
+// list of their endpoints, each written as in the configuration. Some 250,000 endpoints with zone
+// and weight fit the limits.
+inline constexpr std::size_t endpoints_file_bytes_max = 16 * 1024 * 1024;
+inline constexpr std::size_t endpoints_file_values_max = 2'000'000;
 struct EndpointsResult {
   std::map<std::string, std::vector<Endpoint>> services;
   std::vector<Diagnostic> errors;

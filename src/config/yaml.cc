@@ -113,9 +113,10 @@ class TreeBuilder final : public YAML::EventHandler {
     throw Stop{};
   }
   void spend(std::size_t nodes, const Place& place) {
-    if (nodes > limits_.nodes_max || sizes_ > limits_.nodes_max - nodes) {
+    const std::size_t taken = sizes_ + kept_;
+    if (nodes > limits_.nodes_max || taken > limits_.nodes_max - nodes) {
       stop(place, "too many values: more than " + std::to_string(limits_.nodes_max) +
-                      ", counting the contents of aliases");
+                      ", counting the contents of anchors and aliases");
     }
   }
   void refuse_tag(const std::string& tag, const Place& place) {
@@ -155,6 +156,8 @@ class TreeBuilder final : public YAML::EventHandler {
   void close() {
     Frame frame = std::move(stack_.back());
     stack_.pop_back();
+    frame.node.items.shrink();
+    frame.node.entries.shrink();
     add(std::move(frame.node), frame.anchor, sizes_ - frame.size_before + 1);
   }
 
@@ -167,7 +170,11 @@ class TreeBuilder final : public YAML::EventHandler {
     if (report_.abandoned()) throw Stop{};
     spend(1, node.place);
     ++sizes_;
-    if (anchor != 0) anchors_[anchor] = {node, size};
+    if (anchor != 0) {
+      spend(size, node.place);
+      kept_ += size;
+      anchors_[anchor] = {node, size};
+    }
     if (stack_.empty()) {
       root_ = std::move(node);
       return;
@@ -225,6 +232,7 @@ class TreeBuilder final : public YAML::EventHandler {
   std::vector<Frame> stack_;
   std::map<YAML::anchor_t, Anchored> anchors_;
   std::size_t sizes_ = 0;
+  std::size_t kept_ = 0;  // in anchors_
   int documents_ = 0;
 };
 

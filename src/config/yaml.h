@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "config/diagnostic.h"
@@ -20,8 +21,47 @@ namespace outrigger::config {
 
 struct YamlLimits {
   std::size_t bytes_max = 4 * 1024 * 1024;
-  std::size_t nodes_max = 500'000;  // aliases count what they stand for
+  std::size_t nodes_max = 500'000;  // aliases count what they stand for, and anchors what they name
   int depth_max = 32;
+};
+
+// A vector that takes up only a pointer while it is empty, as most of a tree's are.
+template <typename T>
+class YamlChildren {
+ public:
+  using value_type = T;
+
+  YamlChildren() = default;
+  YamlChildren(YamlChildren&&) noexcept = default;
+  YamlChildren& operator=(YamlChildren&&) noexcept = default;
+  YamlChildren(const YamlChildren& from) { *this = from; }
+  YamlChildren& operator=(const YamlChildren& from) {
+    auto copy = from.all_ ? std::make_unique<std::vector<T>>(*from.all_) : nullptr;
+    all_ = std::move(copy);
+    return *this;
+  }
+
+  std::size_t size() const { return all_ ? all_->size() : 0; }
+  std::size_t capacity() const { return all_ ? all_->capacity() : 0; }
+  T* begin() { return all_ ? all_->data() : nullptr; }
+  T* end() { return begin() + size(); }
+  const T* begin() const { return all_ ? all_->data() : nullptr; }
+  const T* end() const { return begin() + size(); }
+  T& operator[](std::size_t i) { return (*all_)[i]; }
+  const T& operator[](std::size_t i) const { return (*all_)[i]; }
+  void push_back(T child) {
+    if (!all_) all_ = std::make_unique<std::vector<T>>();
+    all_->push_back(std::move(child));
+  }
+  // Spare room is given back where there are many of a kind; a large list would have to be there
+  // twice meanwhile.
+  void shrink() {
+    constexpr std::size_t large = 64;
+    if (size() < large && size() < capacity()) all_->shrink_to_fit();
+  }
+
+ private:
+  std::unique_ptr<std::vector<T>> all_;
 };
 
 struct YamlEntry;
@@ -37,8 +77,8 @@ struct YamlNode {
   // A scalar whose variables were filled in, as the file has it: what a variable holds may be a
   // secret, and is in no message and no dump.
   std::shared_ptr<const std::string> written;
-  std::vector<YamlNode> items;     // list
-  std::vector<YamlEntry> entries;  // map, in the order of the file
+  YamlChildren<YamlNode> items;     // list
+  YamlChildren<YamlEntry> entries;  // map, in the order of the file
 
   bool is_null() const { return kind == Kind::null; }
   bool is_scalar() const { return kind == Kind::scalar; }

@@ -65,7 +65,7 @@ void FileRegistry::reload() {
 
 FileRegistry::Reading FileRegistry::read(const std::string& path,
                                          const std::atomic<bool>& abandoned) {
-  auto text = read_regular_file(path, file_bytes_max);
+  auto text = read_regular_file(path, config::endpoints_file_bytes_max);
   if (!text) return {.services = {}, .error = trouble(path, text.error().message)};
   // A writer truncates first: an empty file is more likely half a change than intended.
   const bool blank = text->find_first_not_of(" \t\r\n") == std::string::npos;

@@ -34,9 +34,6 @@ class FileRegistry final : public Registry, private net::FileWatchHandler {
   using Task = std::function<void(const std::atomic<bool>& abandoned)>;
   using Background = std::function<void(Task)>;
 
-  // Larger files are refused.
-  static constexpr std::size_t file_bytes_max = 64 * 1024 * 1024;
-
   FileRegistry(net::Loop& loop, std::string path, Background background);
 
   void start(RegistryEvents& events) override;

@@ -5,7 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "config/yaml.h"
 #include "support/config_world.h"
+#include "support/golden_file.h"
 
 namespace outrigger::config {
 namespace {
@@ -817,6 +819,33 @@ TEST(Load, ControlCharactersAreInNoText) {
       "\u201cx\u201d\"}]\n",
       "e.yaml");
   EXPECT_TRUE(loaded.errors.empty()) << "what only begins with the same bytes";
+}
+
+TEST(Load, FilesHaveALargestSize) {
+  const std::string page = test::read_source_file("docs/limits.md");
+  const auto number = [](std::size_t n) {
+    std::string text = std::to_string(n);
+    for (std::size_t at = text.size(); at > 3; at -= 3) text.insert(at - 3, ",");
+    return text;
+  };
+  const auto limits = [&](std::size_t bytes, std::size_t values) {
+    return std::to_string(bytes / 1024 / 1024) + " MiB and " + number(values) + " values";
+  };
+  const std::string all =
+      "A configuration file may have " + limits(YamlLimits{}.bytes_max, YamlLimits{}.nodes_max) +
+      ", the file of a registry " + limits(endpoints_file_bytes_max, endpoints_file_values_max);
+  EXPECT_NE(page.find(all), std::string::npos) << all;
+  EXPECT_NE(page.find(std::to_string(YamlLimits{}.depth_max) + " deep"), std::string::npos);
+
+  std::string text = "orders: [";
+  for (std::size_t i = 0; i < endpoints_file_values_max; ++i) text += "a,\n";
+  const EndpointsResult many = load_endpoints(text + "]\n", "e.yaml");
+  ASSERT_EQ(many.errors.size(), 1U);
+  EXPECT_NE(many.errors[0].message.find("too many values"), std::string::npos);
+  const EndpointsResult large =
+      load_endpoints(std::string(endpoints_file_bytes_max + 1, '#'), "e.yaml");
+  ASSERT_EQ(large.errors.size(), 1U);
+  EXPECT_NE(large.errors[0].message.find("larger than"), std::string::npos);
 }
 
 TEST(Load, EndpointsFile) {

@@ -212,7 +212,52 @@ TEST(Yaml, AnAliasBombIsRefusedBeforeItIsBuilt) {
   }
   const Parsed parsed(bomb);
   ASSERT_EQ(parsed.errors.size(), 1U);
-  EXPECT_NE(parsed.errors[0].message.find("counting the contents of aliases"), std::string::npos);
+  EXPECT_NE(parsed.errors[0].message.find("counting the contents of anchors and aliases"),
+            std::string::npos);
+}
+
+// What an anchor names is kept a second time, for aliases; nested ones each keep it.
+TEST(Yaml, AnAnchorCountsWhatItKeeps) {
+  const auto nested = [](int anchors) {
+    std::string text = "a: ";
+    for (int i = 0; i < anchors; ++i) text += "&a" + std::to_string(i) + " [";
+    return text + "x, x, x, x, x, x, x" + std::string(static_cast<std::size_t>(anchors), ']') +
+           "\n";
+  };
+  // The map, its key, two lists, the seven; and again one with seven, and two with seven.
+  EXPECT_TRUE(Parsed(nested(2), YamlLimits{.nodes_max = 11 + 8 + 9}).errors.empty());
+  const Parsed refused(nested(2), YamlLimits{.nodes_max = 11 + 8 + 9 - 1});
+  ASSERT_EQ(refused.errors.size(), 1U);
+  EXPECT_NE(refused.errors[0].message.find("too many values"), std::string::npos);
+  // An alias counts what it stands for, not what anchors in there keep.
+  EXPECT_TRUE(
+      Parsed("a: &a {b: &b {c: d}}\ne: *a\n", YamlLimits{.nodes_max = 8 + 8 + 5}).errors.empty());
+}
+
+// Bytes of a tree, without the node itself.
+std::size_t bytes_below(const YamlNode& node) {
+  std::size_t bytes = node.text.capacity() > std::string().capacity() ? node.text.capacity() : 0;
+  if (node.items.capacity() > 0)
+    bytes += sizeof(std::vector<YamlNode>) + node.items.capacity() * sizeof(YamlNode);
+  if (node.entries.capacity() > 0)
+    bytes += sizeof(std::vector<YamlEntry>) + node.entries.capacity() * sizeof(YamlEntry);
+  for (const YamlNode& item : node.items) bytes += bytes_below(item);
+  for (const YamlEntry& entry : node.entries)
+    bytes += bytes_below(entry.key) + bytes_below(entry.value);
+  return bytes;
+}
+
+// docs/limits.md says what the largest list of endpoints takes.
+TEST(Yaml, ANodeIsSmall) {
+  EXPECT_LE(sizeof(YamlNode), 96U);
+  std::string text = "orders:\n";
+  constexpr std::size_t count = 1024;
+  for (std::size_t i = 0; i < count; ++i)
+    text += "  - {address: \"10.0.0.1:80\", zone: eu-west-1a, weight: 2}\n";
+  const Parsed parsed(text);
+  ASSERT_TRUE(parsed.errors.empty());
+  EXPECT_EQ(parsed.root.find("orders")->items.size(), count);
+  EXPECT_LE(bytes_below(parsed.root), count * 7 * 100);
 }
 
 TEST(Yaml, AReportIsBounded) {
