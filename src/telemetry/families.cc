@@ -317,8 +317,7 @@ constexpr std::array<FamilyInfo, family_count> table = {{
      "outrigger_series_refused_total",
      counter,
      "",
-     "Series left out because there were too many; their requests are counted in the series "
-     "labelled other.",
+     "Series left out because there were too many; those of requests are counted as other.",
      {}},
     {Family::build_info,
      "outrigger_build_info",

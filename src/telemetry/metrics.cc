@@ -65,7 +65,28 @@ void gather_tls(Scrape& scrape, std::string_view side, const TlsCells& cells) {
   }
 }
 
+// How many values a label of a family without services, listeners and endpoints can have.
+std::uint64_t values_of(std::string_view label, int workers) {
+  if (label == "worker") return static_cast<std::uint64_t>(workers);
+  if (label == "side" || label == "way" || label == "cause") return 2;
+  if (label == "name") return 3;  // of certificates
+  // Failures have no version.
+  if (label == "result") return TlsCells::results - 1 + TlsCells::versions;
+  return 1;  // a version
+}
+
 }  // namespace
+
+std::uint64_t reserved_series(int workers) {
+  std::uint64_t count = 2 * fixed_series();
+  for (const FamilyInfo& family : all_families()) {
+    if (rank_of(family) > 0) continue;
+    std::uint64_t series = family.type == MetricType::histogram ? exported_bounds().size() + 3 : 1;
+    for (const std::string_view label : family.labels()) series *= values_of(label, workers);
+    count += series;
+  }
+  return count;
+}
 
 ConnectionSeries::ConnectionSeries(Side side, Direction direction, std::string name, int workers)
     : side_(side),
@@ -128,7 +149,8 @@ Metrics::Metrics(Options options)
     : options_(std::move(options)),
       workers_(std::make_unique<WorkerMetrics[]>(static_cast<std::size_t>(options_.workers))),
       peers_(options_.peers_max),
-      budget_(std::make_shared<SeriesBudget>(options_.series_max)),
+      budget_(
+          std::make_shared<SeriesBudget>(options_.series_max, reserved_series(options_.workers))),
       stand_in_inbound_(std::make_shared<RequestSeries>(Direction::inbound, "other", "other",
                                                         options_.workers, budget_, nullptr)),
       stand_in_outbound_(std::make_shared<RequestSeries>(Direction::outbound, "other", "other",
@@ -232,8 +254,8 @@ void Metrics::reset_counters(TimePoint now) {
   }
 }
 
-// Series of the request path hold their share of the budget already; the rest gets what is left of
-// it, and what says that it was not enough is always there.
+// Series of the request path hold their share of the budget already, beside what is reserved; those
+// of services, listeners and endpoints get what is left of it.
 void Metrics::gather_raw(Scrape& scrape, TimePoint now) {
   std::vector<std::shared_ptr<RequestSeries>> requests;
   std::vector<std::shared_ptr<ConnectionSeries>> connections;
@@ -242,17 +264,17 @@ void Metrics::gather_raw(Scrape& scrape, TimePoint now) {
     requests = requests_.sweep(now);
     connections = connections_.sweep(now);
   }
-  gather_own(scrape);
   const std::vector<std::string> peers = peers_.names();
+  scrape.set_admitted(true);
   stand_in_inbound_->gather(scrape, peers);
   stand_in_outbound_->gather(scrape, peers);
   for (const auto& series : requests) series->gather(scrape, peers);
+  scrape.set_admitted(false);
 
-  scrape.set_optional(true);
+  gather_own(scrape);
   gather_workers(scrape);
   for (const auto& series : connections) series->gather(scrape);
   for (const Collector& collector : collectors_) collector(scrape);
-  scrape.set_optional(false);
 
   // What the next scrape leaves out is the same again.
   const std::uint64_t left_out = scrape.finish(budget_->max());

@@ -45,6 +45,10 @@ struct alignas(64) WorkerMetrics {
   Gauge buffer_bytes;
 };
 
+// Series that are always there, whatever max_series says: those of a process with this many workers,
+// as many as there can be, and those that stand in for refused ones.
+std::uint64_t reserved_series(int workers);
+
 enum class Side : std::uint8_t { downstream, upstream };
 
 // The connections of one listener (downstream) or one service (upstream), a set of cells for each

@@ -38,12 +38,6 @@ std::size_t hash(std::uint64_t key) {
   return static_cast<std::size_t>((key * 0x9e3779b97f4a7c15ULL) >> 32);
 }
 
-// Series that exist as soon as there was one request: the duration's buckets, +Inf, sum and count,
-// bytes both ways, active, attempts.
-std::uint64_t fixed_series() {
-  return exported_bounds().size() + 3 + 4;
-}
-
 std::string_view number_text(std::array<char, 24>& digits, std::uint64_t value) {
   const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
   return {digits.data(), static_cast<std::size_t>(end - digits.data())};
@@ -70,6 +64,10 @@ constexpr std::array<std::string_view, retry_reason_count> reason_names = {
 };
 
 }  // namespace
+
+std::uint64_t fixed_series() {
+  return exported_bounds().size() + 3 + 5;
+}
 
 std::string_view to_string(Direction direction) {
   return direction == Direction::inbound ? "inbound" : "outbound";
@@ -105,10 +103,7 @@ std::vector<std::string> PeerTable::names() const {
 bool SeriesBudget::take(std::uint64_t count) {
   std::uint64_t used = used_;
   do {
-    if (used + count > max_) {
-      refused_ += count;
-      return false;
-    }
+    if (used + reserved_ + count > max_) return false;
   } while (!used_.compare_exchange_weak(used, used + count));
   return true;
 }
@@ -236,12 +231,13 @@ bool RequestSeries::admit(std::uint64_t key) {
   const std::lock_guard lock(mutex_);
   if (admitted_.contains(key)) return true;
   const std::uint64_t count = key == 0 ? fixed_series() : 1;
-  if (stand_in_ == nullptr && key == 0) {
-    budget_->take_anyway(count);
-  } else if (!budget_->take(count)) {
-    return false;
+  if (stand_in_ != nullptr || key != 0) {
+    if (!budget_->take(count)) {
+      if (refused_.insert(key).second) budget_->refuse(count);
+      return false;
+    }
+    taken_ += count;
   }
-  taken_ += count;
   admitted_.insert(key);
   return true;
 }

@@ -71,22 +71,26 @@ class PeerTable {
   std::unordered_map<std::string, PeerId> numbers_;
 };
 
+// Series that exist as soon as there was one request: the duration's buckets, +Inf, sum and count,
+// bytes both ways, active, attempts, and the one for requests whose own was refused.
+std::uint64_t fixed_series();
+
 // How many series there may be. Any thread; asked only when a series is new.
 class SeriesBudget {
  public:
-  explicit SeriesBudget(std::uint64_t series_max) : max_(series_max) {}
-  // False, and counted, when there is no room for `count` more.
+  // `reserved`: of them, those that never ask.
+  SeriesBudget(std::uint64_t series_max, std::uint64_t reserved)
+      : reserved_(reserved), max_(series_max) {}
+  // False when there is no room for `count` more.
   bool take(std::uint64_t count);
-  // Takes even where there is no room: for the series that stand in for refused ones.
-  void take_anyway(std::uint64_t count) { used_ += count; }
   void give(std::uint64_t count) { used_ -= count; }
   void refuse(std::uint64_t count) { refused_ += count; }
   void set_max(std::uint64_t series_max) { max_ = series_max; }
-  std::uint64_t used() const { return used_; }
   std::uint64_t max() const { return max_; }
   std::uint64_t refused() const { return refused_; }
 
  private:
+  const std::uint64_t reserved_;
   std::atomic<std::uint64_t> max_;
   std::atomic<std::uint64_t> used_{0};
   std::atomic<std::uint64_t> refused_{0};
@@ -174,7 +178,7 @@ class alignas(64) RequestCells {
 
 class RequestSeries {
  public:
-  // `stand_in` null: this is a stand-in itself and never refused.
+  // `stand_in` null: this is a stand-in itself and never refused; its fixed series are reserved.
   RequestSeries(Direction direction, std::string service, std::string route, int workers,
                 std::shared_ptr<SeriesBudget> budget, std::shared_ptr<RequestSeries> stand_in);
   RequestSeries(const RequestSeries&) = delete;
@@ -207,6 +211,7 @@ class RequestSeries {
   std::shared_ptr<RequestSeries> stand_in_;
   std::mutex mutex_;
   std::unordered_set<std::uint64_t> admitted_;
+  std::unordered_set<std::uint64_t> refused_;
   std::uint64_t taken_ = 0;
 };
 

@@ -22,7 +22,17 @@ std::uint64_t lines_of(const Sample& sample) {
   return sample.histogram != nullptr ? exported_bounds().size() + 3 : 1;
 }
 
+constexpr std::uint8_t rank_max = 2;
+
 }  // namespace
+
+std::uint8_t rank_of(const FamilyInfo& family) {
+  const auto has = [&family](std::string_view label) {
+    return std::ranges::count(family.labels(), label) > 0;
+  };
+  if (has("endpoint")) return rank_max;
+  return has("service") || has("listener") ? 1 : 0;
+}
 
 void HistogramValue::add(const Histogram& cells) {
   for (int i = 0; i < Histogram::bucket_count; ++i) {
@@ -87,7 +97,8 @@ Sample& Scrape::add(Family family, MetricType type, Labels labels) {
   auto* values = arena_.allocate_array<std::string_view>(labels.size());
   std::size_t i = 0;
   for (const std::string_view text : labels) new (&values[i++]) std::string_view(arena_.copy(text));
-  samples_.push_back({family, {values, labels.size()}, 0, nullptr, optional_});
+  samples_.push_back(
+      {family, {values, labels.size()}, 0, nullptr, admitted_ ? std::uint8_t{0} : rank_of(about)});
   return samples_.back();
 }
 
@@ -113,14 +124,16 @@ std::uint64_t Scrape::finish(std::uint64_t lines_max) {
   });
   merge();
   lines_ = 0;
-  for (const Sample& sample : samples_) lines_ += sample.optional ? 0 : lines_of(sample);
+  for (const Sample& sample : samples_) lines_ += sample.rank == 0 ? lines_of(sample) : 0;
   std::uint64_t left_out = 0;
-  std::erase_if(samples_, [&](const Sample& sample) {
-    if (!sample.optional) return false;
-    const bool fits = lines_ + lines_of(sample) <= lines_max;
-    (fits ? lines_ : left_out) += lines_of(sample);
-    return !fits;
-  });
+  for (std::uint8_t rank = 1; rank <= rank_max; ++rank) {
+    std::erase_if(samples_, [&](const Sample& sample) {
+      if (sample.rank != rank) return false;
+      const bool fits = lines_ + lines_of(sample) <= lines_max;
+      (fits ? lines_ : left_out) += lines_of(sample);
+      return !fits;
+    });
+  }
   return left_out;
 }
 

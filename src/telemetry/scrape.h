@@ -42,8 +42,12 @@ struct Sample {
   std::span<const std::string_view> labels;  // values, in the order of the family's names
   double value = 0;                          // counters and gauges
   HistogramValue* histogram = nullptr;       // histograms
-  bool optional = false;
+  std::uint8_t rank = 0;
 };
+
+// Which samples are left out when there are too many: higher ranks first, and never those of rank 0,
+// which are about the whole process.
+std::uint8_t rank_of(const FamilyInfo& family);
 
 class Scrape {
  public:
@@ -58,12 +62,12 @@ class Scrape {
   void gauge(Family family, Labels labels, double value);
   void histogram(Family family, Labels labels, const Histogram& cells);
 
-  // What is added while this is set is left out by finish() where there is no room for it.
-  void set_optional(bool optional) { optional_ = optional; }
+  // What is added while this is set has had its room from the SeriesBudget, and is always there.
+  void set_admitted(bool admitted) { admitted_ = admitted; }
 
-  // Sorts by family and labels, merges what has the same ones, and leaves out optional samples
-  // beyond `lines_max` lines of the exposition. After the last addition. Returns the lines left
-  // out.
+  // Sorts by family and labels, merges what has the same ones, and leaves out samples beyond
+  // `lines_max` lines of the exposition: first those of endpoints, then those of services and
+  // listeners, never those of the process. After the last addition. Returns the lines left out.
   std::uint64_t finish(std::uint64_t lines_max = ~0ULL);
   // Lines of the exposition, after finish().
   std::uint64_t lines() const { return lines_; }
@@ -78,7 +82,7 @@ class Scrape {
   Arena arena_;
   std::vector<Sample> samples_;
   std::uint64_t lines_ = 0;
-  bool optional_ = false;
+  bool admitted_ = false;
 };
 
 }  // namespace outrigger::telemetry

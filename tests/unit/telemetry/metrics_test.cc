@@ -115,7 +115,8 @@ TEST_F(MetricsTest, collectors_run_while_they_are_held) {
 }
 
 TEST_F(MetricsTest, a_cap_on_what_collectors_bring) {
-  metrics.set_series_max(10);
+  const std::uint64_t most = reserved_series(2) + 10;
+  metrics.set_series_max(most);
   const auto held = metrics.collect([](Scrape& scrape) {
     for (int i = 0; i < 100; ++i) {
       scrape.gauge(Family::endpoints, {std::to_string(i), "", "healthy"}, 1);
@@ -123,9 +124,79 @@ TEST_F(MetricsTest, a_cap_on_what_collectors_bring) {
   });
   Scrape scrape;
   metrics.gather(scrape, {});
-  EXPECT_LE(scrape.lines(), 10U);
-  EXPECT_NE(render_lines(scrape, "series").find("outrigger_series: 10\n"), std::string::npos);
+  EXPECT_LE(scrape.lines(), most);
   EXPECT_EQ(render_lines(scrape, "series_refused").find(": 0\n"), std::string::npos);
+}
+
+// Everything the process says about itself, more requests, connections and endpoints than there is
+// room for: the limit holds, and nothing about the process is missing.
+TEST_F(MetricsTest, the_limit_holds_and_the_process_is_always_there) {
+  std::vector<std::shared_ptr<RequestSeries>> held;
+  for (std::size_t result = 0; result < TlsCells::results; ++result) {
+    metrics.worker(0).upstream_tls.ended[result][0].add();
+    metrics.worker(1).downstream_tls.ended[result][0].add();
+  }
+  for (const char* version : {"TLSv1.2", "TLSv1.3"}) {
+    metrics.worker(0).upstream_tls.on_ended(net::TlsFailure::none, version);
+    metrics.worker(0).downstream_tls.on_ended(net::TlsFailure::none, version);
+  }
+  const auto listener = metrics.connection_series(Side::downstream, Direction::outbound, "l");
+  listener->connections(0).on_opened();
+  const auto collection = metrics.collect([](Scrape& scrape) {
+    scrape.gauge(Family::ready, {}, 1);
+    scrape.gauge(Family::config_info, {"v"}, 1);
+    for (const char* name : {"ca", "chain", "identity"})
+      scrape.gauge(Family::certificate_expires, {name}, 1);
+    for (const char* worker : {"0", "1"}) scrape.gauge(Family::worker_connections, {worker}, 1);
+    scrape.counter(Family::log_dropped, {}, 0);
+    scrape.counter(Family::access_log_lines, {}, 0);
+    for (const char* cause : {"queue_full", "write_failed"})
+      scrape.counter(Family::access_log_dropped, {cause}, 0);
+    for (int i = 0; i < 100; ++i) {
+      scrape.gauge(Family::endpoint_healthy, {"orders", std::to_string(i)}, 1);
+      scrape.gauge(Family::breaker_open, {std::to_string(i), "requests"}, 0);
+    }
+  });
+  for (const std::uint64_t room : {0, 1, 23, 24, 25, 100}) {
+    const std::uint64_t most = reserved_series(2) + room;
+    metrics.set_series_max(most);
+    for (int service = 0; service < 20; ++service) {
+      for (const Direction direction : {Direction::inbound, Direction::outbound}) {
+        held.push_back(metrics.request_series(
+            direction, std::to_string(room) + "/" + std::to_string(service), "r"));
+        for (int worker = 0; worker < 2; ++worker) {
+          for (int status = 200; status < 240; ++status) {
+            held.back()->cells(worker).started();
+            held.back()->cells(worker).finished({.status = status});
+          }
+        }
+      }
+    }
+    Scrape scrape;
+    metrics.gather(scrape, {});
+    EXPECT_LE(scrape.lines(), most);
+    const std::string text = render(scrape, Exposition::prometheus);
+    std::size_t lines = 0;
+    for (std::size_t at = 0; at < text.size(); at = text.find('\n', at) + 1)
+      lines += text[at] != '#' ? 1 : 0;
+    EXPECT_EQ(lines, scrape.lines());
+    for (const Family family :
+         {Family::ready, Family::config_info, Family::certificate_expires, Family::loop_lag,
+          Family::tls_handshakes, Family::worker_connections, Family::access_log_dropped}) {
+      EXPECT_NE(text.find("\n" + std::string(info(family).name)), std::string::npos)
+          << info(family).name;
+    }
+  }
+}
+
+TEST_F(MetricsTest, a_series_refused_to_two_workers_is_one) {
+  metrics.set_series_max(reserved_series(2) + 24);
+  const auto series = metrics.request_series(Direction::inbound, "web", "r");
+  for (int worker = 0; worker < 2; ++worker) {
+    series->cells(worker).started();
+    series->cells(worker).finished({.status = 200});
+  }
+  EXPECT_EQ(lines("series_refused"), "outrigger_series_refused_total: 1\n");
 }
 
 TEST_F(MetricsTest, reset_lets_counters_begin_again_and_leaves_gauges) {
@@ -193,10 +264,10 @@ TEST_F(MetricsTest, a_series_that_began_anew_after_a_reset_never_falls_back) {
 }
 
 TEST_F(MetricsTest, scrapes_that_leave_out_the_same_series_count_them_once) {
-  metrics.set_series_max(3);
+  metrics.set_series_max(reserved_series(2));
   const auto collection = metrics.collect([](Scrape& scrape) {
-    for (const std::string_view name : {"a", "b", "c", "d", "e", "f"})
-      scrape.counter(Family::access_log_dropped, {name}, 1);
+    for (int i = 0; i < 1000; ++i)
+      scrape.gauge(Family::endpoint_healthy, {"orders", std::to_string(i)}, 1);
   });
   const std::string first = lines("series_refused");
   EXPECT_EQ(first.find(": 0\n"), std::string::npos);

@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "telemetry/exposition.h"
+
 namespace outrigger::telemetry {
 namespace {
 
@@ -101,21 +103,30 @@ TEST(Scrape, labels_are_copied) {
   EXPECT_EQ(scrape.samples()[0].labels[0], "a name that is longer than a short string");
 }
 
-TEST(Scrape, leaves_out_optional_samples_beyond_the_limit) {
+TEST(Scrape, beyond_the_limit_endpoints_are_left_out_first_and_the_process_never) {
   Scrape scrape;
   scrape.gauge(Family::ready, {}, 1);
-  scrape.set_optional(true);
-  for (const char* name : {"a", "b", "c", "c", "d"}) {
-    scrape.gauge(Family::certificate_expires, {name}, 1);
-  }
+  for (const char* at : {"1", "2", "3"}) scrape.gauge(Family::endpoint_healthy, {"orders", at}, 1);
+  for (const char* name : {"a", "b", "b"}) scrape.gauge(Family::breaker_open, {name, "x"}, 1);
   Histogram cells;
   scrape.histogram(Family::loop_lag, {"0"}, cells);
-  scrape.set_optional(false);
-  scrape.gauge(Family::series, {}, 1);
-  // Two that must be included, and room for two more; the histogram's lines count individually.
-  EXPECT_EQ(scrape.finish(4), 2 + exported_bounds().size() + 3);
-  EXPECT_EQ(scrape.samples().size(), 4U);
-  EXPECT_EQ(scrape.lines(), 4U);
+  scrape.set_admitted(true);
+  scrape.counter(Family::request_bytes, {"inbound", "orders", "r"}, 1);
+  scrape.set_admitted(false);
+  const std::size_t always = 2 + exported_bounds().size() + 3;
+  EXPECT_EQ(scrape.finish(always + 3), 2U);
+  EXPECT_EQ(scrape.lines(), always + 3);
+  EXPECT_NE(render(scrape, Exposition::prometheus).find("breaker_open{service=\"b\""),
+            std::string::npos);
+}
+
+TEST(Scrape, what_is_always_there_may_exceed_the_limit) {
+  Scrape scrape;
+  scrape.gauge(Family::ready, {}, 1);
+  scrape.gauge(Family::config_info, {"v"}, 1);
+  scrape.gauge(Family::breaker_open, {"a", "x"}, 1);
+  EXPECT_EQ(scrape.finish(1), 1U);
+  EXPECT_EQ(scrape.lines(), 2U);
 }
 
 TEST(ScrapeDeathTest, a_sample_must_fit_its_family) {
