@@ -21,6 +21,7 @@ struct ConnectionCells {
   Counter received_bytes;
   Counter sent_bytes;
   Counter not_http;  // of a listener: refused by their first bytes
+  Counter refused;   // of a listener: closed when accepted, at the limit; not opened, either
 
   void on_opened() {
     opened.add();

@@ -2,7 +2,6 @@
 
 // What all workers share; it outlives them. Everything in it may be used from any thread.
 
-#include <atomic>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -35,7 +34,6 @@ struct Shared {
   const int workers;
   const int connections_max;  // over all workers
   std::vector<std::unique_ptr<WorkerThread>> threads;
-  std::atomic<std::uint64_t> connections_refused{0};
   // Lets a thread that has time give free heap back to the system.
   std::function<void()> release_heap = [] {};
 

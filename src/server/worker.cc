@@ -226,13 +226,28 @@ void Worker::set_outbound(Door& door, const Snapshot& snapshot, std::size_t inde
 void Worker::Door::on_accept(net::Fd fd, const net::SocketAddress& peer) {
   Shared& shared = worker.shared_;
   if (shared.open_connections() >= shared.connections_max) {
-    shared.connections_refused.fetch_add(1, std::memory_order_relaxed);
-    return;  // closed: at the limit, waiting would help nobody
+    series->connections(worker.index_).refused.add();
+    return worker.tell_refusal(scope, peer);  // closed: waiting would help nobody
   }
   WorkerThread* other = shared.less_loaded_than(worker.index_);
   if (other != nullptr && other->take(index, fd, peer)) return;
   shared.threads[static_cast<std::size_t>(worker.index_)]->count_connection(1);
   worker.take(index, std::move(fd), peer);
+}
+
+void Worker::tell_refusal(const proxy::Scope& scope, const net::SocketAddress& peer) {
+  if (loop_.now() < tell_refusal_at_) {
+    ++refusals_untold_;
+    return;
+  }
+  tell_refusal_at_ = loop_.now() + tell_interval;
+  log::Pairs fields = {{"listener", scope.name},
+                       {"peer", peer.to_string()},
+                       {"limit", std::to_string(shared_.connections_max)}};
+  if (refusals_untold_ > 0)
+    fields.emplace_back("others", std::to_string(std::exchange(refusals_untold_, 0)));
+  log::warn("server", "refused a connection: as many are open as runtime.connections allows",
+            fields);
 }
 
 void Worker::take(std::size_t index, net::Fd fd, const net::SocketAddress& peer) {

@@ -97,6 +97,7 @@ class Worker final : private proxy::HttpConnectionOwner,
   upstream::Connector connector_for(const config::Service& service, const config::Runtime& runtime);
   std::unique_ptr<net::Transport> server_transport(const Door& door);
   void gone(proxy::Scope& scope, const net::Connection& connection, net::CloseReason reason);
+  void tell_refusal(const proxy::Scope& scope, const net::SocketAddress& peer);
   void tell_handshake_failure(const proxy::Scope& scope, const net::Connection& connection);
   void measure();
   void release_memory();
@@ -126,6 +127,8 @@ class Worker final : private proxy::HttpConnectionOwner,
   Stage stage_ = Stage::serving;
   TimePoint tell_handshake_at_{};
   std::uint64_t handshakes_untold_ = 0;
+  TimePoint tell_refusal_at_{};
+  std::uint64_t refusals_untold_ = 0;
 };
 
 }  // namespace outrigger::server

@@ -26,6 +26,7 @@ enum class Family : std::uint8_t {
   connection_received_bytes,
   connection_sent_bytes,
   connections_not_http,
+  connections_refused,
   pool_hits,
   pool_misses,
   pool_overflows,

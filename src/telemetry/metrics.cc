@@ -109,7 +109,7 @@ void ConnectionSeries::gather(Scrape& scrape) const {
 }
 
 void ConnectionSeries::gather_connections(Scrape& scrape, const ConnectionCells& cells) const {
-  if (cells.opened.value() == 0) return;
+  if (cells.opened.value() == 0 && cells.refused.value() == 0) return;
   const std::string_view way = to_string(direction_);
   const std::string_view listener = side_ == Side::downstream ? name_ : std::string_view();
   const std::string_view service = side_ == Side::upstream ? name_ : std::string_view();
@@ -122,6 +122,8 @@ void ConnectionSeries::gather_connections(Scrape& scrape, const ConnectionCells&
   if (side_ == Side::downstream) {
     scrape.counter(Family::connections_not_http, {way, listener},
                    static_cast<double>(cells.not_http.value()));
+    scrape.counter(Family::connections_refused, {way, listener},
+                   static_cast<double>(cells.refused.value()));
   }
   scrape.gauge(Family::connections_active, {way, listener, service},
                static_cast<double>(cells.active.value()));

@@ -423,11 +423,16 @@ class Metrics(Case):
         idle = self.client(ports['orders'])
         idle.send(b'GET /large HTTP/1.1\r\nhost: orders\r\n\r\n')
         self.eventually(True, lambda: caller.metric('outrigger_buffer_bytes') > 0, 'bytes are held')
-        # A process with no room for more series; CPU time is counted in hundredths of a second.
-        admin = free_port()
+        # A process with no room for more series and connections; CPU time is counted in hundredths of a second.
+        admin, port = free_port(), free_port()
         daemons.append(self.start('few', 'version: 1\nnode: few\ntelemetry: {prometheus: {max_series: 100}}\ndefaults: {mtls: disabled}\n'
+                                  f'runtime: {{workers: 1, connections: 1, drain: 1s, drain_min: 0s}}\noutbound: [{{listen: "127.0.0.1:{port}", service: s0}}]\n'
                                   f'admin: 127.0.0.1:{admin}\nservices:\n' + ''.join(
                                       f'  s{i}: {{endpoints: ["127.0.0.1:9"]}}\n' for i in range(100)), admin))
+        crowd = [self.client(port) for _ in range(3)]
+        self.eventually(2, lambda: daemons[-1].metric('outrigger_connections_refused_total', direction='outbound'), 'refused connections')
+        self.assertEqual(crowd[-1].stream.rest(), b'')
+        self.assertEqual(daemons[-1].log.count('refused a connection: as many are open as runtime.connections allows'), 1)
         wait_for('CPU time', lambda: caller.metric('process_cpu_seconds_total'))
         scrape()
         self.assertEqual(exported - listed, set(), 'exported and not on the page')

@@ -45,7 +45,16 @@ outrigger_connection_received_bytes_total{direction="outbound",listener="orders-
 outrigger_connection_sent_bytes_total{direction="outbound",listener="",service="orders"}: 0
 outrigger_connection_sent_bytes_total{direction="outbound",listener="orders-local",service=""}: 40
 outrigger_connections_not_http_total{direction="outbound",listener="orders-local"}: 0
+outrigger_connections_refused_total{direction="outbound",listener="orders-local"}: 0
 )");
+}
+
+// Its other workers may have all connections.
+TEST_F(MetricsTest, a_worker_that_only_refuses_is_exported) {
+  const auto down = metrics.connection_series(Side::downstream, Direction::inbound, "web");
+  down->connections(1).refused.add();
+  EXPECT_EQ(lines("connections_refused"),
+            "outrigger_connections_refused_total{direction=\"inbound\",listener=\"web\"}: 1\n");
 }
 
 TEST_F(MetricsTest, every_close_reason_is_exported) {
