@@ -13,6 +13,9 @@ namespace {
 
 constexpr Duration ttl_min = seconds(5);
 constexpr Duration retry_after = seconds(2);
+// From one list to the next while names are missing, for each of its endpoints: several times what
+// the main thread needs to compile one.
+constexpr Duration pause_per_endpoint = microseconds(10);
 
 bool is_name(const config::Address& address) {
   return !address.is_unix && !net::SocketAddress::ip(address.host, 1).valid();
@@ -24,6 +27,9 @@ bool is_name(const config::Address& address) {
 struct EndpointBook::Name {
   Name(EndpointBook& b, Entry& e, std::string h)
       : book(b), entry(e), host(std::move(h)), timer(net::Timer::to<&Name::expired>(*this)) {}
+  ~Name();  // leaves the entry's names
+  Name(const Name&) = delete;
+  Name& operator=(const Name&) = delete;
   void expired() { book.look_up(*this); }
 
   EndpointBook& book;
@@ -47,9 +53,11 @@ struct EndpointBook::List {
     auto name = is_name(endpoint.address) ? book.name_of(entry, endpoint.address.host) : nullptr;
     items.push_back({std::move(endpoint), std::move(name)});
   }
+  // Goes on from where it came to before: a name that has answered once has answered for good.
   bool answered() const {
-    return std::all_of(items.begin(), items.end(),
-                       [](const Item& item) { return !item.name || item.name->answered; });
+    const auto has = [](const Item& item) { return !item.name || item.name->answered; };
+    while (answered_to < items.size() && has(items[answered_to])) ++answered_to;
+    return answered_to == items.size();
   }
   void append_to(std::vector<config::Endpoint>& out) const {
     for (const Item& item : items) {
@@ -65,6 +73,7 @@ struct EndpointBook::List {
   }
 
   std::vector<Item> items;
+  mutable std::size_t answered_to = 0;
 };
 
 // One registry's view of a service.
@@ -94,12 +103,32 @@ struct EndpointBook::Source final : EndpointObserver {
 };
 
 struct EndpointBook::Entry {
-  std::string service;
+  Entry(EndpointBook& b, std::string s)
+      : book(b), service(std::move(s)), pause_over(net::Timer::to<&Entry::on_pause_over>(*this)) {}
+  void on_pause_over() {
+    book.publish(*this);
+    book.hear();
+  }
+  bool answered() const {
+    return own.answered() && std::all_of(sources.begin(), sources.end(),
+                                         [](const auto& source) { return source->now.answered(); });
+  }
+
+  EndpointBook& book;
+  const std::string service;
   // By host; they live as long as a list contains them.
   std::map<std::string, std::weak_ptr<Name>> names;
   List own;
   std::vector<std::unique_ptr<Source>> sources;
+  bool looked_at_soon = false;
+  bool changed = false;  // and not published yet
+  TimePoint next_list{};
+  net::Timer pause_over;
 };
+
+EndpointBook::Name::~Name() {
+  entry.names.erase(host);
+}
 
 EndpointBook::EndpointBook(net::Loop& loop, Publish publish, std::function<void()> heard)
     : loop_(loop), publish_(std::move(publish)), heard_(std::move(heard)), resolver_(loop) {}
@@ -110,8 +139,7 @@ void EndpointBook::add(const std::string& service, const std::vector<config::End
                        const std::vector<Registry*>& registries,
                        const config::Locality& registry_locality) {
   auto& entry = entries_[service];
-  entry = std::make_unique<Entry>();
-  entry->service = service;
+  entry = std::make_unique<Entry>(*this, service);
   for (const config::Endpoint& endpoint : endpoints) entry->own.add(*this, *entry, endpoint);
   for (Registry* registry : registries) {
     entry->sources.push_back(std::make_unique<Source>(*this, *entry, *registry, registry_locality));
@@ -120,7 +148,6 @@ void EndpointBook::add(const std::string& service, const std::vector<config::End
 }
 
 std::shared_ptr<EndpointBook::Name> EndpointBook::name_of(Entry& entry, const std::string& host) {
-  std::erase_if(entry.names, [](const auto& known) { return known.second.expired(); });
   auto& known = entry.names[host];
   if (auto name = known.lock()) return name;
   auto name = std::make_shared<Name>(*this, entry, host);
@@ -136,8 +163,7 @@ void EndpointBook::look_up(Name& name) {
 
 void EndpointBook::answered(Name& name, const net::Resolved& resolved) {
   Entry& entry = name.entry;
-  const bool first = !std::exchange(name.answered, true);
-  bool news = false;
+  if (!std::exchange(name.answered, true)) hear();
   if (!resolved.error.empty()) {
     if (resolved.error != name.error) {
       log::warn("server", "cannot resolve an endpoint's name; its last addresses stay in force",
@@ -148,13 +174,36 @@ void EndpointBook::answered(Name& name, const net::Resolved& resolved) {
   } else {
     name.error.clear();
     loop_.timers().arm(name.timer, std::max<Duration>(resolved.ttl, ttl_min));
-    news = resolved.addresses != name.addresses;
+    entry.changed = entry.changed || resolved.addresses != name.addresses;
     name.addresses = resolved.addresses;
   }
-  // A list that is taken lets go of names that only the one before had; this is not one of them.
-  for (const auto& source : entry.sources) news = source->take_next() || news;
-  if (news) changed(entry);
-  if (first) heard_();
+  look_at(entry);
+}
+
+void EndpointBook::look_at(Entry& entry) {
+  if (!std::exchange(entry.looked_at_soon, true)) to_look_at_.push_back(&entry);
+  loop_.at_turn_end(*this);
+}
+
+void EndpointBook::hear() {
+  to_hear_ = true;
+  loop_.at_turn_end(*this);
+}
+
+void EndpointBook::on_turn_end() {
+  for (Entry* entry : std::exchange(to_look_at_, {})) {
+    entry->looked_at_soon = false;
+    for (const auto& source : entry->sources) {
+      if (source->take_next()) entry->changed = true;
+    }
+    if (!entry->changed) continue;
+    if (loop_.now() >= entry->next_list || (to_hear_ && entry->answered())) {
+      publish(*entry);
+    } else if (!entry->pause_over.armed()) {
+      loop_.timers().arm_at(entry->pause_over, entry->next_list);
+    }
+  }
+  if (std::exchange(to_hear_, false)) heard_();
 }
 
 void EndpointBook::Source::on_endpoints(std::span<const RegisteredEndpoint> endpoints) {
@@ -179,14 +228,14 @@ void EndpointBook::Source::on_endpoints(std::span<const RegisteredEndpoint> endp
   }
   next = std::move(list);
   if (!take_next()) return;
-  book.changed(entry);
-  book.heard_();
+  book.publish(entry);
+  book.hear();
 }
 
 bool EndpointBook::settled() const {
   return std::all_of(entries_.begin(), entries_.end(), [](const auto& item) {
     const Entry& entry = *item.second;
-    return entry.own.answered() &&
+    return !entry.changed && entry.own.answered() &&
            std::all_of(entry.sources.begin(), entry.sources.end(),
                        [](const auto& source) { return source->settled(); });
   });
@@ -205,8 +254,12 @@ EndpointLists EndpointBook::lists() const {
   return lists;
 }
 
-void EndpointBook::changed(Entry& entry) {
-  publish_(entry.service, list_of(entry));
+void EndpointBook::publish(Entry& entry) {
+  const std::vector<config::Endpoint> list = list_of(entry);
+  entry.changed = false;
+  entry.pause_over.cancel();
+  entry.next_list = loop_.now() + pause_per_endpoint * static_cast<Duration::rep>(list.size());
+  publish_(entry.service, list);
 }
 
 }  // namespace outrigger::server

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <ctime>
 #include <map>
 #include <string>
 #include <utility>
@@ -193,6 +195,85 @@ TEST_F(EndpointBookTest, a_registry_that_is_broken_from_the_start_is_not_waited_
   EXPECT_FALSE(book.settled());
   registry.error = "endpoints.yaml: no such file";
   EXPECT_TRUE(book.settled());
+}
+
+// Up to 256 names that /etc/hosts knows, since case does not matter there.
+std::vector<std::string> spellings_of_localhost(std::size_t count) {
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < count; ++i) {
+    std::string name = "localhost";
+    for (std::size_t at = 0; at < 8; ++at) {
+      if ((i >> at & 1) != 0) name[at] = static_cast<char>(name[at] - 'a' + 'A');
+    }
+    names.push_back(name);
+  }
+  return names;
+}
+
+TEST_F(EndpointBookTest, names_that_answer_together_are_published_together) {
+  const Names names = spellings_of_localhost(200);
+  std::vector<config::Endpoint> endpoints;
+  for (std::size_t i = 0; i < 100; ++i) endpoints.push_back(at(names[i]));
+  book.add("orders", endpoints, {&registry}, {});
+  settle();
+  EXPECT_GE(book.lists().at("orders").size(), 100U);
+  EXPECT_LE(published.size(), 2U);
+  const std::size_t own = published.back().second.size();
+  registry.tell("orders", {"10.0.0.1:80"});
+  EXPECT_TRUE(book.settled());
+  // A list that takes the place of one: at once, when the last of its names has answered.
+  published.clear();
+  std::vector<std::string> told;
+  for (const std::string& name : names) told.push_back(name + ":80");
+  registry.tell("orders", told);
+  settle();
+  ASSERT_EQ(published.size(), 1U);
+  EXPECT_GE(published[0].second.size(), own + 200);
+}
+
+TEST_F(EndpointBookTest, it_is_settled_only_when_all_that_answered_is_published) {
+  std::size_t heard = 0;
+  bool settled = false;
+  EndpointBook* self = nullptr;
+  EndpointBook other(
+      loop,
+      [this](const std::string& service, const std::vector<config::Endpoint>& endpoints) {
+        published.emplace_back(service, hosts(endpoints));
+      },
+      [&] {
+        ++heard;
+        settled = self->settled();
+        if (!settled) return;
+        ASSERT_FALSE(published.empty());
+        EXPECT_EQ(published.back().second, hosts(self->lists().at("orders")));
+      });
+  self = &other;
+  std::vector<config::Endpoint> endpoints;
+  for (const std::string& name : spellings_of_localhost(200)) endpoints.push_back(at(name));
+  other.add("orders", endpoints, {}, {});
+  settle();
+  EXPECT_TRUE(settled);
+  EXPECT_LE(heard, 2U);
+}
+
+// Processor time of this thread, as a ratio: the machine's speed and load do not matter. The names
+// are told and not waited for.
+TEST_F(EndpointBookTest, a_list_of_names_costs_time_in_proportion_to_its_length) {
+  book.add("orders", {}, {&registry}, {});
+  const auto cost = [this](std::size_t count, const std::string& prefix) {
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < count; ++i)
+      names.push_back(prefix + std::to_string(i) + ".invalid:80");
+    timespec before{}, after{};
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
+    registry.tell("orders", names);
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
+    return static_cast<double>(after.tv_sec - before.tv_sec) +
+           static_cast<double>(after.tv_nsec - before.tv_nsec) / 1e9;
+  };
+  const double few = std::min(cost(1'000, "a"), cost(1'000, "b"));
+  const double many = cost(16'000, "c");
+  EXPECT_LT(many, 40 * few) << few << " and " << many << " s";
 }
 
 TEST_F(EndpointBookTest, a_look_up_under_way_may_be_forgotten) {
