@@ -70,6 +70,7 @@ struct ListenerInfo {
   std::string protocol{};   // "auto", "http", …; empty where it does not apply
   std::string mtls{};
   std::string target{};  // the app's address or the service
+  std::string state{};   // "waiting": it is bound; "listening"; "closed"
   std::int64_t connections = 0;
 };
 

@@ -199,8 +199,10 @@ std::string clusters_json(const std::vector<ClusterInfo>& clusters) {
 
 std::string listeners_text(const std::vector<ListenerInfo>& listeners) {
   std::string out;
-  for (const ListenerInfo& l : listeners)
+  for (const ListenerInfo& l : listeners) {
+    if (l.state != "listening") continue;  // as in Envoy
     out.append(on_one_line(l.name + "::" + l.address)).append("\n");
+  }
   return out;
 }
 
@@ -209,6 +211,7 @@ std::string listeners_json(const std::vector<ListenerInfo>& listeners) {
   for (const ListenerInfo& l : listeners) {
     list.push_back({{"name", l.name},
                     {"local_address", address_json(l.address)},
+                    {"state", l.state},
                     {"direction", l.direction},
                     {"protocol", l.protocol},
                     {"mtls", l.mtls},

@@ -186,6 +186,18 @@ std::vector<admin::ClusterInfo> AdminFacts::clusters() {
   return clusters;
 }
 
+// A port is closed when the last worker has closed its socket.
+std::string_view AdminFacts::listener_state(telemetry::Direction direction) const {
+  const Phase phase = life_.phase;
+  if (phase == Phase::starting || phase == Phase::waiting)
+    return life_.listeners_drained ? "closed" : "waiting";
+  const Stage closed =
+      direction == telemetry::Direction::inbound ? Stage::inbound_closed : Stage::closed;
+  const bool all = std::ranges::all_of(
+      shared_.threads, [closed](const auto& thread) { return thread->stage() >= closed; });
+  return all ? "closed" : "listening";
+}
+
 std::vector<admin::ListenerInfo> AdminFacts::listeners() {
   const auto current = snapshot();
   const config::Config& config = *current->config;
@@ -196,6 +208,7 @@ std::vector<admin::ListenerInfo> AdminFacts::listeners() {
     info.name = name;
     info.address = address.to_string();
     info.direction = telemetry::to_string(direction);
+    info.state = listener_state(direction);
     const auto series =
         shared_.metrics.connection_series(telemetry::Side::downstream, direction, name);
     for (int i = 0; i < shared_.workers; ++i)
@@ -220,6 +233,7 @@ std::vector<admin::ListenerInfo> AdminFacts::listeners() {
     admin::ListenerInfo own;
     own.name = own.direction = name;
     own.protocol = "http";
+    own.state = "listening";
     own.address = address.to_string();
     listeners.push_back(std::move(own));
   };

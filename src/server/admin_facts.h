@@ -47,6 +47,8 @@ class AdminFacts final : public admin::AdminBackend {
   void quit() override { actions_.quit(); }
 
  private:
+  std::string_view listener_state(telemetry::Direction direction) const;
+
   Shared& shared_;
   Life& life_;
   const Actions actions_;

@@ -17,6 +17,10 @@ from harness import BINARY, PATIENCE, SANITIZER, Case, Client, Outrigger, Pki, T
 INSIDE = 'OUTRIGGER_TEST_RESOLVERS'  # set inside the namespaces that a test creates
 
 
+def listener_states(sidecar):
+    return {entry['direction']: entry['state'] for entry in sidecar.json('/listeners?format=json')['listener_statuses']}
+
+
 class Drain(Case):
     def test_a_request_in_flight_is_finished(self):
         upstream = self.origin(lambda r: (time.sleep(1.0), (200, {}, b'done'))[1])
@@ -100,7 +104,9 @@ services:
         begun = time.monotonic()
         sidecar.send_signal(signal.SIGTERM)
         self.eventually(503, lambda: sidecar.get('/ready')[0], '/ready while draining')
+        self.assertEqual(listener_states(sidecar), {'inbound': 'listening', 'outbound': 'listening', 'admin': 'listening'})
         self.eventually(False, lambda: listening(inbound), 'the inbound port')
+        self.eventually({'inbound': 'closed', 'outbound': 'listening', 'admin': 'listening'}, lambda: listener_states(sidecar))
         self.assertTrue(7 < time.monotonic() - begun < 9)
         self.assertEqual(fetch(outbound).status, 200)
         self.assertFalse(app.stream.more(), 'the idle connection that showed that the app is there is closed')
@@ -231,6 +237,9 @@ services:
         self.eventually(1, lambda: len(upstream.requests), 'requests at the origin')
         self.assertEqual(sidecar.post('/drain_listeners')[0], 200)
         wait_for('the port to be closed', lambda: not listening(sidecar.port))
+        self.eventually({'outbound': 'closed', 'admin': 'listening'}, lambda: listener_states(sidecar))
+        self.assertNotIn(str(sidecar.port), sidecar.get('/listeners')[2])
+        self.assertIn(f'admin::127.0.0.1:{sidecar.admin}\n', sidecar.get('/listeners')[2])
         status, _, body = sidecar.get('/ready')
         self.assertEqual(status, 503, 'nobody is to be sent to a port that is closed')
         self.assertIn('drain_listeners', body)
@@ -603,7 +612,10 @@ services:
     def listeners_are_drained(self):
         port = free_port()
         sidecar = self.waiting('web', f'127.0.0.1:{port}', workers=2)
+        self.assertEqual(listener_states(sidecar), {'outbound': 'waiting', 'admin': 'listening'})
+        self.assertNotIn(str(port), sidecar.get('/listeners')[2])
         self.assertEqual(sidecar.post('/drain_listeners')[0], 200)
+        self.assertEqual(listener_states(sidecar), {'outbound': 'closed', 'admin': 'listening'})
         while 'server: running' not in sidecar.log:
             self.assertFalse(listening(port))
             time.sleep(0.05)

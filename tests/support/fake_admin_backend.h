@@ -49,8 +49,17 @@ class FakeAdminBackend final : public admin::AdminBackend {
              .direction = "outbound",
              .protocol = "http",
              .target = "orders",
+             .state = "listening",
              .connections = 5},
-            {.name = "admin", .address = "unix:/run/outrigger/admin.sock", .direction = "admin"}};
+            {.name = "in",
+             .address = "0.0.0.0:15006",
+             .direction = "inbound",
+             .protocol = "auto",
+             .state = "closed"},
+            {.name = "admin",
+             .address = "unix:/run/outrigger/admin.sock",
+             .direction = "admin",
+             .state = "listening"}};
   }
   std::vector<admin::CertificateInfo> certificates() override {
     return {{.name = "identity",

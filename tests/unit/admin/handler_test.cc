@@ -221,7 +221,8 @@ TEST_F(AdminHandlerTest, json_pages_are_json_whatever_the_names) {
 }
 
 TEST(AdminPages, names_stay_on_their_line) {
-  EXPECT_EQ(listeners_text({{.name = "a\nb", .address = "c\r\x1b"}}), "a?b::c??\n");
+  EXPECT_EQ(listeners_text({{.name = "a\nb", .address = "c\r\x1b", .state = "listening"}}),
+            "a?b::c??\n");
   const std::string text =
       clusters_text({{.name = "x\n", .endpoints = {{.address = "1\n2", .state = "h\ne"}}}});
   EXPECT_TRUE(text.starts_with("x?::protocol::\nx?::policy::\n")) << text;
