@@ -28,6 +28,10 @@ std::string directory_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
+std::string name_of(const std::string& path) {
+  return path.substr(path.rfind('/') + 1);
+}
+
 // Where the path leads when all links are followed; empty when it leads nowhere.
 std::string real_path(const std::string& path) {
   std::array<char, PATH_MAX> resolved;
@@ -70,22 +74,43 @@ std::vector<FileWatch::Mark> FileWatch::marks() const {
   return out;
 }
 
-// The contents of the events do not matter: any of them, an overflow of the queue included, is a
-// reason to look.
+// Any event, an overflow of the queue included, is a reason to look.
 void FileWatch::on_fd_ready(bool /*readable*/, bool /*writable*/, bool /*closed*/) {
   alignas(inotify_event) std::array<char, 16 * 1024> events;
   bool any = false;
-  while (::read(inotify_, events.data(), events.size()) > 0) any = true;
+  for (ssize_t got = 0; (got = ::read(inotify_, events.data(), events.size())) > 0; any = true) {
+    for (const char* at = events.data(); at < events.data() + got;) {
+      const auto& event = *reinterpret_cast<const inotify_event*>(at);
+      take(event);
+      at += sizeof event + event.len;
+    }
+  }
   if (any) begin_pause();
+}
+
+void FileWatch::take(const inotify_event& event) {
+  if ((event.mask & IN_Q_OVERFLOW) != 0) return written_.clear();
+  if (event.len == 0) return;
+  constexpr std::uint32_t over =
+      IN_CLOSE_WRITE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE;
+  Entry entry(event.wd, event.name);
+  if ((event.mask & over) != 0) {
+    written_.erase(entry);
+  } else if ((event.mask & IN_MODIFY) != 0 && files_.contains(entry)) {
+    written_.insert(std::move(entry));
+  }
 }
 
 void FileWatch::begin_pause() {
   const TimePoint now = loop_.now();
   if (!pause_over_.armed()) pause_began_ = now;
-  loop_.timers().arm_at(pause_over_, std::min(now + pause, pause_began_ + pause_max));
+  const TimePoint over = written_.empty() ? std::min(now + pause, pause_began_ + pause_max)
+                                          : pause_began_ + writer_max;
+  loop_.timers().arm_at(pause_over_, over);
 }
 
 void FileWatch::on_pause_over() {
+  written_.clear();
   // First the watches, then the look: a change between the two brings an event.
   watch_directories();
   std::vector<Mark> now = marks();
@@ -105,18 +130,21 @@ void FileWatch::watch_directories() {
   if (inotify_ < 0) return;
   std::set<int> wanted;
   bool all = true;
-  const auto want = [&](const std::string& directory) {
+  files_.clear();
+  const auto want = [&](const std::string& path) {
+    const std::string directory = directory_of(path);
     const int number = ::inotify_add_watch(inotify_, directory.c_str(), directory_events);
     if (number < 0) {
       all = false;
     } else {
       wanted.insert(number);
+      files_.emplace(number, name_of(path));
     }
   };
   for (const std::string& path : paths_) {
-    want(directory_of(path));
+    want(path);
     const std::string real = real_path(path);
-    if (!real.empty()) want(directory_of(real));
+    if (!real.empty()) want(real);
   }
   for (const int number : directories_) {
     // Fails for directories that are gone: their watches went with them.

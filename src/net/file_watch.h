@@ -11,11 +11,12 @@
 // inotify watches the directories that hold the files and what their links point to. An event
 // begins a pause: when nothing has happened for 50 ms (or events have not ceased for a second) the
 // files are looked at, and if one is not the file it was, the handler is called, once for all of
-// them. Where there are no events (NFS, no directory yet, no inotify instance left) the files are
-// looked at every 10 s, or every second while a directory can't be watched.
+// them. The pause lasts while a file has been written to and not closed, for at most 5 s. Where
+// there are no events (NFS, no directory yet, no inotify instance left) the files are looked at
+// every 10 s, or every second while a directory can't be watched.
 //
-// The handler reads the files itself and should expect anything: a writer may still be writing. It
-// may not destroy the watch from inside the callback.
+// The handler reads the files itself and should expect anything: a writer may still be writing, if
+// it takes longer or has begun anew. It may not destroy the watch from inside the callback.
 
 #include <sys/types.h>
 
@@ -24,10 +25,13 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "net/loop.h"
 #include "net/timer.h"
+
+struct inotify_event;
 
 namespace outrigger::net {
 
@@ -43,6 +47,7 @@ class FileWatch final : private FdHandler {
  public:
   static constexpr Duration pause = milliseconds(50);
   static constexpr Duration pause_max = seconds(1);
+  static constexpr Duration writer_max = seconds(5);
   static constexpr Duration look_interval = seconds(10);
   static constexpr Duration look_interval_unwatched = seconds(1);
 
@@ -64,10 +69,13 @@ class FileWatch final : private FdHandler {
     std::int64_t changed = 0;
     bool operator==(const Mark&) const = default;
   };
+  // A directory's number and a name in it.
+  using Entry = std::pair<int, std::string>;
 
   static Mark mark_of(const std::string& path);
   std::vector<Mark> marks() const;
   void on_fd_ready(bool readable, bool writable, bool closed) override;
+  void take(const inotify_event& event);
   void begin_pause();
   void on_pause_over();
   void on_look();
@@ -79,6 +87,8 @@ class FileWatch final : private FdHandler {
   int inotify_;  // -1: not available
   std::unique_ptr<FdWatch> events_;
   std::set<int> directories_;  // inotify's numbers
+  std::set<Entry> files_;      // where the paths and their links lead
+  std::set<Entry> written_;    // of files_, those that a writer has not closed yet
   bool watching_ = false;
   std::vector<Mark> seen_;
   Timer pause_over_;

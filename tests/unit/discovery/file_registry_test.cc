@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <filesystem>
+#include <fstream>
 #include <optional>
 
 #include "support/manual_loop.h"
@@ -132,6 +133,21 @@ TEST_F(FileRegistryTest, TellsOfEditsAndRenamesAndOnlyOfChanges) {
   EXPECT_THAT(heard.take(), ElementsAre("10.0.0.1:80 10.0.0.2:80"));
   change(std::string(two) + "  users: [\"10.0.0.9:80\"]  # somebody else\n");
   EXPECT_THAT(heard.take(), IsEmpty());
+  EXPECT_EQ(registry->status().services, 2U);
+  EXPECT_THAT(events.take(), ElementsAre("current"));
+}
+
+TEST_F(FileRegistryTest, AnEditInPlaceIsReadWhenItsWriterHasDone) {
+  start(two);
+  heard.take();
+  std::ofstream writer(path());
+  writer << one.substr(0, one.size() - 1) << std::flush;
+  loop.advance(300ms);
+  EXPECT_THAT(heard.take(), IsEmpty()) << "half a file that reads like a whole one";
+  writer << "\n  users: [\"10.0.0.9:80\"]\n";
+  writer.close();
+  settle();
+  EXPECT_THAT(heard.take(), ElementsAre("10.0.0.1:80"));
   EXPECT_EQ(registry->status().services, 2U);
   EXPECT_THAT(events.take(), ElementsAre("current"));
 }

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
 
 #include "support/manual_loop.h"
 #include "support/temp_directory.h"
@@ -82,6 +83,66 @@ TEST(FileWatch, ButNotForEver) {
   }
   EXPECT_GE(f.changes.count, 3);
   EXPECT_LE(f.changes.count, 4);
+}
+
+// A writer at work: what it has written so far is there, and it has not closed the file.
+struct Writer {
+  explicit Writer(const std::string& path) : out(path, std::ios::binary) {}
+  void write(std::string_view text) { out << text << std::flush; }
+  void close() { out.close(); }
+  std::ofstream out;
+};
+
+TEST(FileWatch, WaitsForTheEndOfAnEditInPlace) {
+  for (const bool link : {false, true}) {
+    Fixture f(link ? "link.yaml" : "a.yaml");
+    if (link) {
+      fs::create_directories(f.directory.path("elsewhere"));
+      fs::rename(f.directory.path("a.yaml"), f.directory.path("elsewhere/a.yaml"));
+      fs::create_symlink("elsewhere/a.yaml", f.directory.path("link.yaml"));
+    }
+    f.start();
+    Writer writer(f.paths[0]);  // truncates
+    f.loop.advance(300ms);
+    EXPECT_EQ(f.changes.count, 0);
+    writer.write("half");
+    f.loop.advance(2s);
+    EXPECT_EQ(f.changes.count, 0);
+    writer.write("the other half");
+    writer.close();
+    EXPECT_EQ(f.after_pause(), 1);
+    EXPECT_EQ(f.after_pause(), 0);
+  }
+}
+
+TEST(FileWatch, ButNotForAFileThatStaysOpen) {
+  Fixture f;
+  f.start();
+  Writer writer(f.paths[0]);
+  writer.write("half");
+  f.loop.advance(FileWatch::writer_max - 100ms);
+  writer.write("more");
+  f.loop.advance(50ms);
+  EXPECT_EQ(f.changes.count, 0);
+  f.loop.advance(100ms);
+  EXPECT_EQ(std::exchange(f.changes.count, 0), 1);
+  writer.close();
+  EXPECT_EQ(f.after_pause(), 0);
+  // Only the file itself is waited for, and only while it is that file.
+  Writer neighbour(f.directory.path("b.yaml"));
+  neighbour.write("x");
+  Writer again(f.paths[0]);
+  again.write("y");
+  f.loop.advance(300ms);
+  EXPECT_EQ(f.changes.count, 0);
+  f.directory.replace("a.yaml", "renamed over");
+  EXPECT_EQ(f.after_pause(), 1);
+  again.write("of a file without a name");
+  EXPECT_EQ(f.after_pause(), 0);
+  Writer removed(f.paths[0]);
+  removed.write("z");
+  f.directory.remove("a.yaml");
+  EXPECT_EQ(f.after_pause(), 1);
 }
 
 TEST(FileWatch, IgnoresTheNeighbours) {
