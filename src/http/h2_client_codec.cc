@@ -27,6 +27,19 @@ void restore_answer(bool upgrade, Head& head) {
   }
 }
 
+constexpr std::size_t no_list_max = 0xffffffff;  // nghttp2's value for a server that sets none
+// A larger head is not sent before SETTINGS have said that the server accepts it.
+constexpr std::size_t small_list = 4096;
+
+// RFC 9113 section 10.5.1. The pseudo-header fields are counted generously.
+std::size_t list_size_of(const Head& head) {
+  constexpr std::size_t overhead = 32;
+  constexpr std::size_t others = 5 * overhead + 64;  // and their names
+  std::size_t size = others + head.method_text.size() + head.authority.size() + head.path.size();
+  for (const Field& field : head.fields) size += overhead + field.name.size() + field.value.size();
+  return size;
+}
+
 }  // namespace
 
 class H2ClientSession final : public H2Session {
@@ -51,10 +64,12 @@ class H2ClientSession final : public H2Session {
   StreamEnd end_of_connection() const override { return StreamEnd::connection_lost; }
   bool may_finish() const override { return true; }
   void retire();
-  void refuse_upgrade(H2Stream& stream);
+  void settings_apply(H2Stream& stream);
+  void keep_back(H2Stream& stream, StreamEnd why);
   void note_answer(H2Stream& stream, Head& head);
 
   ClientEvents& events_;
+  std::size_t list_max_ = no_list_max;  // of the server
   bool settings_known_ = false;
   bool retiring_ = false;  // no more streams
   bool told_ = false;      // and the pool knows
@@ -97,16 +112,12 @@ void H2ClientSession::submit_head(H2Stream& stream, const Head& head, bool end) 
   stream.connect = head.method == Method::connect;
   stream.upgrade = !head.protocol.empty();
   scanner_.stream_opened(static_cast<std::uint32_t>(id));
-  if (stream.upgrade) {
-    stream.protocol = stream.arena.copy(head.protocol);
-    // Only SETTINGS tell whether the server supports extended CONNECT (RFC 8441 section 3), and
-    // they have not arrived yet.
-    if (!settings_known_) {
-      hold_output_ = true;
-    } else if (nghttp2_session_get_remote_settings(library(),
-                                                   NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 0) {
-      refuse_upgrade(stream);
-    }
+  if (stream.upgrade) stream.protocol = stream.arena.copy(head.protocol);
+  if (!settings_known_ || list_max_ != no_list_max) stream.list_size = list_size_of(head);
+  if (settings_known_) {
+    settings_apply(stream);
+  } else if (stream.upgrade || stream.list_size > small_list) {
+    hold_output_ = true;
   }
   if (static_cast<std::uint32_t>(id) + 2 > limits_.stream_id_max) retiring_ = true;
 }
@@ -153,19 +164,29 @@ void H2ClientSession::note_answer(H2Stream& stream, Head& head) {
 
 void H2ClientSession::settings_received() {
   hold_output_ = false;
-  const bool first = !std::exchange(settings_known_, true);
-  if (first && nghttp2_session_get_remote_settings(library(),
-                                                   NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 0) {
-    for (H2Stream& stream : streams()) {
-      if (stream.upgrade) refuse_upgrade(stream);
-    }
+  list_max_ = nghttp2_session_get_remote_settings(library(), NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE);
+  if (!std::exchange(settings_known_, true)) {
+    for (H2Stream& stream : streams()) settings_apply(stream);
   }
   if (!retiring_) events_.on_capacity();
 }
 
+// Only SETTINGS tell whether the server supports extended CONNECT (RFC 8441 section 3), and how
+// large a head it accepts (RFC 9113 section 6.5.2): many end the connection, and every other request
+// on it, because of a larger one.
+void H2ClientSession::settings_apply(H2Stream& stream) {
+  if (stream.id == 0) return;
+  if (stream.upgrade && nghttp2_session_get_remote_settings(
+                            library(), NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 0) {
+    keep_back(stream, StreamEnd::no_tunnel);
+  } else if (stream.list_size > list_max_) {
+    keep_back(stream, StreamEnd::head_refused);
+  }
+}
+
 // Its head is still in nghttp2, which drops it.
-void H2ClientSession::refuse_upgrade(H2Stream& stream) {
-  stream.no_tunnel = true;
+void H2ClientSession::keep_back(H2Stream& stream, StreamEnd why) {
+  stream.not_sent = why;
   nghttp2_submit_rst_stream(library(), NGHTTP2_FLAG_NONE, stream.id, NGHTTP2_REFUSED_STREAM);
 }
 

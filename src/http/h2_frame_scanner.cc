@@ -118,6 +118,7 @@ Verdict H2FrameScanner::judge_frame(StreamView stream, std::uint64_t now_ms) {
       if (h.stream == 0 || is_idle(h.stream)) return fail(H2Error::protocol_error);
       if (h.length != 4) return fail(H2Error::frame_size_error);
       if (!resets_received_.take(now_ms)) return flood();
+      remember_reset(h.stream | by_peer);
       return stream.open ? pass : drop;
     case settings:
       return judge_settings(now_ms);
@@ -236,6 +237,7 @@ Verdict H2FrameScanner::judge_settings(std::uint64_t now_ms) {
 // HEADERS or DATA on a stream that is not open.
 Verdict H2FrameScanner::judge_closed() const {
   if (may_be_late(header_.stream)) return {.odd = true};
+  if (was_reset(header_.stream | by_peer)) return {.odd = true, .stream_closed = true};
   // "An endpoint that receives an unexpected stream identifier MUST respond with a connection error
   // of type PROTOCOL_ERROR" (section 5.1.1), as opposed to one that was open once.
   const bool unexpected = header_.type == H2FrameType::headers && was_skipped(header_.stream);
@@ -266,9 +268,13 @@ void H2FrameScanner::stream_opened(std::uint32_t id) {
 }
 
 void H2FrameScanner::reset_sent(std::uint32_t id) {
-  std::uint32_t& slot = resets_[next_reset_];
-  reset_forgotten_ = std::max(reset_forgotten_, slot);
-  slot = id;
+  remember_reset(id);
+}
+
+void H2FrameScanner::remember_reset(std::uint32_t slot) {
+  std::uint32_t& oldest = resets_[next_reset_];
+  reset_forgotten_ = std::max(reset_forgotten_, oldest & ~by_peer);
+  oldest = slot;
   next_reset_ = (next_reset_ + 1) % resets_max;
 }
 
@@ -303,8 +309,11 @@ bool H2FrameScanner::was_skipped(std::uint32_t id) const {
 }
 
 bool H2FrameScanner::may_be_late(std::uint32_t id) const {
-  return id <= reset_forgotten_ || id > last_accepted_ ||
-         std::find(resets_.begin(), resets_.end(), id) != resets_.end();
+  return id <= reset_forgotten_ || id > last_accepted_ || was_reset(id);
+}
+
+bool H2FrameScanner::was_reset(std::uint32_t slot) const {
+  return std::find(resets_.begin(), resets_.end(), slot) != resets_.end();
 }
 
 }  // namespace outrigger::http

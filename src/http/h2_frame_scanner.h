@@ -12,9 +12,11 @@
 //                                 fail: the connection ends with this code
 //   take_payload(bytes)           until payload_left() is 0
 //
-// RFC 9113 section 5.1 on frames for closed streams: after END_STREAM or RST_STREAM from the peer
-// they are a connection error, STREAM_CLOSED. A stream that this side has reset is different, since
-// the peer may not know yet; such streams are remembered for a while and their frames ignored.
+// RFC 9113 section 5.1 on frames for closed streams: after END_STREAM from the peer they are a
+// connection error, STREAM_CLOSED; after the peer's own RST_STREAM, an error of the stream (netty
+// sends what it had queued). A stream that this side has reset is different, since the peer may not
+// know yet: its frames are ignored. Streams that were reset are remembered for a while; older ones
+// are treated as reset by this side.
 
 #include <array>
 #include <cstddef>
@@ -95,7 +97,8 @@ class H2FrameScanner {
     Action action = Action::pass;
     H2Error code = H2Error::no_error;
     StreamEnd reason = StreamEnd::protocol_error;
-    bool odd = false;  // tolerated, but worth counting
+    bool odd = false;            // tolerated, but worth counting
+    bool stream_closed = false;  // answered by RST_STREAM with that code
   };
 
   // `server`: the peer is a client; its magic is expected first.
@@ -165,6 +168,8 @@ class H2FrameScanner {
   bool is_idle(std::uint32_t id) const;
   bool was_skipped(std::uint32_t id) const;
   bool may_be_late(std::uint32_t id) const;
+  bool was_reset(std::uint32_t slot) const;
+  void remember_reset(std::uint32_t slot);
 
   const bool server_;
   const CodecLimits& limits_;
@@ -192,8 +197,9 @@ class H2FrameScanner {
   static constexpr std::size_t resets_max = 32;
   std::uint32_t highest_ = 0;
   std::uint32_t last_accepted_ = 0x7fffffff;
-  std::uint32_t reset_forgotten_ = 0;  // all of our own streams up to here may have been reset
+  std::uint32_t reset_forgotten_ = 0;  // all streams up to here may have been reset
   std::array<Range, skipped_max> skipped_{};
+  static constexpr std::uint32_t by_peer = 0x80000000;  // in a slot, beside the stream's id
   std::array<std::uint32_t, resets_max> resets_{};
   std::uint8_t next_skipped_ = 0;
   std::uint8_t next_reset_ = 0;

@@ -52,7 +52,7 @@ void H2HeadReader::begin(Kind kind, Fields* fields, Head* head, Arena* arena) {
 }
 
 void H2HeadReader::field(std::string_view name, std::string_view value) {
-  if (!charge(name.size(), value.size(), name == "cookie") || kind_ == Kind::none) {
+  if (!charge(name, value.size()) || kind_ == Kind::none) {
     constexpr std::size_t type_max = 64;
     // A gRPC client should get a gRPC response when its metadata is too large.
     if (kind_ == Kind::request && name == name_of(Known::content_type) &&
@@ -69,20 +69,19 @@ void H2HeadReader::field(std::string_view name, std::string_view value) {
 }
 
 // Every decoded field counts, even if it is dropped.
-bool H2HeadReader::charge(std::size_t name, std::size_t value, bool cookie) {
+bool H2HeadReader::charge(std::string_view name, std::size_t value) {
   const bool trailers = kind_ == Kind::trailers;
   const std::size_t bytes_max = trailers ? limits_.trailer_bytes : limits_.head_bytes;
   const std::size_t count_max = trailers ? limits_.trailer_fields : limits_.head_fields;
-  bytes_ += name + value + field_overhead;
+  bytes_ += name.size() + value + field_overhead;
   if (bytes_ > flood_factor * limits_.head_bytes) verdict_ = Verdict::flood;
-  // The four or five pseudo-header fields do not count towards the limit.
-  constexpr std::size_t pseudo_max = 5;
-  if (cookie && !trailers) {
+  if (name == "cookie" && !trailers) {
     if (++crumbs_ > limits_.cookie_crumbs) fault(Verdict::too_large);
-  } else if (++count_ > count_max + pseudo_max) {
+  } else if (!name.starts_with(':') && ++count_ > count_max) {
     fault(Verdict::too_large);
   }
-  if (bytes_ > bytes_max || name + value > limits_.field_bytes || name > limits_.name_bytes) {
+  if (bytes_ > bytes_max || name.size() + value > limits_.field_bytes ||
+      name.size() > limits_.name_bytes) {
     fault(Verdict::too_large);
   }
   return verdict_ == Verdict::ok;

@@ -52,7 +52,7 @@ class H2HeadReader {
   void fault(Verdict verdict) {
     if (verdict_ == Verdict::ok) verdict_ = verdict;
   }
-  bool charge(std::size_t name, std::size_t value, bool cookie);
+  bool charge(std::string_view name, std::size_t value);
   void pseudo(std::string_view name, std::string_view value);
   void request_pseudo(std::string_view name, std::string_view value);
   void regular(std::string_view name, std::string_view value);

@@ -28,6 +28,7 @@ class H2ServerSession final : public H2Session {
   bool ping_answered(std::uint64_t opaque) override;
   StreamEnd end_of_connection() const override { return StreamEnd::cancelled; }
   bool may_finish() const override { return drain_ == Drain::final; }
+  void announce_settings();
   void refuse(H2Stream& stream, H2HeadReader::Verdict verdict);
   void refuse(H2Stream& stream, int status, std::string_view detail);
   void announce_last();
@@ -39,7 +40,7 @@ class H2ServerSession final : public H2Session {
 H2ServerSession::H2ServerSession(ServerEvents& events, const Parts& parts)
     : H2Session(true, parts), events_(events) {
   const std::array<nghttp2_settings_entry, 5> settings{{
-      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits_.streams},
+      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 0x7fffffff},
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, limits_.stream_window},
       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<std::uint32_t>(limits_.head_bytes)},
       {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, limits_.upgrades->empty() ? 0U : 1U},
@@ -49,8 +50,25 @@ H2ServerSession::H2ServerSession(ServerEvents& events, const Parts& parts)
   nghttp2_submit_settings(library(), NGHTTP2_FLAG_NONE, settings.data(), settings.size());
   nghttp2_session_set_local_window_size(library(), NGHTTP2_FLAG_NONE, 0,
                                         static_cast<std::int32_t>(limits_.connection_window));
+  announce_settings();
   pump();
   wire_.flush_soon();
+}
+
+// nghttp2 ends the connection of a client that opens too many streams; RFC 9113 section 5.1.2 has
+// only those streams refused. So nghttp2 knows of no limit, the client is told of ours, and
+// head_received() enforces it.
+void H2ServerSession::announce_settings() {
+  constexpr std::size_t first_value = H2FrameHeader::size + 2;
+  const std::uint8_t* data = nullptr;
+  const ssize_t size = nghttp2_session_mem_send(library(), &data);
+  check(size > static_cast<ssize_t>(first_value + 4) &&
+            data[first_value - 1] == NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
+        "SETTINGS that do not begin with the number of streams");
+  std::string frame(reinterpret_cast<const char*>(data), static_cast<std::size_t>(size));
+  for (std::size_t i = 0; i < 4; ++i)
+    frame[first_value + i] = static_cast<char>(limits_.streams >> (24 - 8 * i));
+  wire_.output().append(frame);
 }
 
 H2Stream* H2ServerSession::peer_opened(std::int32_t id) {
@@ -73,6 +91,13 @@ void H2ServerSession::head_received(H2Stream& stream, bool end) {
     counters_.too_large.add();
     events_.on_refused({.head = head});
     return fault(stream, H2Error::refused_stream, StreamEnd::too_large);
+  }
+  if (open_streams() > limits_.streams) {
+    events_.on_refused({.head = head});
+    // Some clients overshoot while a connection is new, so that this is not counted as abuse at
+    // once.
+    glitch();
+    return end_stream(stream, H2Error::refused_stream, StreamEnd::refused);
   }
   const bool short_body = end && head.content_length.value_or(0) > 0;
   if (verdict != H2HeadReader::Verdict::ok || short_body) {

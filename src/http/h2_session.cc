@@ -132,6 +132,11 @@ H2FrameScanner::StreamView H2Session::view(std::uint32_t id) const {
 
 bool H2Session::accept(const H2FrameScanner::Verdict& verdict) {
   if (verdict.odd) glitch();
+  if (verdict.stream_closed) {
+    nghttp2_submit_rst_stream(library(), NGHTTP2_FLAG_NONE,
+                              static_cast<std::int32_t>(scanner_.header().stream),
+                              NGHTTP2_STREAM_CLOSED);
+  }
   if (verdict.action != H2FrameScanner::Action::fail) return running();
   doom(verdict.code, verdict.reason);
   return false;
@@ -441,7 +446,13 @@ void H2Session::user_done(H2Stream& stream) {
   }
 }
 
+// Not more of these than own_resets_ allows.
 void H2Session::fault(H2Stream& stream, H2Error code, StreamEnd reason) {
+  if (!own_resets_.take(now_ms_)) doom(H2Error::enhance_your_calm, StreamEnd::flood);
+  end_stream(stream, code, reason);
+}
+
+void H2Session::end_stream(H2Stream& stream, H2Error code, StreamEnd reason) {
   if (!stream.held_by_library() && !stream.our_reset) {
     // Its last frame was the bad one: nghttp2 has closed the stream, but the peer is still told
     // (section 5.4.2).
@@ -449,7 +460,6 @@ void H2Session::fault(H2Stream& stream, H2Error code, StreamEnd reason) {
                               static_cast<std::uint32_t>(code));
   }
   rst(stream, code);
-  if (!own_resets_.take(now_ms_)) doom(H2Error::enhance_your_calm, StreamEnd::flood);
   StreamSink* sink = stream.sink;
   user_done(stream);
   if (sink != nullptr) sink->on_reset(reason);
@@ -498,7 +508,8 @@ void H2Session::tell_closed(H2Stream& stream) {
   ListLink<H2ClosedTag>& link = stream;
   link.unlink();
   if (sink == nullptr) return;
-  sink->on_reset(stream.no_tunnel ? StreamEnd::no_tunnel : reason_of(stream.close_code));
+  const bool sent = stream.not_sent == StreamEnd::complete;
+  sink->on_reset(sent ? reason_of(stream.close_code) : stream.not_sent);
 }
 
 void H2Session::tell_drained() {

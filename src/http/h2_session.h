@@ -129,6 +129,8 @@ class H2Session {
   // The peer broke the rules on one stream: RST_STREAM, and the sink gets `reason`. Too many of
   // these end the connection.
   void fault(H2Stream& stream, H2Error code, StreamEnd reason);
+  void glitch();
+  void end_stream(H2Stream& stream, H2Error code, StreamEnd reason);
   void rst(H2Stream& stream, H2Error code);
   // Responds without involving a sink.
   void answer(H2Stream& stream, const LocalReply& reply, Flag flag);
@@ -206,7 +208,6 @@ class H2Session {
   void disconnected(bool orderly);
   void finish_if_done();
   void free_stream(H2Stream& stream);
-  void glitch();
   bool pump_frame();
   void block_due(const nghttp2_frame& frame);
   void enqueue(H2Stream& stream, std::string_view bytes);

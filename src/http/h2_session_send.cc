@@ -35,6 +35,7 @@ H2Error code_of(StreamEnd reason) {
     case StreamEnd::connection_lost:
     case StreamEnd::wrong_version:
     case StreamEnd::no_tunnel:
+    case StreamEnd::head_refused:
     case StreamEnd::stale:
       break;
   }
@@ -414,8 +415,7 @@ void H2Session::on_frame_sent(const nghttp2_frame& frame) {
       break;
     case NGHTTP2_RST_STREAM: {
       counters_.resets_sent.add();
-      if (server_ && frame.rst_stream.error_code == NGHTTP2_REFUSED_STREAM)
-        counters_.refused.add();
+      if (server_ && frame.rst_stream.error_code == NGHTTP2_REFUSED_STREAM) counters_.refused.add();
       scanner_.reset_sent(static_cast<std::uint32_t>(frame.hd.stream_id));
       // nghttp2's own RST_STREAM: a change of SETTINGS made a window overflow, which is a
       // connection error (RFC 9113 section 6.9.2).

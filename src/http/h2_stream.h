@@ -101,10 +101,12 @@ class H2Stream final : public Stream,
       0;  // Wire::writes() when its head was framed: the peer may have it after the next
   bool no_body = false;  // response to HEAD, 204, 304
   bool head_request = false;
-  bool connect = false;    // plain CONNECT
-  bool upgrade = false;    // extended CONNECT
-  bool no_tunnel = false;  // which the server does not support
-  bool tunnel = false;     // either, accepted
+  bool connect = false;  // plain CONNECT
+  bool upgrade = false;  // extended CONNECT
+  bool tunnel = false;   // either, accepted
+  // Client: why the server's SETTINGS keep its head from being sent; `complete` if they do not.
+  StreamEnd not_sent = StreamEnd::complete;
+  std::size_t list_size = 0;  // of its head, while the server's limit may not be known
   std::uint8_t interims = 0;
   std::uint32_t shut_since = 0;  // when its window was found closed, in ms (low bits); or 0
   std::uint32_t close_code = 0;  // set when the library is done

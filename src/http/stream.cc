@@ -18,6 +18,8 @@ const char* to_string(StreamEnd end) {
       return "wrong_version";
     case StreamEnd::no_tunnel:
       return "no_tunnel";
+    case StreamEnd::head_refused:
+      return "head_refused";
     case StreamEnd::stale:
       return "stale";
     case StreamEnd::protocol_error:

@@ -35,6 +35,7 @@ enum class StreamEnd : std::uint8_t {
   connection_lost,  // the connection ended in the middle of the answer, or before it on a fresh one
   wrong_version,    // it speaks the other version of HTTP and has processed nothing
   no_tunnel,        // the server's HTTP/2 has no extended CONNECT: nothing of the request was sent
+  head_refused,     // the server's SETTINGS allow no head of this size: nothing of it was sent
   stale,            // a reused HTTP/1 connection ended before the first byte of the answer
   protocol_error,   // the peer violated the protocol
   too_large,        // head or field beyond the limits

@@ -85,6 +85,7 @@ Wish wish_after_reset(const config::Retry& config, StreamEnd end) {
     case StreamEnd::too_large:
     case StreamEnd::flood:
     case StreamEnd::idle:
+    case StreamEnd::head_refused:  // by every endpoint of its kind
     case StreamEnd::local:
       return {};  // the next endpoint would do the same, or the time is up
   }

@@ -62,7 +62,8 @@ Outcome::Kind outcome_of(AttemptFailure failure, http::StreamEnd end) {
     case AttemptFailure::stream:
       // A request that could not be written is the caller's fault; HTTP/2 without tunnels is no
       // fault.
-      return end == http::StreamEnd::local || end == http::StreamEnd::no_tunnel
+      return end == http::StreamEnd::local || end == http::StreamEnd::no_tunnel ||
+                     end == http::StreamEnd::head_refused
                  ? Outcome::Kind::cancelled
                  : Outcome::Kind::failed;
     default:
@@ -503,6 +504,10 @@ void Exchange::attempt_failed(AttemptFailure failure, http::StreamEnd end,
   const Flag flag = flag_of(failure, end);
   if (state_.is(ExchangeState::answering))
     return fail_answer(flag, http::StreamEnd::connection_lost);
+  if (end == http::StreamEnd::head_refused) {
+    attempt_.cancel(http::StreamEnd::local);
+    return local_reply(431, Flag::DPE, "the request head is larger than the endpoint accepts");
+  }
   if (end == http::StreamEnd::no_tunnel) {
     // Where HTTP/2 was negotiated, HTTP/1 may work.
     http1_tunnel_ = plain_offer() == upstream::Offer::http;

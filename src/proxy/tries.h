@@ -55,8 +55,9 @@ class Tries {
         seen_ = seen_ || sent;
         return;
       case AttemptFailure::stream:
-        seen_ = seen_ || (end != http::StreamEnd::refused && end != http::StreamEnd::no_tunnel &&
-                          end != http::StreamEnd::wrong_version);
+        seen_ = seen_ ||
+                (end != http::StreamEnd::refused && end != http::StreamEnd::no_tunnel &&
+                 end != http::StreamEnd::head_refused && end != http::StreamEnd::wrong_version);
     }
   }
   void answered() { seen_ = true; }

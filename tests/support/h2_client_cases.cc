@@ -236,8 +236,13 @@ void add_streams(const Adder& add) {
     add.dies("5.1 reset: " + std::move(id), {ok() + rst_stream(1, cancel) + std::move(more)},
              std::move(codes), StreamEnd::cancelled);
   };
-  behind_reset("DATA", data(1, "x", end_stream), {stream_closed});
-  behind_reset("HEADERS", headers(1, response_block(), whole), {stream_closed});
+  for (const auto& [id, late] : {std::pair{"DATA", data(1, "x", end_stream)},
+                                 std::pair{"HEADERS", headers(1, response_block(), whole)}}) {
+    add.to.push_back({.id = std::string("5.1 reset: ") + id,
+                      .steps = {ok() + rst_stream(1, cancel) + late},
+                      .expect = reset(stream_closed),
+                      .end = StreamEnd::cancelled});
+  }
   behind_reset("CONTINUATION", continuation(1, "\x88"), {stream_closed, protocol_error});
   // RFC 9113 has answers' priorities ignored, and asks for no more.
   add.good("5.3.1 HEADERS that depend on themselves",

@@ -236,6 +236,41 @@ TEST_F(H2Codec, ExtendedConnectWaitsForTheSettings) {
   }
 }
 
+// A server of 8 KiB, as grpc-java's, ends the connection because of a larger head.
+TEST_F(H2Codec, AHeadBeyondTheServersLimitIsKeptBackAndTheOthersGo) {
+  for (const bool known : {true, false}) {
+    H2ClientSide client(world);
+    client.feeder.settle();
+    client.wire.take();
+    const std::string settings = h2::settings({{h2::max_header_list_size, 8192}});
+    if (known) client.feeder.feed(settings);
+    RecordingSink large;
+    RecordingSink fits;
+    for (const auto& [sink, size] : {std::pair(&large, 8100), std::pair(&fits, 7700)}) {
+      TestHead head(world.blocks);
+      head.request();
+      const std::string value(static_cast<std::size_t>(size), 'x');
+      head.head.fields.add("x-large", value);
+      client.codec.open(*sink).send_head(head, true);
+    }
+    client.feeder.settle();
+    if (!known) {
+      EXPECT_EQ(client.wire.take(), "") << "they wait for SETTINGS";
+      client.feeder.feed(settings);
+    }
+    EXPECT_EQ(large.reset, StreamEnd::head_refused);
+    EXPECT_FALSE(fits.was_reset);
+    std::string bytes = client.wire.take();
+    std::vector<std::uint32_t> sent;
+    for (const h2::Frame& frame : h2::take_frames(bytes)) {
+      if (frame.type == h2::type_headers) sent.push_back(frame.stream);
+      EXPECT_NE(frame.type, h2::type_rst_stream) << "of a stream that was never opened";
+    }
+    EXPECT_EQ(sent, std::vector<std::uint32_t>{3});
+    EXPECT_EQ(client.codec.open_streams(), 1U);
+  }
+}
+
 TEST_F(H2Codec, PlainConnect) {
   H2Pair pair(world);
   RecordingSink sink;

@@ -112,6 +112,13 @@ TEST_F(H2Head, TheFirstFaultCountsAndTheRestIsNotKept) {
   EXPECT_EQ(head.fields.size(), 0U);
 }
 
+TEST_F(H2Head, PseudoHeaderFieldsAreNotAmongTheHundred) {
+  h2::FieldList many(limits.head_fields, {"x", "1"});
+  EXPECT_EQ(read_more(many), Verdict::ok);
+  many.emplace_back("x", "1");
+  EXPECT_EQ(read_more(many), Verdict::too_large);
+}
+
 TEST_F(H2Head, FarBeyondTheLimitsIsAFlood) {
   const std::string big(8000, 'x');
   h2::FieldList fields = h2::request_fields();
@@ -179,8 +186,9 @@ TEST_F(H2Head, Trailers) {
   EXPECT_EQ(read_trailers({{"te", "trailers"}}), Verdict::malformed);
   EXPECT_EQ(read_trailers({{"connection", "close"}}), Verdict::malformed);
   EXPECT_EQ(read_trailers({{"x", std::string(8200, 'x')}}), Verdict::too_large);
-  h2::FieldList many;
-  for (int i = 0; i < 40; ++i) many.emplace_back("x", "1");
+  h2::FieldList many(limits.trailer_fields, {"x", "1"});
+  EXPECT_EQ(read_trailers(many), Verdict::ok);
+  many.emplace_back("x", "1");
   EXPECT_EQ(read_trailers(many), Verdict::too_large);
 }
 

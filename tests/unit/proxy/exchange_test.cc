@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "support/h2_frames.h"
 #include "support/proxy_world.h"
 
 namespace outrigger::proxy {
@@ -432,6 +433,36 @@ TEST_F(ExchangeTest, an_upgrade_that_cannot_be_said_is_a_501) {
                  "websocket\r\n\r\n");
   EXPECT_TRUE(answer.starts_with("HTTP/1.1 501")) << answer;
   EXPECT_EQ(world.endpoint(1).requests(), 0U);
+}
+
+// The endpoint would end the connection, and with it the requests of everybody else.
+TEST_F(ExchangeTest, a_head_beyond_the_endpoints_http2_limit_is_a_431) {
+  world.add_service("orders", 1).wire = config::Wire::http2;
+  world.start();
+  world.endpoint(1).speaks = Peer::Speaks::bytes;
+  world.endpoint(1).on_peer = [](Peer& peer) {
+    peer.on_raw = [&peer, begun = false](std::string_view) mutable {
+      if (std::exchange(begun, true)) return;
+      peer.send(http::h2::settings({{http::h2::max_header_list_size, 8192}}));
+    };
+  };
+  Peer& other = world.connect();
+  other.send(get);
+  world.settle();
+  const std::string large(6'000, 'x');
+  const std::string head = "x-one: " + large + "\r\nx-two: " + large + "\r\n\r\n";
+  const std::string answer = world.talk(
+      world.connect(), "POST / HTTP/1.1\r\nhost: orders\r\ncontent-length: 0\r\n" + head);
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 431")) << answer;
+  Peer& client = world.connect(Peer::Speaks::h2_client);
+  auto& call = client.call(
+      {.method = "POST",
+       .fields = {{"content-type", "application/grpc"}, {"x-one", large}, {"x-two", large}},
+       .body = "x"});
+  world.settle();
+  EXPECT_TRUE(contains(call.head, "grpc-status: 8\n")) << call.head;
+  EXPECT_EQ(world.metric(telemetry::Family::requests_active), 1) << "the other one";
+  EXPECT_EQ(world.endpoint(1).connections.size(), 1U);
 }
 
 TEST_F(ExchangeTest, a_connect_that_nobody_allows_is_a_501) {
