@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 
 #include "base/metric_cells.h"
@@ -26,6 +27,11 @@ struct ConnectionCells {
   void on_opened() {
     opened.add();
     active.add();
+  }
+  // Bytes of a connection that have not been counted yet.
+  void on_moved(std::uint64_t received, std::uint64_t sent) {
+    if (received > 0) received_bytes.add(received);
+    if (sent > 0) sent_bytes.add(sent);
   }
   // `reason`: net::CloseReason.
   template <typename Reason>

@@ -226,6 +226,15 @@ class Connection final : public Retirable, private ChannelHandler, private Yield
   // Bytes on the wire.
   std::uint64_t bytes_read() const { return bytes_read_; }
   std::uint64_t bytes_written() const { return bytes_written_; }
+  // For whoever counts them: those of them that are new since the last call.
+  struct Moved {
+    std::uint64_t read;
+    std::uint64_t written;
+  };
+  Moved take_moved() {
+    return {bytes_read_ - std::exchange(counted_read_, bytes_read_),
+            bytes_written_ - std::exchange(counted_written_, bytes_written_)};
+  }
 
  private:
   // What only an encrypted connection has.
@@ -290,6 +299,8 @@ class Connection final : public Retirable, private ChannelHandler, private Yield
   std::unique_ptr<Pipe> pipe_;  // goes before output_; only while it holds bytes
   std::uint64_t bytes_read_ = 0;
   std::uint64_t bytes_written_ = 0;
+  std::uint64_t counted_read_ = 0;  // by take_moved()
+  std::uint64_t counted_written_ = 0;
   std::uint32_t writes_ = 0;
   std::uint32_t seen_moved_ = 0;  // bytes moved when look_again() last looked; it may wrap
   std::int16_t error_ = 0;        // errno

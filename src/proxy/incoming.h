@@ -18,7 +18,7 @@ class IncomingOwner {
   // The connection is open; bytes that were looked at are kept in it and come again.
   virtual void on_incoming_http(Scope& scope, std::unique_ptr<net::Connection> connection) = 0;
   virtual void on_incoming_tcp(Scope& scope, std::unique_ptr<net::Connection> connection) = 0;
-  virtual void on_incoming_closed(Scope& scope, const net::Connection& connection,
+  virtual void on_incoming_closed(Scope& scope, net::Connection& connection,
                                   net::CloseReason reason) = 0;
 
  protected:

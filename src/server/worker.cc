@@ -44,6 +44,24 @@ tls::AlpnList alpn_for(upstream::Offer offer) {
   return {"h2", "http/1.1"};
 }
 
+void count_bytes(const proxy::Scope& scope, net::Connection& connection) {
+  const auto [read, written] = connection.take_moved();
+  scope.connections->on_moved(read, written);
+}
+
+// The next of them, in turn. `visit` unlinks nothing.
+template <typename T, typename Visit>
+void visit_some(IntrusiveList<T>& list, Visit visit) {
+  constexpr int most = 4096;
+  const T* first = list.empty() ? nullptr : &list.front();
+  for (int i = 0; first != nullptr && i < most; ++i) {
+    T& next = list.pop_front();
+    list.push_back(next);
+    visit(next);
+    if (&list.front() == first) return;
+  }
+}
+
 }  // namespace
 
 Worker::Context::Context(Worker& w)
@@ -172,6 +190,7 @@ void Worker::add_door(const Snapshot& snapshot, ListenSocket socket) {
       shared_.metrics.connection_series(telemetry::Side::downstream, s.direction, s.name);
   s.connections = &door->series->connections(index_);
   s.tls = &shared_.metrics.worker(index_).downstream_tls;
+  door->tls.cells = s.tls;
   if (socket.fd.valid())
     door->listener = std::make_unique<net::Listener>(loop_, std::move(socket.fd), *door);
   doors_.push_back(std::move(door));
@@ -301,7 +320,7 @@ void Worker::on_incoming_tcp(proxy::Scope& scope, std::unique_ptr<net::Connectio
   session.release()->start();
 }
 
-void Worker::on_incoming_closed(proxy::Scope& scope, const net::Connection& connection,
+void Worker::on_incoming_closed(proxy::Scope& scope, net::Connection& connection,
                                 net::CloseReason reason) {
   gone(scope, connection, reason);
 }
@@ -335,10 +354,9 @@ void Worker::on_session_done(tcp::Session& session, const tcp::SessionReport& re
 }
 
 // The accounting of a downstream connection, whatever its protocol.
-void Worker::gone(proxy::Scope& scope, const net::Connection& connection, net::CloseReason reason) {
+void Worker::gone(proxy::Scope& scope, net::Connection& connection, net::CloseReason reason) {
+  count_bytes(scope, connection);
   scope.connections->on_closed(reason);
-  scope.connections->received_bytes.add(connection.bytes_read());
-  scope.connections->sent_bytes.add(connection.bytes_written());
   shared_.threads[static_cast<std::size_t>(index_)]->count_connection(-1);
   memory_release_.freed(1);
   if (log::enabled("server", log::Level::debug)) {
@@ -356,9 +374,6 @@ void Worker::gone(proxy::Scope& scope, const net::Connection& connection, net::C
   } else if (reason == net::CloseReason::handshake_failed) {
     scope.tls->on_ended(transport->failure(), "");
     tell_handshake_failure(scope, connection);
-  } else if (connection.was_open() && !transport->info().version.empty()) {
-    // Clear text on a permissive port has no version and was no handshake.
-    scope.tls->on_ended(net::TlsFailure::none, transport->info().version);
   }
 }
 
@@ -424,7 +439,18 @@ void Worker::measure() {
   metrics.loop_lag.record(static_cast<std::uint64_t>(loop_.take_longest_turn() / microseconds(1)));
   metrics.buffer_bytes.set(static_cast<std::int64_t>(loop_.buffers().bytes_in_use()));
   memory_release_.freed(loop_.take_rested());
+  count_open_bytes();
   loop_.timers().arm(lag_timer_, lag_interval);
+}
+
+// A part of them, when there are many: no turn takes long because of it.
+void Worker::count_open_bytes() {
+  visit_some(http_,
+             [](proxy::HttpConnection& open) { count_bytes(open.scope(), open.connection()); });
+  visit_some(sessions_, [](tcp::Session& open) {
+    count_bytes(*static_cast<proxy::Scope*>(open.context()), open.downstream());
+    open.count_upstream();
+  });
 }
 
 void Worker::release_memory() {

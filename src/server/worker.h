@@ -96,7 +96,8 @@ class Worker final : private proxy::HttpConnectionOwner,
                                                        const config::Runtime& runtime);
   upstream::Connector connector_for(const config::Service& service, const config::Runtime& runtime);
   std::unique_ptr<net::Transport> server_transport(const Door& door);
-  void gone(proxy::Scope& scope, const net::Connection& connection, net::CloseReason reason);
+  void gone(proxy::Scope& scope, net::Connection& connection, net::CloseReason reason);
+  void count_open_bytes();
   void tell_refusal(const proxy::Scope& scope, const net::SocketAddress& peer);
   void tell_handshake_failure(const proxy::Scope& scope, const net::Connection& connection);
   void measure();
@@ -106,7 +107,7 @@ class Worker final : private proxy::HttpConnectionOwner,
   void on_session_done(tcp::Session& session, const tcp::SessionReport& report) override;
   void on_incoming_http(proxy::Scope& scope, std::unique_ptr<net::Connection> connection) override;
   void on_incoming_tcp(proxy::Scope& scope, std::unique_ptr<net::Connection> connection) override;
-  void on_incoming_closed(proxy::Scope& scope, const net::Connection& connection,
+  void on_incoming_closed(proxy::Scope& scope, net::Connection& connection,
                           net::CloseReason reason) override;
 
   const int index_;

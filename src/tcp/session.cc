@@ -153,9 +153,19 @@ void Session::closed(Side& side, net::CloseReason reason) {
   }
 }
 
+void Session::count_upstream() {
+  if (!counted_) return;
+  cluster_.counters().count_bytes(*up_.connection);
+  if (handshake_counted_ || !up_.is_open) return;
+  if (report_.bytes_out == 0 && loop_.now() - dialled_at_ <= connected_after_ + at_once) return;
+  cluster_.counters().count_handshake(*up_.connection, std::nullopt);
+  handshake_counted_ = true;
+}
+
 void Session::left_endpoint(net::CloseReason reason) {
   counted_ = false;
-  cluster_.counters().count_handshake(*up_.connection, reason);
+  if (!std::exchange(handshake_counted_, false))
+    cluster_.counters().count_handshake(*up_.connection, reason);
   cluster_.counters().count_end(*up_.connection, reason);
 }
 

@@ -56,7 +56,11 @@ class Session final : public net::Retirable, public ListLink<Session> {
   void start();
   // Closes both sides at once (the drain's end).
   void abort();
-  const net::Connection& downstream() const { return *down_.connection; }
+  net::Connection& downstream() { return *down_.connection; }
+  // Counts what there is to count of an open connection to an endpoint: its bytes, and its handshake
+  // once the endpoint has said a word or has let a second pass, since in TLS 1.3 it may still refuse
+  // us afterwards. From time to time.
+  void count_upstream();
   // The owner's own, given back as it came.
   void* context() const { return context_; }
 
@@ -112,7 +116,8 @@ class Session final : public net::Retirable, public ListLink<Session> {
   SessionReport report_;
   policy::Permit permit_;  // of the cluster's connections
   bool finished_ = false;
-  bool counted_ = false;  // the connection to an endpoint, among those that are open
+  bool counted_ = false;            // the connection to an endpoint, among those that are open
+  bool handshake_counted_ = false;  // its own
 };
 
 }  // namespace outrigger::tcp

@@ -19,6 +19,7 @@
 
 #include "base/result.h"
 #include "base/time.h"
+#include "base/traffic_cells.h"
 #include "net/transport.h"
 #include "tls/spiffe.h"
 
@@ -83,6 +84,9 @@ struct ServerOptions {
   // False: a client may come without a certificate (its identity is then empty); one that it does
   // show must still be good.
   bool require_client_cert = true;
+  // Where handshakes that succeed are counted, if anywhere; others end the connection, whose owner
+  // counts them.
+  TlsCells* cells = nullptr;
 };
 
 struct ClientOptions {

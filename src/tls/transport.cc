@@ -137,7 +137,7 @@ void TlsTransport::install(SSL_CTX* ctx) {
 
 TlsTransport::TlsTransport(std::shared_ptr<const TlsContext> context, SSL_CTX* ctx,
                            const ServerOptions& options)
-    : context_(std::move(context)), alpn_(options.alpn) {
+    : context_(std::move(context)), alpn_(options.alpn), cells_(options.cells) {
   attach(ctx);
   if (!options.require_client_cert) SSL_set_verify(ssl_, SSL_VERIFY_PEER, nullptr);
   SSL_set_accept_state(ssl_);
@@ -222,6 +222,7 @@ void TlsTransport::finish_handshake() {
   alpn_ = {};
   expected_.reset();
   machine_.on(TransportEvent::finished);
+  if (cells_ != nullptr) cells_->on_ended(TlsFailure::none, info_.version);
 }
 
 std::size_t TlsTransport::open(std::string_view& in, std::span<char> plain, net::Buffer& out) {

@@ -92,6 +92,7 @@ class TlsTransport final : public net::Transport {
   net::Buffer* out_ = nullptr;      // on loan
   AlpnList alpn_;
   std::shared_ptr<const IdMatcher> expected_;
+  TlsCells* cells_ = nullptr;
   net::HandshakeInfo info_;
   PeerVerdict verdict_;
   Machine<transport_table> machine_{State::handshaking};

@@ -16,10 +16,14 @@ void PoolCounters::count_handshake(const net::Connection& connection,
   }
 }
 
-void PoolCounters::count_end(const net::Connection& connection, net::CloseReason reason) const {
+void PoolCounters::count_bytes(net::Connection& connection) const {
+  const auto [read, written] = connection.take_moved();
+  connections.on_moved(read, written);
+}
+
+void PoolCounters::count_end(net::Connection& connection, net::CloseReason reason) const {
+  count_bytes(connection);
   connections.on_closed(reason);
-  connections.received_bytes.add(connection.bytes_read());
-  connections.sent_bytes.add(connection.bytes_written());
 }
 
 }  // namespace outrigger::upstream

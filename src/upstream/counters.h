@@ -18,8 +18,10 @@ struct PoolCounters {
   // arrived (a TLS 1.3 server refuses our certificate only after the handshake), or at its end.
   void count_handshake(const net::Connection& connection,
                        std::optional<net::CloseReason> ended) const;
-  // The end of a connection that was counted as opened.
-  void count_end(const net::Connection& connection, net::CloseReason reason) const;
+  // From time to time, while a connection that was counted as opened is open.
+  void count_bytes(net::Connection& connection) const;
+  // Its end.
+  void count_end(net::Connection& connection, net::CloseReason reason) const;
 };
 
 }  // namespace outrigger::upstream

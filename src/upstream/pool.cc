@@ -9,7 +9,7 @@
 namespace outrigger::upstream {
 namespace {
 
-constexpr Duration sweep_interval = seconds(10);
+constexpr Duration sweep_interval = seconds(1);
 constexpr Duration tell_interval = seconds(10);
 
 // In TLS 1.3 this arrives after the handshake is over for us.
@@ -268,7 +268,7 @@ void Pool::connection_closed(ClientConnection& connection, ClientConnection::Sta
   if (before == ClientConnection::State::ready && connection.http2()) --sharing_count_;
   connection.unlink();
   --connection_count_;
-  counters_.count_end(connection.connection(), connection.close_reason());
+  counters_.count_end(*connection.connection_, connection.close_reason());
   if (log::enabled("upstream", log::Level::debug)) {
     log::debug("upstream", "a connection to an endpoint was closed",
                {{"endpoint", address_.to_string()},
@@ -384,6 +384,9 @@ void Pool::drain() {
 }
 
 void Pool::sweep() {
+  for (List* list : {&connecting_, &idle_, &sharing_, &busy_}) {
+    for (ClientConnection& connection : *list) counters_.count_bytes(*connection.connection_);
+  }
   const TimePoint oldest = context_.loop.now() - idle_timeout;
   // The HTTP/1 connections idle the longest are at the back.
   while (!idle_.empty() && idle_.back().idle_since() <= oldest) {

@@ -214,6 +214,24 @@ class Mesh(Case):
         plain = self.callee(self.app.port, pki, name='plain', options='mtls: disabled')
         self.assertEqual(fetch(plain.port).status, 200)
 
+    def test_handshakes_and_bytes_are_counted_while_connections_are_open(self):
+        for protocol in ('http', 'tcp'):
+            inbound = {'protocol': 'tcp', 'inbound': 'tcp'} if protocol == 'tcp' else {}
+            caller, callee = self.pair(self.app.port, **inbound)
+            with Client(caller.port) as client:
+                self.assertEqual(client.request('PUT', '/', body=b'x' * 10_000).status, 200)
+                for daemon, side in ((caller, 'upstream'), (callee, 'downstream')):
+                    self.eventually(1, lambda: daemon.metric('outrigger_tls_handshakes_total', side=side, result='ok'), f'{protocol}, {side}')
+                for daemon in (caller, callee):
+                    for end in ({'service': ''}, {'listener': ''}):
+                        for way in ('received', 'sent'):
+                            name = f'outrigger_connection_{way}_bytes_total'
+                            most = 10_000 if (way == 'received') == ('service' in end) else 50
+                            self.eventually(True, lambda: daemon.metric(name, **end) > most, f'{protocol}, {name}, {end}')
+                    self.assertEqual(daemon.metric('outrigger_connections_closed_total'), 0)
+            caller.stop()
+            callee.stop()
+
     def test_identity_headers_come_from_the_certificate_alone(self):
         caller, callee = self.pair(self.app.port)
         fetch(caller.port, headers={'x-forwarded-client-cert': 'URI=spiffe://evil/admin', 'x-forwarded-for': '1.2.3.4'})

@@ -564,8 +564,7 @@ void ProxyWorld::on_incoming_tcp(proxy::Scope& s, std::unique_ptr<net::Connectio
   session.release()->start();
 }
 
-void ProxyWorld::on_incoming_closed(proxy::Scope& s, const net::Connection&,
-                                    net::CloseReason reason) {
+void ProxyWorld::on_incoming_closed(proxy::Scope& s, net::Connection&, net::CloseReason reason) {
   s.connections->on_closed(reason);
 }
 

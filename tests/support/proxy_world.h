@@ -326,7 +326,7 @@ class ProxyWorld final : private proxy::HttpConnectionOwner,
   void on_session_done(tcp::Session& session, const tcp::SessionReport& report) override;
   void on_incoming_http(proxy::Scope& s, std::unique_ptr<net::Connection> connection) override;
   void on_incoming_tcp(proxy::Scope& s, std::unique_ptr<net::Connection> connection) override;
-  void on_incoming_closed(proxy::Scope& s, const net::Connection& c, net::CloseReason r) override;
+  void on_incoming_closed(proxy::Scope& s, net::Connection& c, net::CloseReason r) override;
 
   http::H2Memory h2_memory_;
   std::unique_ptr<telemetry::AccessLog> access_log_;

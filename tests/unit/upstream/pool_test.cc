@@ -887,6 +887,21 @@ TEST_F(PoolOffer, the_handshake_tells_http2) {
   EXPECT_EQ(tls_cells.ended[0][2].value(), 1U);
 }
 
+TEST_F(PoolTest, bytes_are_counted_while_a_connection_is_open) {
+  make(Offer::http1);
+  Caller& caller = ask();
+  loop.settle();
+  ASSERT_NE(caller.connection, nullptr);
+  const net::Connection& connection = caller.connection->connection();
+  EXPECT_GT(connection.bytes_written(), 0U);
+  EXPECT_EQ(connection_cells.sent_bytes.value(), 0U);
+  loop.advance(seconds(1));
+  EXPECT_EQ(connection_cells.sent_bytes.value(), connection.bytes_written());
+  EXPECT_EQ(connection_cells.received_bytes.value(), connection.bytes_read());
+  loop.advance(seconds(2));
+  EXPECT_EQ(connection_cells.sent_bytes.value(), connection.bytes_written());
+}
+
 TEST_F(PoolOffer, the_handshake_tells_http1) {
   agree("http/1.1");
   for (int i = 0; i < 8; ++i) ask();
