@@ -38,8 +38,6 @@ struct EndpointInfo {
   config::Locality locality{};
   std::map<std::string, std::string> labels{};
   std::uint32_t weight = 1;
-  std::string state{};   // "healthy", "unhealthy", "ejected", "draining", "stale"
-  std::string reason{};  // why it is not healthy
   std::uint64_t requests = 0;
   std::uint64_t failures = 0;
   std::int64_t active = 0;

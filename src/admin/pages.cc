@@ -65,9 +65,7 @@ Json endpoint_json(const EndpointInfo& e) {
   out["stats"] = {stat("rq_total", "COUNTER", static_cast<std::int64_t>(e.requests)),
                   stat("rq_error", "COUNTER", static_cast<std::int64_t>(e.failures)),
                   stat("rq_active", "GAUGE", e.active), stat("cx_active", "GAUGE", e.connections)};
-  out["health_status"] = {{"eds_health_status", e.state == "healthy" ? "HEALTHY" : "UNHEALTHY"},
-                          {"state", e.state}};
-  if (!e.reason.empty()) out["health_status"]["reason"] = e.reason;
+  out["health_status"] = {{"eds_health_status", "HEALTHY"}};  // as in Envoy without health checks
   out["weight"] = e.weight;
   out["locality"] = locality_json(e.locality);
   out["labels"] = e.labels;
@@ -164,8 +162,7 @@ std::string clusters_text(const std::vector<ClusterInfo>& clusters) {
       if (b.open) fact("default_priority", "open_" + b.resource, "true");
     }
     for (const EndpointInfo& e : c.endpoints) {
-      fact(e.address, "health_flags", e.state);
-      if (!e.reason.empty()) fact(e.address, "reason", e.reason);
+      fact(e.address, "health_flags", "healthy");
       fact(e.address, "weight", std::to_string(e.weight));
       fact(e.address, "locality", joined(e.locality));
       fact(e.address, "rq_total", std::to_string(e.requests));

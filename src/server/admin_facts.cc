@@ -81,17 +81,12 @@ admin::ClusterInfo describe_cluster(const std::string& name, const ServiceSnapsh
     endpoint.locality = known.value.locality;
     endpoint.labels = known.value.labels;
     endpoint.weight = known.value.weight;
-    endpoint.state = endpoint_state_name(known.state->draining());
     cluster.endpoints.push_back(std::move(endpoint));
   }
   return cluster;
 }
 
 }  // namespace
-
-std::string_view endpoint_state_name(bool draining) {
-  return draining ? "draining" : "healthy";
-}
 
 std::vector<admin::BreakerInfo> breakers_of(const ServiceSnapshot& service) {
   const policy::SharedBreaker& breaker = service.limits->breaker;

@@ -18,7 +18,6 @@
 
 namespace outrigger::server {
 
-std::string_view endpoint_state_name(bool draining);
 std::vector<admin::BreakerInfo> breakers_of(const ServiceSnapshot& service);
 
 class AdminFacts final : public admin::AdminBackend {

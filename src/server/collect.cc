@@ -26,16 +26,13 @@ std::string show(const Place& place) {
 // Counted here: a sample for each endpoint would be a thousand of which few are left.
 void collect_service(telemetry::Scrape& scrape, const std::string& name,
                      const ServiceSnapshot& service) {
-  std::map<std::pair<Place, bool>, std::size_t> counts;
+  std::map<Place, std::size_t> counts;
   for (const upstream::EndpointInfo& endpoint : *service.endpoints) {
     const config::Locality& at = endpoint.value.locality;
-    ++counts[{Place{at.cloud, at.region, at.zone}, endpoint.state->draining()}];
+    ++counts[Place{at.cloud, at.region, at.zone}];
   }
-  for (const auto& [kind, count] : counts) {
-    scrape.gauge(Family::endpoints,
-                 {name, show(kind.first), endpoint_state_name(/*draining=*/kind.second)},
-                 static_cast<double>(count));
-  }
+  for (const auto& [place, count] : counts)
+    scrape.gauge(Family::endpoints, {name, show(place)}, static_cast<double>(count));
   for (const admin::BreakerInfo& breaker : breakers_of(service)) {
     scrape.gauge(Family::breaker_used, {name, breaker.resource}, static_cast<double>(breaker.used));
     scrape.gauge(Family::breaker_limit, {name, breaker.resource},
@@ -50,7 +47,6 @@ void collect_endpoints(telemetry::Scrape& scrape, const std::vector<admin::Clust
   for (const admin::ClusterInfo& cluster : clusters) {
     for (const admin::EndpointInfo& endpoint : cluster.endpoints) {
       const std::string& at = endpoint.address;
-      scrape.gauge(Family::endpoint_healthy, {cluster.name, at}, endpoint.state == "healthy");
       scrape.counter(Family::endpoint_requests, {cluster.name, at},
                      static_cast<double>(endpoint.requests));
       scrape.counter(Family::endpoint_failures, {cluster.name, at},

@@ -44,7 +44,6 @@ enum class Family : std::uint8_t {
   http_keepalive_pings,
   http_keepalive_timeouts,
   endpoints,
-  endpoint_healthy,
   endpoint_requests,
   endpoint_failures,
   endpoint_active,

@@ -41,7 +41,7 @@ struct alignas(64) WorkerMetrics {
   http::CodecCounters upstream_codec;
   TlsCells downstream_tls;
   TlsCells upstream_tls;
-  Histogram loop_lag;  // microseconds a turn took
+  Histogram loop_lag;  // microseconds that the longest turn of each second took
   Gauge buffer_bytes;
 };
 

@@ -69,7 +69,6 @@ void Cluster::update(std::shared_ptr<const EndpointSet> endpoints) {
   std::unordered_map<std::uint64_t, std::unique_ptr<Host>> kept;
   for (std::uint32_t i = 0; i < endpoints->size(); ++i) {
     const EndpointInfo& info = (*endpoints)[i];
-    if (info.state->draining()) eligible_.set(i, false);
     const auto known = by_identity_.find(info.identity);
     if (known == by_identity_.end()) continue;
     known->second->update(info.value);

@@ -6,13 +6,12 @@
 // An EndpointSet is made on the main thread from what the configuration and the registries say,
 // shared as `shared_ptr<const EndpointSet>` and adopted by workers one by one. EndpointStates hands
 // out one EndpointState per identity; a state lives as long as any set (or anything else) holds it,
-// so that ejections and load are not forgotten when a list is delivered again.
+// so that load is not forgotten when a list is delivered again.
 //
 //   EndpointStates states(workers);
 //   auto set = EndpointSet::make("orders", endpoints, {.expect_ids = ...}, states);
 //   balancer.update(set->balanced(), now);      // keep `set` until the next update
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -22,14 +21,13 @@
 #include <unordered_map>
 #include <vector>
 
-#include "base/time.h"
 #include "config/model.h"
 #include "outrigger/load_balancer.h"
 
 namespace outrigger::upstream {
 
 // What is known about one endpoint across snapshots and workers: the only mutable object that const
-// sets point to. Any thread; all fields are independent of one another.
+// sets point to. Any thread.
 class EndpointState {
  public:
   EndpointState(std::uint64_t identity, std::uint32_t workers)
@@ -39,22 +37,8 @@ class EndpointState {
   EndpointLoad& load() { return load_; }
   const EndpointLoad& load() const { return load_; }
 
-  // Ejected by outlier detection until then (loop time); TimePoint{}: not ejected.
-  TimePoint ejected_until() const { return TimePoint(Duration(ejected_until_.load(relaxed))); }
-  void eject_until(TimePoint t) { ejected_until_.store(t.time_since_epoch().count(), relaxed); }
-  // How often it was ejected in a row; the next ejection lasts correspondingly longer.
-  std::uint32_t ejections() const { return ejections_.load(relaxed); }
-  void set_ejections(std::uint32_t n) { ejections_.store(n, relaxed); }
-  // An operator has taken it out of service: no new requests, open ones continue.
-  bool draining() const { return draining_.load(relaxed); }
-  void set_draining(bool draining) { draining_.store(draining, relaxed); }
-
  private:
-  static constexpr auto relaxed = std::memory_order_relaxed;
   const std::uint64_t identity_;
-  std::atomic<Duration::rep> ejected_until_{0};
-  std::atomic<std::uint32_t> ejections_{0};
-  std::atomic<bool> draining_{false};
   EndpointLoad load_;
 };
 
@@ -122,7 +106,8 @@ class EndpointSet {
 };
 
 // Which endpoints of a set may be picked, kept by a worker beside its balancer: the words that
-// EligibleSet reads. Changed by ejection, return, drain and health; read by every pick.
+// EligibleSet reads. Nothing takes an endpoint out yet: there is neither outlier detection nor a
+// health check.
 class Eligibility {
  public:
   // `count` endpoints, all eligible.

@@ -32,15 +32,12 @@ class FakeAdminBackend final : public admin::AdminBackend {
                             .locality = {"aws", "eu-west-1", "a"},
                             .labels = {{"version", "v42"}},
                             .weight = 2,
-                            .state = "healthy",
                             .requests = 100,
                             .failures = 1,
                             .active = 3,
                             .connections = 2,
                             .latency = microseconds(1500)},
-                           {.address = "[2001:db8::1]:15006",
-                            .state = "ejected",
-                            .reason = "5 consecutive 5xx, for 30 s"}}},
+                           {.address = "[2001:db8::1]:15006"}}},
             {.name = "<script>alert(1)</script>", .protocol = "tcp"}};
   }
   std::vector<admin::ListenerInfo> listeners() override {

@@ -223,10 +223,10 @@ TEST_F(AdminHandlerTest, json_pages_are_json_whatever_the_names) {
 TEST(AdminPages, names_stay_on_their_line) {
   EXPECT_EQ(listeners_text({{.name = "a\nb", .address = "c\r\x1b", .state = "listening"}}),
             "a?b::c??\n");
-  const std::string text =
-      clusters_text({{.name = "x\n", .endpoints = {{.address = "1\n2", .state = "h\ne"}}}});
+  const std::string text = clusters_text(
+      {{.name = "x\n", .endpoints = {{.address = "1\n2", .locality = {"", "", "h\ne"}}}}});
   EXPECT_TRUE(text.starts_with("x?::protocol::\nx?::policy::\n")) << text;
-  EXPECT_NE(text.find("x?::1?2::health_flags::h?e\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("x?::1?2::locality::h?e\n"), std::string::npos) << text;
 }
 
 TEST(AdminPages, docs_list_the_pages) {

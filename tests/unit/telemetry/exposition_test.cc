@@ -30,7 +30,7 @@ void fill(Scrape& scrape) {
   scrape.histogram(Family::request_duration, {"outbound", "orders", "beta-users"}, durations);
   scrape.counter(Family::request_bytes, {"outbound", "orders", "beta-users"}, 123456789);
   scrape.gauge(Family::requests_active, {"outbound", "orders", "beta-users"}, 3);
-  scrape.gauge(Family::endpoints, {"orders", "aws/eu-west-1/a", "healthy"}, 2);
+  scrape.gauge(Family::endpoints, {"orders", "aws/eu-west-1/a"}, 2);
   scrape.gauge(Family::certificate_expires, {"identity"}, -12.5);
   Histogram lag;
   lag.record(90'000'000);

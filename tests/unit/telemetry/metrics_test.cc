@@ -109,18 +109,18 @@ TEST_F(MetricsTest, codecs_and_loops) {
 
 TEST_F(MetricsTest, collectors_run_while_they_are_held) {
   auto held = std::make_optional(metrics.collect([](Scrape& scrape) {
-    scrape.gauge(Family::endpoints, {"orders", "", "healthy"}, 2);
+    scrape.gauge(Family::endpoints, {"orders", ""}, 2);
   }));
   auto other = metrics.collect([](Scrape& scrape) {
-    scrape.gauge(Family::endpoints, {"orders", "", "ejected"}, 1);
+    scrape.gauge(Family::endpoints, {"users", ""}, 1);
   });
-  EXPECT_NE(lines("healthy"), "");
+  EXPECT_NE(lines("orders"), "");
   Metrics::Collection moved = std::move(*held);
   held.reset();
-  EXPECT_NE(lines("healthy"), "");
+  EXPECT_NE(lines("orders"), "");
   moved = std::move(other);
-  EXPECT_EQ(lines("healthy"), "");
-  EXPECT_NE(lines("ejected"), "");
+  EXPECT_EQ(lines("orders"), "");
+  EXPECT_NE(lines("users"), "");
 }
 
 TEST_F(MetricsTest, a_cap_on_what_collectors_bring) {
@@ -128,7 +128,7 @@ TEST_F(MetricsTest, a_cap_on_what_collectors_bring) {
   metrics.set_series_max(most);
   const auto held = metrics.collect([](Scrape& scrape) {
     for (int i = 0; i < 100; ++i) {
-      scrape.gauge(Family::endpoints, {std::to_string(i), "", "healthy"}, 1);
+      scrape.gauge(Family::endpoints, {std::to_string(i), ""}, 1);
     }
   });
   Scrape scrape;
@@ -162,7 +162,7 @@ TEST_F(MetricsTest, the_limit_holds_and_the_process_is_always_there) {
     for (const char* cause : {"queue_full", "write_failed"})
       scrape.counter(Family::access_log_dropped, {cause}, 0);
     for (int i = 0; i < 100; ++i) {
-      scrape.gauge(Family::endpoint_healthy, {"orders", std::to_string(i)}, 1);
+      scrape.gauge(Family::endpoint_active, {"orders", std::to_string(i)}, 1);
       scrape.gauge(Family::breaker_open, {std::to_string(i), "requests"}, 0);
     }
   });
@@ -276,7 +276,7 @@ TEST_F(MetricsTest, scrapes_that_leave_out_the_same_series_count_them_once) {
   metrics.set_series_max(reserved_series(2));
   const auto collection = metrics.collect([](Scrape& scrape) {
     for (int i = 0; i < 1000; ++i)
-      scrape.gauge(Family::endpoint_healthy, {"orders", std::to_string(i)}, 1);
+      scrape.gauge(Family::endpoint_active, {"orders", std::to_string(i)}, 1);
   });
   const std::string first = lines("series_refused");
   EXPECT_EQ(first.find(": 0\n"), std::string::npos);

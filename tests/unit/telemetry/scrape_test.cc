@@ -106,7 +106,7 @@ TEST(Scrape, labels_are_copied) {
 TEST(Scrape, beyond_the_limit_endpoints_are_left_out_first_and_the_process_never) {
   Scrape scrape;
   scrape.gauge(Family::ready, {}, 1);
-  for (const char* at : {"1", "2", "3"}) scrape.gauge(Family::endpoint_healthy, {"orders", at}, 1);
+  for (const char* at : {"1", "2", "3"}) scrape.gauge(Family::endpoint_active, {"orders", at}, 1);
   for (const char* name : {"a", "b", "b"}) scrape.gauge(Family::breaker_open, {name, "x"}, 1);
   Histogram cells;
   scrape.histogram(Family::loop_lag, {"0"}, cells);

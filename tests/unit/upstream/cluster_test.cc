@@ -149,18 +149,6 @@ TEST_F(ClusterTest, who_comes_back_begins_anew) {
   EXPECT_EQ(world.endpoint(1).tries, 2);
 }
 
-TEST_F(ClusterTest, an_endpoint_taken_out_by_an_operator_gets_nothing_after_the_next_update) {
-  start(2);
-  cluster().endpoints()[0].state->set_draining(true);
-  cluster().update(cluster().endpoint_set());
-  for (int i = 0; i < 6; ++i) EXPECT_EQ(choose().host->name(), "10.0.0.2:80");
-  cluster().endpoints()[0].state->set_draining(false);
-  cluster().update(cluster().endpoint_set());
-  std::set<std::string> names;
-  for (int i = 0; i < 6; ++i) names.insert(choose().host->name());
-  EXPECT_EQ(names.size(), 2U);
-}
-
 TEST_F(ClusterTest, connections_are_counted_over_all_hosts) {
   start(2);
   world.endpoint(1).on_request = world.endpoint(2).on_request = [](Peer&, Peer::Sink&) {};

@@ -79,11 +79,9 @@ TEST(EndpointStates, OutliveSetsThatShareThem) {
   EndpointStates states(1);
   auto first = EndpointSet::make("orders", {endpoint("a", 1), endpoint("b", 1)}, {}, states);
   const std::uint64_t b = (*first)[1].identity;
-  (*first)[1].state->eject_until(TimePoint(seconds(5)));
-  (*first)[1].state->set_draining(true);
+  (*first)[1].state->load().add(0);
   auto second = EndpointSet::make("orders", {endpoint("b", 1), endpoint("c", 1)}, {}, states);
-  EXPECT_EQ((*second)[0].state->ejected_until(), TimePoint(seconds(5)));
-  EXPECT_TRUE((*second)[0].state->draining());
+  EXPECT_EQ((*second)[0].state->load().active(), 1U);
   EXPECT_EQ(states.alive(), 3U);
   first.reset();
   EXPECT_EQ(states.alive(), 2U);
