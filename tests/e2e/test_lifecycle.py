@@ -177,7 +177,7 @@ services:
         self.assertEqual(sidecar.process.wait(PATIENCE), 0)
 
     def with_a_list_being_parsed(self, **how):
-        """A sidecar whose registry's file has become so large that parsing it takes many seconds."""
+        """A sidecar whose registry's file has become so large that parsing it takes seconds."""
         registry, fresh = self.directory / 'orders.yaml', self.directory / 'fresh.yaml'
         registry.write_text('services: {orders: ["127.0.0.1:1"]}\n')
         sidecar = self.caller('  orders: {registry: [files], mtls: disabled}\n', extra=f'registries: {{files: {{type: file, path: {registry}}}}}\n', **how)
@@ -187,7 +187,7 @@ services:
             thread, = (t for t in threads.iterdir() if (t / 'comm').read_text() == 'files\n')
             return int((thread / 'stat').read_text().rpartition(')')[2].split()[11])
         fresh.write_text('services:\n  orders:\n' + ''.join(
-            f'    - {{address: "10.{i >> 16}.{i >> 8 & 255}.{i & 255}:80", zone: z, labels: {{a: b, c: d}}}}\n' for i in range(400_000)))
+            f'    - {{address: "10.{i >> 16}.{i >> 8 & 255}.{i & 255}:80", zone: z, labels: {{a: b, c: d}}}}\n' for i in range(170_000)))
         before = cpu_ticks()
         fresh.rename(registry)
         wait_for('the parser', lambda: cpu_ticks() > before + 20)
@@ -199,7 +199,7 @@ services:
         self.assertEqual(sidecar.get('/ready')[0], 200)
         self.assertLess(time.monotonic() - begun, 1)
         self.assertEqual(sidecar.stop(), 0)
-        self.assertLess(time.monotonic() - begun, 5)
+        self.assertLess(time.monotonic() - begun, 5 if SANITIZER else 2.5)
 
     def test_sigquit_does_not_wait_for_requests(self):
         upstream = self.origin(lambda r: (time.sleep(30), (200, {}, b'late'))[1])
