@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <fstream>
 #include <map>
-#include <unordered_map>
 
 #include "server/worker_thread.h"
 #include "upstream/balancers.h"
@@ -51,22 +50,6 @@ admin::BreakerInfo breaker_info(std::string_view resource, const policy::SharedL
   return info;
 }
 
-using Places = std::unordered_map<std::uint64_t, std::size_t>;  // identity to index
-
-void add_stats(admin::ClusterInfo& cluster, const Places& places,
-               const std::vector<HostStats>& hosts) {
-  for (const HostStats& host : hosts) {
-    const auto place = places.find(host.identity);
-    if (place == places.end()) continue;  // it has left meanwhile
-    admin::EndpointInfo& endpoint = cluster.endpoints[place->second];
-    endpoint.requests += host.requests;
-    endpoint.failures += host.failures;
-    endpoint.active += host.active;
-    endpoint.connections += static_cast<std::int64_t>(host.connections);
-    endpoint.latency = std::max(endpoint.latency, host.latency);
-  }
-}
-
 admin::ClusterInfo describe_cluster(const std::string& name, const ServiceSnapshot& service) {
   admin::ClusterInfo cluster;
   cluster.name = name;
@@ -81,6 +64,12 @@ admin::ClusterInfo describe_cluster(const std::string& name, const ServiceSnapsh
     endpoint.locality = known.value.locality;
     endpoint.labels = known.value.labels;
     endpoint.weight = known.value.weight;
+    const upstream::EndpointState::Totals totals = known.state->totals();
+    endpoint.requests = totals.requests;
+    endpoint.failures = totals.failures;
+    endpoint.active = totals.active;
+    endpoint.connections = totals.connections;
+    endpoint.latency = totals.latency;
     cluster.endpoints.push_back(std::move(endpoint));
   }
   return cluster;
@@ -160,24 +149,11 @@ std::vector<admin::ClusterInfo> AdminFacts::clusters() {
   std::map<std::string, const ServiceSnapshot*> services;
   for (const auto& [name, service] : current->services) services[name] = &service;
   for (std::size_t i = 0; i < current->apps.size(); ++i) services[app_key(i)] = &current->apps[i];
-  // A worker that does not answer in time has not lost what it has counted.
-  told_.resize(shared_.threads.size());
-  for (std::size_t i = 0; i < told_.size(); ++i) {
-    auto answer = shared_.threads[i]->ask<ClusterStats>(
-        [](Worker& worker) { return worker.cluster_stats(); });
-    if (answer) told_[i] = std::move(*answer);
-  }
+  // For those who look again: of a large service, workers tell their latencies only by and by.
+  for (const auto& thread : shared_.threads)
+    thread->post([](Worker& worker) { worker.tell_latencies(); });
   std::vector<admin::ClusterInfo> clusters;
-  for (const auto& [name, service] : services) {
-    clusters.push_back(describe_cluster(name, *service));
-    Places places;
-    for (std::size_t i = 0; i < service->endpoints->size(); ++i)
-      places.emplace((*service->endpoints)[i].identity, i);
-    for (const ClusterStats& stats : told_) {
-      const auto found = stats.find(name);
-      if (found != stats.end()) add_stats(clusters.back(), places, found->second);
-    }
-  }
+  for (const auto& [name, service] : services) clusters.push_back(describe_cluster(name, *service));
   return clusters;
 }
 
@@ -278,10 +254,6 @@ admin::MemoryInfo AdminFacts::memory() {
 void AdminFacts::drain_listeners() {
   life_.listeners_drained = true;
   actions_.drain_listeners();
-}
-
-bool AdminFacts::wants_endpoint_series() {
-  return snapshot()->config->telemetry.prometheus.per_endpoint;
 }
 
 std::string AdminFacts::config_json() {

@@ -1,7 +1,7 @@
 #pragma once
 
-// What the admin pages can query and change in the daemon. Called on the back thread; what belongs
-// to workers is asked of them, what belongs to the main thread is posted there.
+// What the admin pages can query and change in the daemon. Called on the back thread; of workers it
+// reads the cells, and what belongs to the main thread is posted there.
 
 #include <functional>
 #include <memory>
@@ -39,8 +39,6 @@ class AdminFacts final : public admin::AdminBackend {
   std::vector<admin::CertificateInfo> certificates() override;
   admin::MemoryInfo memory() override;
   std::string config_json() override;
-  // telemetry.prometheus.per_endpoint
-  bool wants_endpoint_series();
   void set_health_failed(bool failed) override { life_.health_failed = failed; }
   void drain_listeners() override;
   void quit() override { actions_.quit(); }
@@ -53,7 +51,6 @@ class AdminFacts final : public admin::AdminBackend {
   const Actions actions_;
   const WallTime started_;
   const std::string version_;
-  std::vector<ClusterStats> told_;  // each worker's last answer; back thread
   std::mutex mutex_;
   std::shared_ptr<const Snapshot> snapshot_;
 };

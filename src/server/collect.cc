@@ -43,19 +43,16 @@ void collect_service(telemetry::Scrape& scrape, const std::string& name,
 
 // Their number is the mesh's, not this configuration's: the first to be left out beyond
 // max_series.
-void collect_endpoints(telemetry::Scrape& scrape, const std::vector<admin::ClusterInfo>& clusters) {
-  for (const admin::ClusterInfo& cluster : clusters) {
-    for (const admin::EndpointInfo& endpoint : cluster.endpoints) {
-      const std::string& at = endpoint.address;
-      scrape.counter(Family::endpoint_requests, {cluster.name, at},
-                     static_cast<double>(endpoint.requests));
-      scrape.counter(Family::endpoint_failures, {cluster.name, at},
-                     static_cast<double>(endpoint.failures));
-      scrape.gauge(Family::endpoint_active, {cluster.name, at},
-                   static_cast<double>(endpoint.active));
-      scrape.gauge(Family::endpoint_latency, {cluster.name, at},
-                   std::chrono::duration<double>(endpoint.latency).count());
-    }
+void collect_endpoints(telemetry::Scrape& scrape, const std::string& name,
+                       const ServiceSnapshot& service) {
+  for (const upstream::EndpointInfo& endpoint : *service.endpoints) {
+    const std::string at = endpoint.value.address.to_string();
+    const upstream::EndpointState::Totals totals = endpoint.state->totals();
+    scrape.counter(Family::endpoint_requests, {name, at}, static_cast<double>(totals.requests));
+    scrape.counter(Family::endpoint_failures, {name, at}, static_cast<double>(totals.failures));
+    scrape.gauge(Family::endpoint_active, {name, at}, static_cast<double>(totals.active));
+    scrape.gauge(Family::endpoint_latency, {name, at},
+                 std::chrono::duration<double>(totals.latency).count());
   }
 }
 
@@ -74,9 +71,13 @@ void collect_certificates(telemetry::Scrape& scrape, AdminFacts& facts, WallTime
 
 void collect_facts(telemetry::Scrape& scrape, AdminFacts& facts, Shared& shared, WallTime now) {
   const std::shared_ptr<const Snapshot> snapshot = facts.snapshot();
-  for (const auto& [name, service] : snapshot->services) collect_service(scrape, name, service);
-  for (std::size_t i = 0; i < snapshot->apps.size(); ++i)
-    collect_service(scrape, app_key(i), snapshot->apps[i]);
+  const bool each_endpoint = snapshot->config->telemetry.prometheus.per_endpoint;
+  const auto collect = [&](const std::string& name, const ServiceSnapshot& service) {
+    collect_service(scrape, name, service);
+    if (each_endpoint) collect_endpoints(scrape, name, service);
+  };
+  for (const auto& [name, service] : snapshot->services) collect(name, service);
+  for (std::size_t i = 0; i < snapshot->apps.size(); ++i) collect(app_key(i), snapshot->apps[i]);
   collect_certificates(scrape, facts, now);
   scrape.gauge(Family::config_info, {facts.server_info().config_version}, 1);
   scrape.gauge(Family::ready, {}, facts.readiness().ready ? 1 : 0);
@@ -86,8 +87,6 @@ void collect_facts(telemetry::Scrape& scrape, AdminFacts& facts, Shared& shared,
   }
   scrape.counter(Family::log_dropped, {}, static_cast<double>(log::dropped()));
   shared.access_log.collect(scrape);
-  // Workers have to be asked, so only where it was asked for.
-  if (facts.wants_endpoint_series()) collect_endpoints(scrape, facts.clusters());
 }
 
 }  // namespace outrigger::server

@@ -1,5 +1,6 @@
 #include "server/worker.h"
 
+#include <limits>
 #include <utility>
 
 #include "base/heap.h"
@@ -440,6 +441,8 @@ void Worker::measure() {
   metrics.buffer_bytes.set(static_cast<std::int64_t>(loop_.buffers().bytes_in_use()));
   memory_release_.freed(loop_.take_rested());
   count_open_bytes();
+  constexpr std::size_t of_each_service = 256;
+  tell_latencies(of_each_service);
   loop_.timers().arm(lag_timer_, lag_interval);
 }
 
@@ -462,26 +465,13 @@ void Worker::release_memory() {
   shared_.release_heap();
 }
 
-ClusterStats Worker::cluster_stats() const {
-  ClusterStats stats;
-  const auto add = [&stats](const std::string& name, const upstream::Cluster& cluster) {
-    auto& hosts = stats[name];
-    for (std::size_t i = 0; i < cluster.endpoints().size(); ++i) {
-      const upstream::Host* known = cluster.host_at(i);
-      if (known == nullptr) continue;
-      HostStats host;
-      host.identity = known->identity();
-      host.active = known->active.value();
-      host.requests = known->requests.value();
-      host.failures = known->failures.value();
-      host.connections = known->connections();
-      host.latency = cluster.expected_latency(i);
-      hosts.push_back(host);
-    }
-  };
-  for (const auto& [name, destination] : destinations_) add(name, *destination->cluster);
-  for (std::size_t i = 0; i < apps_.size(); ++i) add(app_key(i), *apps_[i]->cluster);
-  return stats;
+void Worker::tell_latencies() {
+  tell_latencies(std::numeric_limits<std::size_t>::max());
+}
+
+void Worker::tell_latencies(std::size_t most) {
+  for (const auto& [name, destination] : destinations_) destination->cluster->tell_latencies(most);
+  for (const auto& app : apps_) app->cluster->tell_latencies(most);
 }
 
 }  // namespace outrigger::server

@@ -21,18 +21,6 @@
 
 namespace outrigger::server {
 
-// One endpoint that a worker has called, for the admin pages.
-struct HostStats {
-  std::uint64_t identity = 0;
-  std::int64_t active = 0;
-  std::uint64_t requests = 0;
-  std::uint64_t failures = 0;
-  std::size_t connections = 0;
-  Duration latency{};  // what the balancer expects
-};
-// By the service's name, or an app's key.
-using ClusterStats = std::map<std::string, std::vector<HostStats>>;
-
 // The stages of shutdown; it never goes back.
 enum class Stage : std::uint8_t {
   serving,
@@ -59,8 +47,9 @@ class Worker final : private proxy::HttpConnectionOwner,
   void advance(Stage stage);
   // Accepted here or by another worker, and counted as this worker's already.
   void take(std::size_t door, net::Fd fd, const net::SocketAddress& peer);
-  // Never inlined: the guard (tests/bench/callgrind.py) recognises a question to this worker by it.
-  [[gnu::noinline]] ClusterStats cluster_stats() const;
+  // All at once, where measure() tells some each second. Never inlined: the guard
+  // (tests/bench/callgrind.py) recognises by it that somebody looks at /clusters.
+  [[gnu::noinline]] void tell_latencies();
 
  private:
   struct Context final : proxy::WorkerContext {
@@ -98,6 +87,7 @@ class Worker final : private proxy::HttpConnectionOwner,
   std::unique_ptr<net::Transport> server_transport(const Door& door);
   void gone(proxy::Scope& scope, net::Connection& connection, net::CloseReason reason);
   void count_open_bytes();
+  void tell_latencies(std::size_t most);
   void tell_refusal(const proxy::Scope& scope, const net::SocketAddress& peer);
   void tell_handshake_failure(const proxy::Scope& scope, const net::Connection& connection);
   void measure();

@@ -7,7 +7,6 @@
 #include <functional>
 #include <future>
 #include <memory>
-#include <optional>
 #include <thread>
 #include <vector>
 
@@ -40,17 +39,6 @@ class WorkerThread {
   // False when the worker has not begun or has ended, or too much waits for it; then the function
   // is dropped.
   bool post(std::function<void(Worker&)> function);
-  // Runs it and waits for what it returns; nothing when the worker does not answer in a second.
-  template <typename T>
-  std::optional<T> ask(std::function<T(Worker&)> function) {
-    auto answer = std::make_shared<std::promise<T>>();
-    std::future<T> future = answer->get_future();
-    const bool posted = post([answer, function = std::move(function)](Worker& worker) {
-      answer->set_value(function(worker));
-    });
-    if (!posted || future.wait_for(std::chrono::seconds(1)) != std::future_status::ready) return {};
-    return future.get();
-  }
   // A connection that another worker accepted. False when post() would say so; then `fd` stays the
   // caller's.
   bool take(std::size_t door, net::Fd& fd, const net::SocketAddress& peer);

@@ -88,7 +88,7 @@ void Cluster::update(std::shared_ptr<const EndpointSet> endpoints) {
 Host* Cluster::host_of(std::uint32_t index) {
   if (hosts_[index] != nullptr) return hosts_[index];
   const EndpointInfo& info = (*endpoints_)[index];
-  auto host = std::make_unique<Host>(info, address_of(info.value.address));
+  auto host = std::make_unique<Host>(info, address_of(info.value.address), worker_);
   hosts_[index] = host.get();
   by_identity_.emplace(info.identity, std::move(host));
   return hosts_[index];
@@ -117,7 +117,7 @@ Cluster::Chosen Cluster::choose(std::span<const std::uint64_t> tried,
   chosen.identity = chosen.host->identity();
   chosen.ticket = balancer_->started(*index, now);
   chosen.host->active.add();
-  chosen.host->requests.add();
+  chosen.host->cells.requests.add();
   chosen.host->state().load().add(worker_);
   return chosen;
 }
@@ -127,7 +127,7 @@ void Cluster::finished(const Chosen& chosen, const Outcome& outcome) {
   balancer_->finished(chosen.ticket, outcome, since_epoch(context_.loop.now()));
   chosen.host->active.sub();
   chosen.host->state().load().sub(worker_);
-  if (outcome.is_failure()) chosen.host->failures.add();
+  if (outcome.is_failure()) chosen.host->cells.failures.add();
   if (!departed_.empty()) context_.loop.at_turn_end(*this);
 }
 
@@ -138,6 +138,14 @@ void Cluster::drop_departed() {
 Duration Cluster::expected_latency(std::size_t index) const {
   return balancer_->expected_latency(static_cast<std::uint32_t>(index),
                                      since_epoch(context_.loop.now()));
+}
+
+void Cluster::tell_latencies(std::size_t most) {
+  for (most = std::min(most, hosts_.size()); most > 0; --most) {
+    if (told_ >= hosts_.size()) told_ = 0;
+    if (const Host* host = hosts_[told_]) host->cells.latency.set(expected_latency(told_).count());
+    ++told_;
+  }
 }
 
 void Cluster::drain() {

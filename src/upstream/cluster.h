@@ -77,6 +77,8 @@ class Cluster final : private net::TurnHook {
   std::size_t connections() const;
   // The latency that the balancer expects of endpoint `index`; 0: no expectation.
   Duration expected_latency(std::size_t index) const;
+  // Puts what it expects into the cells, for the metrics: of the next `most` endpoints, in turn.
+  void tell_latencies(std::size_t most);
   // No new requests will come: idle connections close, busy ones finish.
   void drain();
 
@@ -113,6 +115,7 @@ class Cluster final : private net::TurnHook {
   std::shared_ptr<const EndpointSet> endpoints_;
   std::unordered_map<std::uint64_t, std::unique_ptr<Host>> by_identity_;
   std::vector<Host*> hosts_;  // by index in the set
+  std::size_t told_ = 0;      // of them, up to here
   Eligibility eligible_;
   std::vector<std::unique_ptr<Host>> departed_;  // withdrawn, with streams still open
 };

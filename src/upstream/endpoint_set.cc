@@ -29,6 +29,30 @@ class Hash {
 
 }  // namespace
 
+EndpointCells& EndpointState::cells(std::uint32_t worker) {
+  EndpointCells* cells = cells_.load(std::memory_order_acquire);
+  if (cells == nullptr) {
+    auto fresh = std::make_unique<EndpointCells[]>(load_.workers());
+    // Otherwise another worker was first, and `cells` is what it has made.
+    if (cells_.compare_exchange_strong(cells, fresh.get(), std::memory_order_acq_rel))
+      cells = fresh.release();
+  }
+  return cells[worker];
+}
+
+EndpointState::Totals EndpointState::totals() const {
+  Totals totals;
+  totals.active = load_.active();
+  const EndpointCells* cells = cells_.load(std::memory_order_acquire);
+  for (std::uint32_t i = 0; cells != nullptr && i < load_.workers(); ++i) {
+    totals.requests += cells[i].requests.value();
+    totals.failures += cells[i].failures.value();
+    totals.connections += cells[i].connections.value();
+    totals.latency = std::max(totals.latency, Duration(cells[i].latency.value()));
+  }
+  return totals;
+}
+
 std::shared_ptr<EndpointState> EndpointStates::get(std::uint64_t identity) {
   const std::lock_guard lock(mutex_);
   std::weak_ptr<EndpointState>& entry = states_[identity];

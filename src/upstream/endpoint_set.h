@@ -21,10 +21,20 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/metric_cells.h"
+#include "base/time.h"
 #include "config/model.h"
 #include "outrigger/load_balancer.h"
 
 namespace outrigger::upstream {
+
+// What one worker has counted of an endpoint; that worker's thread only.
+struct alignas(64) EndpointCells {
+  Counter requests;
+  Counter failures;
+  Gauge connections;  // of its pools
+  Gauge latency;      // nanoseconds that the balancer expects, as it last said
+};
 
 // What is known about one endpoint across snapshots and workers: the only mutable object that const
 // sets point to. Any thread.
@@ -32,14 +42,29 @@ class EndpointState {
  public:
   EndpointState(std::uint64_t identity, std::uint32_t workers)
       : identity_(identity), load_(workers) {}
+  EndpointState(const EndpointState&) = delete;
+  EndpointState& operator=(const EndpointState&) = delete;
+  ~EndpointState() { delete[] cells_.load(std::memory_order_relaxed); }
 
   std::uint64_t identity() const { return identity_; }
   EndpointLoad& load() { return load_; }
   const EndpointLoad& load() const { return load_; }
+  // Allocated for all workers when the first asks: not on the request path.
+  EndpointCells& cells(std::uint32_t worker);
+  // The workers' cells together; what they say meanwhile may be in it or not.
+  struct Totals {
+    std::uint64_t requests = 0;
+    std::uint64_t failures = 0;
+    std::int64_t active = 0;
+    std::int64_t connections = 0;
+    Duration latency{};  // the highest
+  };
+  Totals totals() const;
 
  private:
   const std::uint64_t identity_;
   EndpointLoad load_;
+  std::atomic<EndpointCells*> cells_{nullptr};
 };
 
 // Interns states by identity. Any thread, behind a lock: for code that builds sets, never on the

@@ -16,8 +16,12 @@ namespace outrigger::upstream {
 
 class Host {
  public:
-  Host(const EndpointInfo& info, const net::SocketAddress& address)
-      : endpoint_(info.value), state_(info.state), address_(address), name_(address.to_string()) {}
+  Host(const EndpointInfo& info, const net::SocketAddress& address, std::uint32_t worker)
+      : cells(info.state->cells(worker)),
+        endpoint_(info.value),
+        state_(info.state),
+        address_(address),
+        name_(address.to_string()) {}
 
   const config::Endpoint& endpoint() const { return endpoint_; }
   const net::SocketAddress& address() const { return address_; }
@@ -31,7 +35,8 @@ class Host {
              policy::Breaker& breaker, const PoolCounters& counters) {
     auto& pool = pools_[static_cast<std::size_t>(offer)];
     if (!pool)
-      pool = std::make_unique<Pool>(context, connector, breaker, counters, address_, offer);
+      pool = std::make_unique<Pool>(context, connector, breaker, counters, cells.connections,
+                                    address_, offer);
     return *pool;
   }
   void drain() {
@@ -53,10 +58,8 @@ class Host {
     return sum;
   }
 
-  // Read by the admin's scrapes.
-  Gauge active;
-  Counter requests;
-  Counter failures;
+  Gauge active;  // of this worker, of this host: one that has been withdrawn may have a successor
+  EndpointCells& cells;
 
  private:
   config::Endpoint endpoint_;

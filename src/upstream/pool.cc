@@ -49,11 +49,13 @@ void PoolTicket::leave() {
 }
 
 Pool::Pool(ClientContext& context, const Connector& connector, policy::Breaker& breaker,
-           const PoolCounters& counters, const net::SocketAddress& address, Offer offer)
+           const PoolCounters& counters, Gauge& open, const net::SocketAddress& address,
+           Offer offer)
     : context_(context),
       connector_(connector),
       breaker_(breaker),
       counters_(counters),
+      open_(open),
       address_(address),
       offer_(offer),
       speaks_(offer == Offer::http1   ? Speaks::http1
@@ -67,6 +69,7 @@ Pool::~Pool() {
     while (!list->empty()) {
       ClientConnection& connection = list->pop_front();
       counters_.connections.on_closed(net::CloseReason::aborted);
+      open_.sub();
       connection.permit_.release();
       context_.loop.retire(std::unique_ptr<net::Retirable>(&connection));
     }
@@ -186,6 +189,7 @@ void Pool::open_connection() {
                                                    std::move(permit));
   ++connecting_count_;
   ++connection_count_;
+  open_.add();
   ++working_count_;
   counters_.connections.on_opened();
   if (!sweep_timer_.armed()) context_.loop.timers().arm(sweep_timer_, sweep_interval);
@@ -268,6 +272,7 @@ void Pool::connection_closed(ClientConnection& connection, ClientConnection::Sta
   if (before == ClientConnection::State::ready && connection.http2()) --sharing_count_;
   connection.unlink();
   --connection_count_;
+  open_.sub();
   counters_.count_end(*connection.connection_, connection.close_reason());
   if (log::enabled("upstream", log::Level::debug)) {
     log::debug("upstream", "a connection to an endpoint was closed",

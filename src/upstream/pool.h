@@ -64,7 +64,7 @@ class Pool final : private net::TurnHook, private policy::LimitWaiter {
   static constexpr Duration idle_timeout = seconds(60);
 
   Pool(ClientContext& context, const Connector& connector, policy::Breaker& breaker,
-       const PoolCounters& counters, const net::SocketAddress& address, Offer offer);
+       const PoolCounters& counters, Gauge& open, const net::SocketAddress& address, Offer offer);
   ~Pool();
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
@@ -119,6 +119,7 @@ class Pool final : private net::TurnHook, private policy::LimitWaiter {
   const Connector& connector_;
   policy::Breaker& breaker_;
   const PoolCounters counters_;
+  Gauge& open_;  // connections, for the metrics; pools to the same endpoint share it
   const net::SocketAddress address_;
   const Offer offer_;
   enum class Speaks { unknown, http1, http2 } speaks_;

@@ -1,6 +1,6 @@
 """A daemon under callgrind, and what its worker did between two marks.
 
-A mark is a question to the admin port which the worker itself has to answer: the function it answers in
+A mark is a question to the admin port which makes the worker do something: the function it does it in
 makes callgrind write out what it has counted for this thread, and begin anew. So only what the worker
 does between two marks is counted, and nothing needs to attach to the process. Every mark costs the
 same; the difference of two intervals is free of it.
@@ -13,7 +13,7 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
-MARK, MARK_PAGE = 'outrigger::server::Worker::cluster_stats*() const', '/clusters'
+MARK, MARK_PAGE = 'outrigger::server::Worker::tell_latencies()', '/clusters'
 # What hands out memory; what gives it back follows from that.
 ALLOCATOR = re.compile(r"^(operator new.*|(__libc_)?(malloc|calloc|realloc|reallocarray|memalign|aligned_alloc|posix_memalign|valloc))('\d+)?$")
 

@@ -41,7 +41,7 @@ struct OutcomeTest : testing::Test {
   }
   // What the balancer expects of the one endpoint.
   Duration expected() { return world.cluster().expected_latency(0); }
-  std::uint64_t failures() { return world.cluster().host_at(0)->failures.value(); }
+  std::uint64_t failures() { return world.cluster().host_at(0)->cells.failures.value(); }
   Peer::Sink& call_grpc(Peer& client) {
     return client.call({.method = "POST", .fields = grpc, .body = "x"});
   }

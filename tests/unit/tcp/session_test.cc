@@ -289,7 +289,7 @@ TEST_F(SessionTest, a_client_that_goes_while_the_endpoint_is_dialled_leaves_noth
   world.settle();
   EXPECT_EQ(world.sessions(), 0U);
   EXPECT_EQ(report().flag, Flag::DC);
-  EXPECT_EQ(world.cluster().host_at(0)->failures.value(), 0U) << "not the endpoint's fault";
+  EXPECT_EQ(world.cluster().host_at(0)->cells.failures.value(), 0U) << "not the endpoint's fault";
 }
 
 TEST_F(SessionTest, a_broken_record_does_not_pass_for_the_end) {
@@ -351,7 +351,7 @@ TEST_F(SessionTest, an_endpoint_that_accepts_and_closes_at_once_has_failed) {
   Peer& client = connect();
   endpoint().end_output();
   world.settle();
-  EXPECT_EQ(world.cluster().host_at(0)->failures.value(), 1U);
+  EXPECT_EQ(world.cluster().host_at(0)->cells.failures.value(), 1U);
   client.finish();
   world.settle();
   EXPECT_EQ(report().flag, Flag::UC);
@@ -375,7 +375,7 @@ TEST_F(SessionTest, one_that_closes_after_a_while_or_after_the_client_or_an_answ
   world.settle();
   greeted.finish();
   world.settle();
-  EXPECT_EQ(world.cluster().host_at(0)->failures.value(), 0U);
+  EXPECT_EQ(world.cluster().host_at(0)->cells.failures.value(), 0U);
   for (const SessionReport& each : world.reports) EXPECT_EQ(each.flag, Flag::none);
 }
 

@@ -49,7 +49,7 @@ TEST_F(ClusterTest, every_endpoint_is_chosen_and_the_load_is_counted) {
   for (std::size_t i = 0; i < 3; ++i) {
     EXPECT_EQ(cluster().host_at(i)->active.value(), 2);
     EXPECT_EQ(cluster().endpoints()[i].state->load().active(), 2U);
-    EXPECT_EQ(cluster().host_at(i)->requests.value(), 2U);
+    EXPECT_EQ(cluster().host_at(i)->cells.requests.value(), 2U);
   }
   while (!open.empty()) finish(0, {.kind = Outcome::Kind::answered, .status = 200});
   for (std::size_t i = 0; i < 3; ++i) {
@@ -69,8 +69,8 @@ TEST_F(ClusterTest, failures_are_counted_as_such) {
     choose();
     finish(0, outcome);
   }
-  EXPECT_EQ(cluster().host_at(0)->requests.value(), 6U);
-  EXPECT_EQ(cluster().host_at(0)->failures.value(), 3U);
+  EXPECT_EQ(cluster().host_at(0)->cells.requests.value(), 6U);
+  EXPECT_EQ(cluster().host_at(0)->cells.failures.value(), 3U);
 }
 
 TEST_F(ClusterTest, what_was_tried_is_avoided_while_there_are_others) {
@@ -95,6 +95,25 @@ TEST_F(ClusterTest, hosts_are_made_when_first_called) {
   EXPECT_TRUE(host->idle() == false);
 }
 
+TEST_F(ClusterTest, latencies_are_told_some_at_a_time) {
+  world.add_service("orders", 3).load_balancer.policy = config::LoadBalancer::Policy::peak_ewma;
+  world.start();
+  for (int i = 0; i < 6; ++i) choose();
+  const auto told = [this] {
+    int count = 0;
+    for (const EndpointInfo& info : cluster().endpoints())
+      count += info.state->totals().latency > Duration(0) ? 1 : 0;
+    return count;
+  };
+  EXPECT_EQ(told(), 0);
+  cluster().tell_latencies(1);
+  EXPECT_EQ(told(), 1);
+  cluster().tell_latencies(2);
+  EXPECT_EQ(told(), 3);
+  cluster().tell_latencies(1000);
+  EXPECT_EQ(cluster().endpoints()[2].state->totals().latency, cluster().expected_latency(2));
+}
+
 TEST_F(ClusterTest, an_empty_list_has_nobody) {
   start(0);
   EXPECT_FALSE(choose());
@@ -106,7 +125,7 @@ TEST_F(ClusterTest, who_is_in_both_lists_keeps_its_pool) {
   for (int i = 0; i < 2; ++i) world.talk(client, get);
   world.set_endpoints("orders", {"10.0.0.2:80", "10.0.0.3:80"});
   EXPECT_EQ(cluster().host_at(0)->name(), "10.0.0.2:80");
-  EXPECT_EQ(cluster().host_at(0)->requests.value(), 1U);
+  EXPECT_EQ(cluster().host_at(0)->cells.requests.value(), 1U);
   for (int i = 0; i < 4; ++i) world.talk(client, get);
   EXPECT_EQ(world.endpoint(2).tries, 1) << "the connection it had";
   EXPECT_EQ(world.endpoint(1).requests(), 1U);

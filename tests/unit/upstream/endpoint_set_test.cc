@@ -130,5 +130,25 @@ TEST(Eligibility, CountsAndBoundsItsBits) {
   EXPECT_EQ(e.eligible(), 999U);
 }
 
+TEST(EndpointStateCells, workers_add_up) {
+  EndpointState state(1, 3);
+  EXPECT_EQ(state.totals().requests, 0U);
+  for (std::uint32_t worker = 0; worker < 3; ++worker) {
+    EndpointCells& cells = state.cells(worker);
+    EXPECT_EQ(&cells, &state.cells(worker));
+    cells.requests.add(2);
+    cells.failures.add();
+    cells.connections.add(worker);
+    cells.latency.set(100 * worker);
+    state.load().add(worker);
+  }
+  const EndpointState::Totals totals = state.totals();
+  EXPECT_EQ(totals.requests, 6U);
+  EXPECT_EQ(totals.failures, 3U);
+  EXPECT_EQ(totals.active, 3);
+  EXPECT_EQ(totals.connections, 3);
+  EXPECT_EQ(totals.latency, std::chrono::nanoseconds(200));
+}
+
 }  // namespace
 }  // namespace outrigger::upstream

@@ -75,7 +75,7 @@ struct PoolTest : testing::Test {
     connector.channel = [this](net::Loop&, const net::SocketAddress&, int& error) {
       return dial(error);
     };
-    pool = std::make_unique<Pool>(context, connector, *breaker, counters,
+    pool = std::make_unique<Pool>(context, connector, *breaker, counters, open,
                                   net::SocketAddress::ip("10.0.0.1", 80), offer);
   }
   ~PoolTest() override {
@@ -88,6 +88,7 @@ struct PoolTest : testing::Test {
       EXPECT_EQ(breaker->pending.used(), 0U);
       EXPECT_EQ(pool_cells.pending.value(), 0);
       EXPECT_EQ(connection_cells.active.value(), 0);
+      EXPECT_EQ(open.value(), 0);
     }
     pool.reset();
     peers.clear();
@@ -149,6 +150,7 @@ struct PoolTest : testing::Test {
   ConnectionCells connection_cells;
   TlsCells tls_cells;
   PoolCells pool_cells;
+  Gauge open;
   PoolCounters counters{connection_cells, tls_cells, pool_cells};
   Connector connector;
   std::optional<policy::SharedBreaker> shared;
@@ -391,7 +393,7 @@ TEST_F(PoolTest, a_pool_that_needs_no_more_passes_the_permit_on) {
   limits.connections = 1;
   make(Offer::http1, limits);
   policy::Permit elsewhere = breaker->connections.try_take();
-  Pool other(context, connector, *breaker, counters, net::SocketAddress::ip("10.0.0.2", 80),
+  Pool other(context, connector, *breaker, counters, open, net::SocketAddress::ip("10.0.0.2", 80),
              Offer::http1);
   Caller first;
   Caller second;
