@@ -15,6 +15,7 @@ class H2ServerSession final : public H2Session {
 
  private:
   // Progress of the two-step drain.
+  static constexpr std::uint32_t no_limit = 0x7fffffff;  // what nghttp2 is told
   enum class Drain : std::uint8_t { none, announced, final };
   static constexpr std::uint64_t drain_ping = 0x647261696e000001;
 
@@ -29,18 +30,23 @@ class H2ServerSession final : public H2Session {
   StreamEnd end_of_connection() const override { return StreamEnd::cancelled; }
   bool may_finish() const override { return drain_ == Drain::final; }
   void announce_settings();
+  bool limit_acknowledged() const {
+    return nghttp2_session_get_local_settings(library(), NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS) ==
+           no_limit;
+  }
   void refuse(H2Stream& stream, H2HeadReader::Verdict verdict);
   void refuse(H2Stream& stream, int status, std::string_view detail);
   void announce_last();
 
   ServerEvents& events_;
   Drain drain_ = Drain::none;
+  bool overrun_ = false;  // the client has acknowledged the limit on streams and exceeded it
 };
 
 H2ServerSession::H2ServerSession(ServerEvents& events, const Parts& parts)
     : H2Session(true, parts), events_(events) {
   const std::array<nghttp2_settings_entry, 5> settings{{
-      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 0x7fffffff},
+      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, no_limit},
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, limits_.stream_window},
       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<std::uint32_t>(limits_.head_bytes)},
       {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, limits_.upgrades->empty() ? 0U : 1U},
@@ -97,6 +103,7 @@ void H2ServerSession::head_received(H2Stream& stream, bool end) {
     // Some clients overshoot while a connection is new, so that this is not counted as abuse at
     // once.
     glitch();
+    overrun_ = overrun_ || limit_acknowledged();
     return end_stream(stream, H2Error::refused_stream, StreamEnd::refused);
   }
   const bool short_body = end && head.content_length.value_or(0) > 0;
@@ -191,7 +198,14 @@ void H2ServerSession::peer_retires() {
   drain_ = Drain::final;
 }
 
+// grpc-java over okhttp may ignore the limit for as long as a connection lasts, and repeats a refused
+// call only once. On a new connection it mostly obeys.
 void H2ServerSession::settled(bool freed) {
+  if (overrun_ && drain_ != Drain::final) {
+    if (phase_.is(H2Phase::open)) phase_.on(H2PhaseEvent::drain);
+    announce_last();
+    schedule();
+  }
   if (freed && open_streams() == 0) events_.on_idle();
 }
 

@@ -271,6 +271,34 @@ TEST_F(H2Codec, AHeadBeyondTheServersLimitIsKeptBackAndTheOthersGo) {
   }
 }
 
+// It would be refused again and again; on a new connection it may obey.
+TEST_F(H2Codec, AClientThatIgnoresTheLimitIsSentElsewhereWithItsStreamsServed) {
+  for (const bool acknowledged : {true, false}) {
+    H2ServerSide server(world);
+    std::string crowd = h2::preface();
+    if (acknowledged) crowd += h2::settings_ack();
+    for (std::uint32_t i = 0; i <= world.limits.streams; ++i)
+      crowd += h2::headers(1 + 2 * i, h2::request_block(), h2::whole);
+    server.feeder.feed(crowd);
+    std::string bytes = server.wire.take();
+    int refused = 0;
+    int goaways = 0;
+    for (const h2::Frame& frame : h2::take_frames(bytes)) {
+      if (frame.type == h2::type_rst_stream && frame.number() == h2::refused_stream) ++refused;
+      if (frame.type == h2::type_goaway) {
+        ++goaways;
+        EXPECT_EQ(frame.number(4), h2::no_error);
+      }
+    }
+    EXPECT_EQ(refused, 1) << acknowledged;
+    EXPECT_EQ(goaways, acknowledged ? 1 : 0);
+    EXPECT_EQ(server.events.sinks.size(), world.limits.streams);
+    for (auto& sink : server.events.sinks) answer(*sink->stream, 200, "served");
+    server.feeder.settle();
+    EXPECT_EQ(server.wire.finished, acknowledged);
+  }
+}
+
 TEST_F(H2Codec, PlainConnect) {
   H2Pair pair(world);
   RecordingSink sink;
