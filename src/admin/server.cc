@@ -218,13 +218,15 @@ void PageServer::accept(std::unique_ptr<net::Channel> channel) {
 }
 
 // Closes the connection that has been idle longest, or if none is, the one that has been waiting
-// longest. One that has only just come is not idle: its request is on its way.
+// longest. One that has only just come is not idle but on its way to a request, and goes last.
 void PageServer::make_room() {
   const TimePoint settled = loop_.now() - fresh;
-  const auto worse = [settled](const std::unique_ptr<Client>& a, const std::unique_ptr<Client>& b) {
-    const bool a_idle = a->idle() && a->since() <= settled;
-    const bool b_idle = b->idle() && b->since() <= settled;
-    return a_idle != b_idle ? a_idle : a->since() < b->since();
+  const auto rank = [settled](const Client& client) {
+    if (!client.idle()) return 1;
+    return client.since() <= settled ? 0 : 2;
+  };
+  const auto worse = [rank](const std::unique_ptr<Client>& a, const std::unique_ptr<Client>& b) {
+    return rank(*a) != rank(*b) ? rank(*a) < rank(*b) : a->since() < b->since();
   };
   Client& worst = **std::ranges::min_element(clients_, worse);
   worst.abort();

@@ -10,7 +10,8 @@
 // A request is gathered whole (64 KiB of body at most), handled in one call, and answered whole.
 // Connections are few: when all are in use, a new one replaces the one that has been idle longest;
 // if none is idle, the one that has been waiting longest, for the rest of its request or for its
-// reader. So nobody can shut others out with requests that never end.
+// reader. So nobody can shut others out with requests that never end; connections that come faster
+// than they are read replace one another.
 
 #include <cstddef>
 #include <memory>

@@ -62,7 +62,7 @@ class TreeBuilder final : public YAML::EventHandler {
     if (found == anchors_.end())
       stop(place_of(mark), "this alias is inside the node that it refers to");
     spend(found->second.size, place_of(mark));
-    sizes_ += found->second.size - 1;
+    sizes_ += found->second.size - weight(found->second.node);
     add(found->second.node, 0);
   }
 
@@ -75,7 +75,8 @@ class TreeBuilder final : public YAML::EventHandler {
     node.text = value;
     refuse_tag(tag, node.place);
     measure(node);
-    add(std::move(node), anchor);
+    const std::size_t size = weight(node);
+    add(std::move(node), anchor, size);
   }
 
   void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
@@ -165,11 +166,14 @@ class TreeBuilder final : public YAML::EventHandler {
     return !stack_.empty() && stack_.back().node.is_map() && !stack_.back().has_key;
   }
 
+  // In values: what aliases copy of long texts counts too.
+  static std::size_t weight(const YamlNode& node) { return 1 + node.text.size() / 256; }
+
   // Hands a finished value to the collection around it.
   void add(YamlNode node, YAML::anchor_t anchor, std::size_t size = 1) {
     if (report_.abandoned()) throw Stop{};
-    spend(1, node.place);
-    ++sizes_;
+    spend(weight(node), node.place);
+    sizes_ += weight(node);
     if (anchor != 0) {
       spend(size, node.place);
       kept_ += size;

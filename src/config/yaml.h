@@ -98,7 +98,8 @@ struct YamlEntry {
 };
 
 // Parses one document into `root`; an empty document is a null node. False when the text could not
-// be read to its end, or the report was abandoned; errors go to `report` either way. `source` must outlive the tree.
+// be read to its end, or the report was abandoned; errors go to `report` either way. `source` must
+// outlive the tree.
 bool parse_yaml(const Source& source, const YamlLimits& limits, Report& report, YamlNode& root);
 
 }  // namespace outrigger::config

@@ -10,8 +10,8 @@
 //
 // The file is watched. An edit in place is read when its writer has closed the file, or after 5 s,
 // an atomic rename at once. Who writes in place more slowly than that, or begins just when the file
-// is read, may have half a list published if it reads like a whole one. A file that is broken, empty
-// or gone is reported with its location, and the last good lists stay in force. A service that a
+// is read, may have half a list published if it reads like a whole one. A file that is broken,
+// empty or gone is reported with its location, and the last good lists stay in force. A service that a
 // good file does not name has no endpoints; `services: {}` says so of all.
 //
 // Main thread. Reading and parsing may take long (some 20 µs an endpoint), so it is given to

@@ -31,11 +31,17 @@ constexpr std::size_t no_list_max = 0xffffffff;  // nghttp2's value for a server
 // A larger head is not sent before SETTINGS have said that the server accepts it.
 constexpr std::size_t small_list = 4096;
 
-// RFC 9113 section 10.5.1. The pseudo-header fields are counted generously.
+// RFC 9113 section 10.5.1, of what H2HeadWriter writes.
 std::size_t list_size_of(const Head& head) {
   constexpr std::size_t overhead = 32;
-  constexpr std::size_t others = 5 * overhead + 64;  // and their names
-  std::size_t size = others + head.method_text.size() + head.authority.size() + head.path.size();
+  // :method, :scheme, :authority and :path, with "https".
+  constexpr std::size_t pseudo = 4 * overhead + 29 + 5;
+  constexpr std::size_t connect = 7;  // which an upgrade's method becomes
+  std::size_t size = pseudo + std::max(head.method_text.size(), connect) + head.authority.size() +
+                     head.path.size();
+  if (!head.protocol.empty()) size += overhead + 9 + head.protocol.size();
+  if (head.te_trailers) size += overhead + 2 + 8;
+  if (head.content_length) size += overhead + 14 + 20;
   for (const Field& field : head.fields) size += overhead + field.name.size() + field.value.size();
   return size;
 }
@@ -175,7 +181,8 @@ void H2ClientSession::settings_received() {
 // large a head it accepts (RFC 9113 section 6.5.2): many end the connection, and every other request
 // on it, because of a larger one.
 void H2ClientSession::settings_apply(H2Stream& stream) {
-  if (stream.id == 0) return;
+  // What left before SETTINGS came is the server's to refuse; what was cancelled is not sent.
+  if (stream.id == 0 || stream.head_framed || stream.our_reset) return;
   if (stream.upgrade && nghttp2_session_get_remote_settings(
                             library(), NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 0) {
     keep_back(stream, StreamEnd::no_tunnel);
@@ -188,6 +195,7 @@ void H2ClientSession::settings_apply(H2Stream& stream) {
 void H2ClientSession::keep_back(H2Stream& stream, StreamEnd why) {
   stream.not_sent = why;
   nghttp2_submit_rst_stream(library(), NGHTTP2_FLAG_NONE, stream.id, NGHTTP2_REFUSED_STREAM);
+  stream.our_reset = true;
 }
 
 void H2ClientSession::settled(bool freed) {

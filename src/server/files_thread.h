@@ -1,8 +1,8 @@
 #pragma once
 
 // The thread that reads and parses the files of registries, which takes seconds if they are large:
-// probes and scrapes on the back thread do not wait for it, nor does the end of the process. It has
-// a low priority.
+// probes and scrapes on the back thread do not wait for it, nor does the end of the process, except
+// for a read that the kernel does not end. It has a low priority.
 
 #include <atomic>
 #include <condition_variable>

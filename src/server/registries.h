@@ -17,8 +17,8 @@ namespace outrigger::server {
 
 class Registries {
  public:
-  // `background` reads their files (see discovery::FileRegistry); `trouble` is called when one fails,
-  // whose status() then says so.
+  // `background` reads their files (see discovery::FileRegistry); `trouble` is called when one
+  // fails, whose status() then says so.
   Registries(net::Loop& loop, const std::map<std::string, config::Registry>& configured,
              const discovery::FileRegistry::Background& background, std::function<void()> trouble);
   ~Registries();

@@ -404,7 +404,8 @@ void Server::on_signal(int signal) {
 // docs/configuration.md has the timeline.
 void Server::drain() {
   Signals::end_at_next();
-  const Phase before = life_.phase.exchange(Phase::draining);
+  if (life_.phase == Phase::waiting) return loop_.stop();  // nothing listens yet
+  life_.phase = Phase::draining;
   const TimePoint now = loop_.now();
   const Duration all = config_->runtime.drain;
   const bool has_app_calls = !config_->outbound.empty();
@@ -416,7 +417,6 @@ void Server::drain() {
              .not_before = now + least,
              .quiet_since = now - between_calls};
   log::info("server", "draining", {{"for", std::to_string(config_->runtime.drain.count()) + "ms"}});
-  if (before == Phase::waiting) return loop_.stop();  // nothing listens yet
   next_stage();
 }
 
@@ -453,7 +453,6 @@ bool Server::app_is_gone(TimePoint now) {
 
 // Users before what they use.
 void Server::stop() {
-  files_.reset();
   back_.reset();
   collection_ = {};
   if (shared_) {
@@ -462,6 +461,7 @@ void Server::stop() {
     for (const auto& thread : shared_->threads) thread->join();
     shared_->threads.clear();
   }
+  files_.reset();  // a read may hang in the kernel
   book_.reset();
   registries_.reset();
   if (access_log_) access_log_->flush(seconds(1));

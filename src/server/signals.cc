@@ -13,14 +13,16 @@
 namespace outrigger::server {
 namespace {
 
-// timeout(1) and shells signal the process and its group: that is one wish, told twice.
-constexpr std::int64_t echo_nanos = 10'000'000;
-constexpr int in_another_way = -1;
+// timeout(1) and shells signal the process and its group: that is one wish, told twice, and a
+// throttled process may be a while between the two.
+constexpr std::int64_t echo_nanos = 200'000'000;
+constexpr std::int64_t signal_bits = 127;
+constexpr std::int64_t in_another_way = 127;  // no signal has this number
 
-// What the handler uses; nothing else may be touched there.
+// What the handler uses; nothing else may be touched there. The handler may run on two threads at
+// once, so that the first signal and its time are one word: the time with its low bits replaced.
 struct {
-  std::atomic<int> first{0};  // signal
-  std::atomic<std::int64_t> first_at{0};
+  std::atomic<std::int64_t> first{0};
   std::atomic<int> wake{-1};
 } asked_end;
 static_assert(std::atomic<std::int64_t>::is_always_lock_free);
@@ -33,12 +35,12 @@ std::int64_t now_nanos() {
 
 extern "C" void on_end_signal(int signal) {
   const int error = errno;
-  int none = 0;
-  if (asked_end.first.compare_exchange_strong(none, signal)) {
-    asked_end.first_at = now_nanos();
+  const std::int64_t now = now_nanos() & ~signal_bits;
+  std::int64_t first = 0;
+  if (asked_end.first.compare_exchange_strong(first, now | signal)) {
     const std::uint64_t one = 1;
     [[maybe_unused]] const auto written = ::write(asked_end.wake, &one, sizeof one);
-  } else if (none != signal || now_nanos() - asked_end.first_at > echo_nanos) {
+  } else if ((first & signal_bits) != signal || now - (first & ~signal_bits) > echo_nanos) {
     _exit(2);
   }
   errno = error;
@@ -80,14 +82,14 @@ Signals::~Signals() {
 }
 
 void Signals::end_at_next() {
-  int none = 0;
+  std::int64_t none = 0;
   asked_end.first.compare_exchange_strong(none, in_another_way);
 }
 
 void Signals::on_fd_ready(bool, bool, bool) {
   std::uint64_t count = 0;
   if (::read(asked_.get(), &count, sizeof count) == static_cast<ssize_t>(sizeof count)) {
-    handler_.on_signal(asked_end.first);
+    handler_.on_signal(static_cast<int>(asked_end.first & signal_bits));
   }
   signalfd_siginfo info{};
   while (::read(fd_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {

@@ -441,8 +441,7 @@ void Worker::measure() {
   metrics.buffer_bytes.set(static_cast<std::int64_t>(loop_.buffers().bytes_in_use()));
   memory_release_.freed(loop_.take_rested());
   count_open_bytes();
-  constexpr std::size_t of_each_service = 256;
-  tell_latencies(of_each_service);
+  tell_some_latencies();
   loop_.timers().arm(lag_timer_, lag_interval);
 }
 
@@ -466,12 +465,30 @@ void Worker::release_memory() {
 }
 
 void Worker::tell_latencies() {
-  tell_latencies(std::numeric_limits<std::size_t>::max());
+  constexpr std::size_t all = std::numeric_limits<std::size_t>::max();
+  for (const auto& [name, destination] : destinations_) destination->cluster->tell_latencies(all);
+  for (const auto& app : apps_) app->cluster->tell_latencies(all);
 }
 
-void Worker::tell_latencies(std::size_t most) {
-  for (const auto& [name, destination] : destinations_) destination->cluster->tell_latencies(most);
-  for (const auto& app : apps_) app->cluster->tell_latencies(most);
+// Services take turns if they have too many endpoints together.
+void Worker::tell_some_latencies() {
+  constexpr std::size_t of_each_service = 256;
+  constexpr std::size_t of_all = 4096;
+  for (const auto& app : apps_) app->cluster->tell_latencies(of_each_service);
+  std::size_t told = 0;
+  for (const bool from_next : {true, false}) {
+    std::size_t index = 0;
+    for (const auto& [name, destination] : destinations_) {
+      const bool its_turn = (index >= next_told_) == from_next;
+      if (its_turn && told >= of_all) {
+        next_told_ = index;
+        return;
+      }
+      if (its_turn) told += destination->cluster->tell_latencies(of_each_service);
+      ++index;
+    }
+  }
+  next_told_ = 0;
 }
 
 }  // namespace outrigger::server

@@ -87,7 +87,7 @@ class Worker final : private proxy::HttpConnectionOwner,
   std::unique_ptr<net::Transport> server_transport(const Door& door);
   void gone(proxy::Scope& scope, net::Connection& connection, net::CloseReason reason);
   void count_open_bytes();
-  void tell_latencies(std::size_t most);
+  void tell_some_latencies();
   void tell_refusal(const proxy::Scope& scope, const net::SocketAddress& peer);
   void tell_handshake_failure(const proxy::Scope& scope, const net::Connection& connection);
   void measure();
@@ -113,6 +113,7 @@ class Worker final : private proxy::HttpConnectionOwner,
   IntrusiveList<proxy::Incoming> incoming_;
   IntrusiveList<proxy::HttpConnection> http_;
   IntrusiveList<tcp::Session> sessions_;
+  std::size_t next_told_ = 0;  // the service whose latencies are told next
   net::Timer lag_timer_;
   MemoryRelease memory_release_;
   Stage stage_ = Stage::serving;

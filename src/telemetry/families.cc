@@ -235,8 +235,8 @@ constexpr std::array<FamilyInfo, family_count> table = {{
      "outrigger_endpoint_latency_seconds",
      gauge,
      "seconds",
-     "The balancer's running average of the endpoint's latency. Only with "
-     "telemetry.prometheus.per_endpoint.",
+     "The balancer's running average of the endpoint's latency, updated each second, of services "
+     "with more than 256 endpoints in turn. Only with telemetry.prometheus.per_endpoint.",
      {"service", "endpoint"}},
     {Family::breaker_open,
      "outrigger_breaker_open",

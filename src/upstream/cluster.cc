@@ -76,6 +76,7 @@ void Cluster::update(std::shared_ptr<const EndpointSet> endpoints) {
     kept.insert(by_identity_.extract(known));
   }
   for (auto& [identity, host] : by_identity_) {
+    host->cells.latency.set(0);  // nothing is expected of it any more
     host->drain();
     departed_.push_back(std::move(host));
   }
@@ -140,12 +141,14 @@ Duration Cluster::expected_latency(std::size_t index) const {
                                      since_epoch(context_.loop.now()));
 }
 
-void Cluster::tell_latencies(std::size_t most) {
-  for (most = std::min(most, hosts_.size()); most > 0; --most) {
+std::size_t Cluster::tell_latencies(std::size_t most) {
+  most = std::min(most, hosts_.size());
+  for (std::size_t left = most; left > 0; --left) {
     if (told_ >= hosts_.size()) told_ = 0;
     if (const Host* host = hosts_[told_]) host->cells.latency.set(expected_latency(told_).count());
     ++told_;
   }
+  return most;
 }
 
 void Cluster::drain() {

@@ -78,7 +78,8 @@ class Cluster final : private net::TurnHook {
   // The latency that the balancer expects of endpoint `index`; 0: no expectation.
   Duration expected_latency(std::size_t index) const;
   // Puts what it expects into the cells, for the metrics: of the next `most` endpoints, in turn.
-  void tell_latencies(std::size_t most);
+  // Returns how many those were.
+  std::size_t tell_latencies(std::size_t most);
   // No new requests will come: idle connections close, busy ones finish.
   void drain();
 

@@ -49,7 +49,7 @@ class EndpointState {
   std::uint64_t identity() const { return identity_; }
   EndpointLoad& load() { return load_; }
   const EndpointLoad& load() const { return load_; }
-  // Allocated for all workers when the first asks: not on the request path.
+  // Allocated for all workers when the first asks: with its Host, at the first request to it.
   EndpointCells& cells(std::uint32_t worker);
   // The workers' cells together; what they say meanwhile may be in it or not.
   struct Totals {

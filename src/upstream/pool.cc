@@ -68,7 +68,7 @@ Pool::~Pool() {
   for (List* list : {&connecting_, &idle_, &sharing_, &busy_}) {
     while (!list->empty()) {
       ClientConnection& connection = list->pop_front();
-      counters_.connections.on_closed(net::CloseReason::aborted);
+      counters_.count_end(*connection.connection_, net::CloseReason::aborted);
       open_.sub();
       connection.permit_.release();
       context_.loop.retire(std::unique_ptr<net::Retirable>(&connection));
@@ -238,6 +238,7 @@ void Pool::connection_has_capacity(ClientConnection& connection) {
   if (!connection.http2()) {
     connection.unlink();
     idle_.push_front(connection);
+    counters_.count_bytes(*connection.connection_);
     if (draining_ && waiting_.empty()) return connection.drain();
   }
   if (!waiting_.empty()) context_.loop.at_turn_end(*this);
@@ -389,7 +390,8 @@ void Pool::drain() {
 }
 
 void Pool::sweep() {
-  for (List* list : {&connecting_, &idle_, &sharing_, &busy_}) {
+  // Those at rest have been counted when they came to rest.
+  for (List* list : {&connecting_, &sharing_, &busy_}) {
     for (ClientConnection& connection : *list) counters_.count_bytes(*connection.connection_);
   }
   const TimePoint oldest = context_.loop.now() - idle_timeout;

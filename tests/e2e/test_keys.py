@@ -109,7 +109,7 @@ class Keys(Case):
             self.assertEqual(daemon.metric('outrigger_endpoint_requests_total', **at), 1)
             self.assertEqual(daemon.metric('outrigger_endpoint_failures_total', **at), 0)
             self.assertEqual(daemon.metric('outrigger_endpoint_requests_active', **at), 0)
-            self.assertGreater(daemon.metric('outrigger_endpoint_latency_seconds', **at), 0)
+            self.eventually(True, lambda: daemon.metric('outrigger_endpoint_latency_seconds', **at) > 0, 'a latency')
 
     def test_the_log_has_a_level_a_format_and_levels_of_rooms(self):
         daemon = self.daemon('node: web\ntelemetry: {log: {level: error, format: json, levels: {server: info}}}\n')

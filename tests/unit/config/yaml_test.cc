@@ -234,6 +234,13 @@ TEST(Yaml, AnAnchorCountsWhatItKeeps) {
       Parsed("a: &a {b: &b {c: d}}\ne: *a\n", YamlLimits{.nodes_max = 8 + 8 + 5}).errors.empty());
 }
 
+TEST(Yaml, AnAliasCountsTheTextThatItCopies) {
+  const std::string text = "a: &a \"" + std::string(2560, 'x') + "\"\nb: [*a, *a]\n";
+  // The map, two keys, the list; 11 each for the text, what its anchor keeps, and two aliases.
+  EXPECT_TRUE(Parsed(text, YamlLimits{.nodes_max = 4 + 4 * 11 + 2 * 11}).errors.empty());
+  EXPECT_EQ(Parsed(text, YamlLimits{.nodes_max = 4 + 4 * 11 - 1}).errors.size(), 1U);
+}
+
 // Bytes of a tree, without the node itself.
 std::size_t bytes_below(const YamlNode& node) {
   std::size_t bytes = node.text.capacity() > std::string().capacity() ? node.text.capacity() : 0;

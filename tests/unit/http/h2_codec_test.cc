@@ -271,6 +271,55 @@ TEST_F(H2Codec, AHeadBeyondTheServersLimitIsKeptBackAndTheOthersGo) {
   }
 }
 
+// A small head does not wait for SETTINGS; what has left is the server's to refuse.
+TEST_F(H2Codec, WhatWasSentBeforeTheServersLimitWasKnownStaysSent) {
+  H2ClientSide client(world);
+  client.feeder.settle();
+  client.wire.take();
+  RecordingSink one;
+  RecordingSink two;
+  for (const auto& [sink, size] : {std::pair(&one, 2000), std::pair(&two, 300)}) {
+    TestHead head(world.blocks);
+    head.request();
+    const std::string value(static_cast<std::size_t>(size), 'x');
+    head.head.fields.add("x-some", value);
+    client.codec.open(*sink).send_head(head, true);
+  }
+  client.feeder.settle();
+  client.feeder.feed(h2::settings({{h2::max_header_list_size, 1024}}));
+  std::string bytes = client.wire.take();
+  int heads = 0;
+  for (const h2::Frame& frame : h2::take_frames(bytes)) {
+    if (frame.type == h2::type_headers) ++heads;
+    EXPECT_NE(frame.type, h2::type_rst_stream);
+    EXPECT_NE(frame.type, h2::type_goaway);
+  }
+  EXPECT_EQ(heads, 2);
+  EXPECT_FALSE(one.was_reset || two.was_reset);
+}
+
+// RST_STREAM for a stream that was never opened is an error of the connection.
+TEST_F(H2Codec, AHeadThatIsCancelledBeforeTheServersLimitIsKnownIsForgotten) {
+  H2ClientSide client(world);
+  client.feeder.settle();
+  client.wire.take();
+  RecordingSink sink;
+  Stream& stream = client.codec.open(sink);
+  TestHead head(world.blocks);
+  head.request();
+  const std::string value(6000, 'x');
+  head.head.fields.add("x-some", value);
+  stream.send_head(head, true);
+  client.feeder.settle();
+  stream.reset(StreamEnd::local);
+  client.feeder.settle();
+  client.feeder.feed(h2::settings({{h2::max_header_list_size, 1024}}));
+  std::string bytes = client.wire.take();
+  for (const h2::Frame& frame : h2::take_frames(bytes))
+    EXPECT_EQ(frame.type, h2::type_settings) << static_cast<int>(frame.type);
+  EXPECT_EQ(client.codec.open_streams(), 0U);
+}
+
 // It would be refused again and again; on a new connection it may obey.
 TEST_F(H2Codec, AClientThatIgnoresTheLimitIsSentElsewhereWithItsStreamsServed) {
   for (const bool acknowledged : {true, false}) {
