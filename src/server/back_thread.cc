@@ -2,11 +2,14 @@
 
 #include <pthread.h>
 
+#include "server/signals.h"
+
 namespace outrigger::server {
 
 BackThread::BackThread(std::vector<Page> pages) {
   std::promise<void> started;
   std::future<void> waiting = started.get_future();
+  const Signals::Blocked blocked;
   thread_ = std::thread([this, pages = std::move(pages), started = std::move(started)]() mutable {
     run(std::move(pages), started);
   });

@@ -5,9 +5,13 @@
 
 #include <utility>
 
+#include "server/signals.h"
+
 namespace outrigger::server {
 
-FilesThread::FilesThread() : thread_([this] { run(); }) {
+FilesThread::FilesThread() {
+  const Signals::Blocked blocked;
+  thread_ = std::thread([this] { run(); });
   pthread_setname_np(thread_.native_handle(), "files");
 }
 

@@ -77,6 +77,15 @@ Signals::Signals(net::Loop& loop, SignalHandler& handler)
   pthread_sigmask(SIG_UNBLOCK, &action.sa_mask, nullptr);
 }
 
+Signals::Blocked::Blocked() {
+  const sigset_t set = set_of({SIGTERM, SIGINT});
+  pthread_sigmask(SIG_BLOCK, &set, &before_);
+}
+
+Signals::Blocked::~Blocked() {
+  pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+}
+
 Signals::~Signals() {
   asked_end.wake = -1;
 }

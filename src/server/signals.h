@@ -4,6 +4,8 @@
 // handler: the second of those ends the process at once with exit code 2, whatever the main thread
 // is doing meanwhile. One for the process.
 
+#include <signal.h>
+
 #include <memory>
 #include <vector>
 
@@ -24,12 +26,22 @@ class Signals final : private net::FdHandler {
  public:
   // Blocks TERM, INT, HUP, USR1, USR2 and QUIT in this thread and those it starts; ignores PIPE.
   static void block();
-  // On the main thread. From here on it takes TERM and INT, also those that came before; Linux
-  // prefers it to threads that it starts.
+  // On the main thread. From here on it takes TERM and INT, also those that came before.
   Signals(net::Loop& loop, SignalHandler& handler);
   ~Signals();
   Signals(const Signals&) = delete;
   Signals& operator=(const Signals&) = delete;
+  // Threads that are started while one of these lives do not take TERM and INT.
+  class Blocked {
+   public:
+    Blocked();
+    ~Blocked();
+    Blocked(const Blocked&) = delete;
+    Blocked& operator=(const Blocked&) = delete;
+
+   private:
+    sigset_t before_;
+  };
   // The end has been asked for in another way: already the next TERM or INT is the second.
   static void end_at_next();
 

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <string>
 
+#include "server/signals.h"
+
 namespace outrigger::server {
 
 int Shared::open_connections() const {
@@ -40,6 +42,7 @@ void WorkerThread::start(std::shared_ptr<const Snapshot> snapshot,
                          std::vector<ListenSocket> sockets) {
   std::promise<void> ready;
   std::future<void> waiting = ready.get_future();
+  const Signals::Blocked blocked;
   thread_ = std::thread([this, snapshot = std::move(snapshot), sockets = std::move(sockets),
                          ready = std::move(ready)]() mutable {
     run(std::move(snapshot), std::move(sockets), ready);

@@ -164,11 +164,11 @@ services:
             for _ in range(1000):
                 self.assertEqual(client.request('GET', '/').status, 200)
         process.terminate()
-        time.sleep(0.2)
+        time.sleep(0.5)  # sooner, the second one would be taken for an echo of the first
         begun = time.monotonic()
         process.send_signal(signal.SIGTERM)
         self.assertEqual(process.wait(PATIENCE), 2)
-        self.assertLess(time.monotonic() - begun, 0.5)
+        self.assertLess(time.monotonic() - begun, 2 if SANITIZER else 0.5)  # tsan sleeps for a second before it exits
 
     def test_the_same_signal_twice_in_a_moment_is_one(self):
         sidecar = self.plain([self.origin()])
