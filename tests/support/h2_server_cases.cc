@@ -202,9 +202,10 @@ void add_states(Cases& to) {
   to.push_back({"5.1.1 none", {get(0)}, goes({protocol_error})});
   std::string crowd;
   for (std::uint32_t i = 0; i < 101; ++i) crowd += head_only(1 + 2 * i);
-  to.push_back({"5.1.2 more streams than agreed",
-                {crowd},
-                {.what = What::reset_or_goaway, .stream = 201, .codes = {refused_stream, no_error}}});
+  to.push_back(
+      {"5.1.2 more streams than agreed",
+       {crowd},
+       {.what = What::reset_or_goaway, .stream = 201, .codes = {refused_stream, no_error}}});
   // Dependencies (RFC 7540 section 5.3.1).
   to.push_back({"5.3.1 HEADERS that depend on themselves",
                 {headers(1, big_endian(1, 4) + "\x0f" + request_block(), whole | priority_flag)},
