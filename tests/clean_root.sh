@@ -54,6 +54,7 @@ in_root() {
     root=$1
     shift
     mount --make-rprivate /
+    mount --bind "$root" "$root"  # tests that unshare a mount namespace need a root that is a mount
     mount -t proc proc "$root/proc"
     mount --rbind /sys "$root/sys"
     mount --rbind /dev "$root/dev"

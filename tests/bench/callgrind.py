@@ -78,7 +78,8 @@ class Daemon:
             time.sleep(0.01)
 
     def _written(self, mark):
-        return list(self.out.parent.glob(f'{self.out.name}.{mark}-*'))
+        """The whole files of a mark: they end with their totals."""
+        return [path for path in self.out.parent.glob(f'{self.out.name}.{mark}-*') if b'\ntotals: ' in path.read_bytes()[-4096:]]
 
     def before(self, mark):
         """What the worker did between this mark, counted from 1, and the one before it."""
