@@ -12,7 +12,8 @@ Attempt::Started Attempt::start(upstream::Cluster& cluster, upstream::Offer offe
   cluster_ = &cluster;
   ++count_;
   started_at_ = now;
-  request_ended_ = answer_began_ = answer_ended_ = sent_ = reused_ = http2_ = false;
+  answer_ = Answer::none;
+  request_ended_ = sent_ = reused_ = http2_ = false;
   slot_ = cluster.breaker().requests.try_take();
   if (!slot_) return Started::overflow;
   chosen_ = cluster.choose(tried(), hash);
@@ -37,11 +38,11 @@ void Attempt::take(upstream::ClientConnection& connection) {
 void Attempt::request_sent() {
   request_ended_ = true;
   // The answer may have ended first; then the stream is over now.
-  if (answer_ended_) stream_ = nullptr;
+  if (answer_ == Answer::ended) stream_ = nullptr;
 }
 
 void Attempt::answer_ended() {
-  answer_ended_ = true;
+  answer_ = Answer::ended;
   if (request_ended_) stream_ = nullptr;
 }
 
@@ -59,7 +60,7 @@ void Attempt::report(const Outcome& outcome) {
 }
 
 void Attempt::on_head(http::Head& head, bool end) {
-  answer_began_ = true;
+  answer_ = Answer::begun;
   cluster_->answered(http2_);
   if (end) answer_ended();
   owner_.on_attempt_head(head, end);
@@ -78,7 +79,7 @@ void Attempt::on_trailers(http::Fields& trailers) {
 void Attempt::on_reset(http::StreamEnd reason) {
   stream_ = nullptr;
   const http::StreamEnd end =
-      answer_began_ ? reason : cluster_->attempt_ended(reason, http2_, reused_);
+      answer_ != Answer::none ? reason : cluster_->attempt_ended(reason, http2_, reused_);
   owner_.on_attempt_failed(AttemptFailure::stream, end, http::to_string(end));
 }
 

@@ -113,8 +113,7 @@ class Attempt final : private http::StreamSink, private upstream::PoolTicket {
   bool reused_ = false;
   bool http2_ = false;
   bool request_ended_ = false;
-  bool answer_began_ = false;
-  bool answer_ended_ = false;
+  enum class Answer : std::uint8_t { none, begun, ended } answer_ = Answer::none;
   policy::Permit slot_;  // of the breaker's requests, while the attempt lives
   const std::string* endpoint_ = nullptr;
 };

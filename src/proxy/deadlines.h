@@ -44,7 +44,7 @@ class Deadlines {
   }
   // Its body has begun and must arrive at this average rate; pauses that we caused do not count.
   void body_began(TimePoint now, std::uint64_t bytes_per_second) {
-    if (answering_) return;
+    if (phase_ == Phase::answering) return;
     per_byte_ = Duration(seconds(1)) / static_cast<std::int64_t>(bytes_per_second);
     set(Deadline::body, now + body_grace);
   }
@@ -65,19 +65,19 @@ class Deadlines {
   }
   void body_resumed(TimePoint now) {
     paused_ = false;
-    if (!answer_due_) stop_attempt(now);
+    if (phase_ == Phase::uploading) stop_attempt(now);
     if (const auto left = std::exchange(body_left_, std::nullopt)) set(Deadline::body, now + *left);
   }
   void request_ended() {
     body_is_over();
-    if (!answering_) at(Deadline::idle) = never;
+    if (phase_ != Phase::answering) at(Deadline::idle) = never;
   }
   // The request is complete, or is a tunnel's: the time for its response runs from now on, and so
   // does that of the current try. Only the first call counts: a tunnel's body is not part of the
   // request.
   void answer_expected(TimePoint now, std::optional<Duration> answer) {
-    if (answering_ || answer_due_) return;
-    answer_due_ = true;
+    if (phase_ != Phase::uploading) return;
+    phase_ = Phase::answer_due;
     if (answer) set(Deadline::answer, now + *answer);
     run_attempt(now);
   }
@@ -86,7 +86,7 @@ class Deadlines {
     at(Deadline::pause) = never;
     at(Deadline::attempt) = never;
     attempt_left_ = allowed;
-    if (answer_due_ || paused_) run_attempt(now);
+    if (phase_ == Phase::answer_due || paused_) run_attempt(now);
   }
   // One try has ended, and the next begins at `until`.
   void paused(TimePoint until) {
@@ -96,7 +96,7 @@ class Deadlines {
   }
   // The response's head is sent: from here on only `whole` and `idle` count.
   void answer_began(TimePoint now) {
-    answering_ = true;
+    phase_ = Phase::answering;
     attempt_left_.reset();
     at(Deadline::answer) = at(Deadline::attempt) = at(Deadline::pause) = never;
     set(Deadline::idle, now + idle_);
@@ -148,8 +148,7 @@ class Deadlines {
   std::optional<Duration> body_left_;     // while the caller is paused
   std::optional<Duration> attempt_left_;  // of the current try's time, when it last stood still
   bool paused_ = false;                   // the caller
-  bool answer_due_ = false;
-  bool answering_ = false;
+  enum class Phase : std::uint8_t { uploading, answer_due, answering } phase_ = Phase::uploading;
 };
 
 }  // namespace outrigger::proxy

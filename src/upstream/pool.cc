@@ -303,7 +303,7 @@ void Pool::on_turn_end() {
   if (connect_error_ == 0) return serve();
   // Where others are established, their end is waited for.
   const bool alive = connection_count_ > connecting_count_;
-  fail_at_once(std::exchange(connect_error_, 0));
+  fail_at_once(std::exchange(connect_error_, 0), alive);
   if (!alive) return serve();
   hand_out();
   pass_on();
@@ -312,9 +312,8 @@ void Pool::on_turn_end() {
 // The oldest waiters, whose connections are being opened, are not affected, and if other
 // connections are established, only one waiter fails. A waiter that queues here again when notified
 // is not notified twice.
-void Pool::fail_at_once(int error) {
+void Pool::fail_at_once(int error, bool alive) {
   if (waiting_count_ <= connecting_count_) return;
-  const bool alive = connection_count_ > connecting_count_;
   std::size_t count = alive ? 1 : waiting_count_ - connecting_count_;
   IntrusiveList<PoolTicket> unlucky;
   for (; count > 0; --count) unlucky.push_front(waiting_.pop_back());

@@ -8,7 +8,7 @@
 // The breaker limits the connections in use: an idle one returns its permit and asks for another
 // with its next request. A pool may always have one in use, whatever the breaker says, so that no
 // endpoint is unreachable because others are busy. Requests that wait because of the breaker
-// continue when another pool of this worker needs less; every 10 s the pool also checks what other
+// continue when another pool of this worker needs less; every second the pool also checks what other
 // workers leave.
 //
 //   Pool::Grant grant = pool.acquire(ticket);
@@ -97,7 +97,7 @@ class Pool final : private net::TurnHook, private policy::LimitWaiter {
   void on_turn_end() override;
   void on_permit_returned() override { context_.loop.at_turn_end(*this); }
   policy::Permit ask_breaker();
-  void fail_at_once(int error);
+  void fail_at_once(int error, bool alive);
   ClientConnection* find_ready();
   bool put_to_work(ClientConnection& connection);
   void put_to_rest(ClientConnection& connection);
